@@ -230,11 +230,11 @@ impl Decoder {
             let line = Span { start: self.block.fields.line, end: self.frame.len() + end };
             self.check(line.end)?;
             let (bytes, rest) = chunk.split_at(next);
-            self.frame.extend_from_slice(bytes);
+            self.append(bytes);
             *chunk = rest;
             match self.block.end_line(&self.frame, line, self.frame.len()) {
                 Step::Within => {}
-                Step::Nothing => self.frame.clear(),
+                Step::Nothing => self.clear_frame(),
                 Step::Complete => return Ok(true),
             }
         }
@@ -264,8 +264,23 @@ impl Decoder {
 
     fn hold(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         self.check(self.frame.len() + bytes.len())?;
-        self.frame.extend_from_slice(bytes);
+        self.append(bytes);
         Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.frame.capacity() - self.frame.len() {
+            self.grow(self.frame.len() + bytes.len());
+        }
+        self.frame.extend_from_slice(bytes);
+    }
+
+    /// Twice as large, but never larger than the cap and its line end.
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        let most = self.event_bytes_max.saturating_add(2).max(needed);
+        let capacity = self.frame.capacity().saturating_mul(2).clamp(needed, most);
+        self.frame.reserve_exact(capacity - self.frame.len());
     }
 
     fn check(&self, event_bytes: usize) -> Result<(), TooLong> {
@@ -297,12 +312,16 @@ impl Decoder {
 
     fn forget_lent(&mut self) {
         if mem::take(&mut self.lent) {
-            self.frame.clear();
-            self.frame.shrink_to(KEPT_BYTES_MAX);
+            self.clear_frame();
         }
         if self.block.joined.capacity() > KEPT_BYTES_MAX && self.block.fields.data != Data::Joined {
             self.block.joined = Vec::new();
         }
+    }
+
+    fn clear_frame(&mut self) {
+        self.frame.clear();
+        self.frame.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// 9.2.5: `stream = [ bom ] *event`. The mark may be cut between chunks.
