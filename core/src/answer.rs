@@ -1,0 +1,294 @@
+//! One client's answer on the wire: the relay's frames and events as an HTTP response in the
+//! client's protocol. What a shell drives.
+//!
+//! The driver loop, the same in both shells:
+//!
+//! ```text
+//! loop {
+//!     match answer.poll() {
+//!         Call(call)         => begin it: call.http() or, for Protocol::Local, the engine
+//!         Cancel { attempt } => abort that call at once
+//!         Release { attempt }=> read that call's body out, or abort it
+//!         Head(head)         => send the response's head; comes once, before any body
+//!         Body(bytes)        => write them, in one write
+//!         Settle(settlement) => end the body; log; comes once, and last
+//!         Wait { until }     => await the upstream, the client's leaving, or that time,
+//!                               and answer.handle(now, what happened)
+//!     }
+//! }
+//! ```
+
+use std::time::Duration;
+
+use crate::chat::Event;
+use crate::failure::Failure;
+use crate::protocol::{Collected, Opening, Protocol, Writer, error_body};
+use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
+use crate::sse;
+use crate::time::Instant;
+
+/// What a shell is to do.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Call this target.
+    Call(Call),
+    /// Stop this attempt's call at once.
+    Cancel {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// This attempt's call is no longer needed; its connection may be used again.
+    Release {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Send the response's head.
+    Head(Head),
+    /// Write these bytes of the response's body, in one write.
+    Body(&'a [u8]),
+    /// The response is over. Comes exactly once, and last.
+    Settle(Box<Settlement>),
+    /// Nothing, until an input comes or the time does.
+    Wait {
+        /// When, and why then.
+        until: Option<(Instant, Timer)>,
+    },
+}
+
+/// A response's status and headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers by lower-case name.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What every streaming response says of itself, so that nothing between us and the client holds
+/// it back.
+const STREAM_HEADERS: [(&str, &str); 3] = [
+    ("content-type", "text/event-stream"),
+    ("cache-control", "no-cache, no-transform"),
+    ("x-accel-buffering", "no"),
+];
+
+/// The comment that tells a waiting client of our being there.
+const HEARTBEAT: &str = "waiting";
+
+/// Where the response's head stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeadState {
+    /// Held back until there is something true to send.
+    Held,
+    /// There is: it goes before anything else.
+    Due {
+        /// Its HTTP status.
+        status: u16,
+    },
+    /// It is out.
+    Sent,
+}
+
+/// One client's answer.
+pub struct Answer {
+    relay: Relay,
+    client: Protocol,
+    /// The client reads a stream.
+    stream: bool,
+    id: String,
+    writer: Writer,
+    head: HeadState,
+    /// Bytes for the body that were not polled yet.
+    out: Vec<u8>,
+    /// They were polled: the next poll forgets them.
+    lent: bool,
+    /// The parts of an answer that is wanted whole.
+    collected: Collected,
+    settlement: Option<Box<Settlement>>,
+    until: Option<(Instant, Timer)>,
+    /// The calls made so far, and the target of the last.
+    calls: u32,
+    target: String,
+    now: Instant,
+    /// When the client last heard of us; when the request came, before that.
+    heard: Instant,
+    head_after: Duration,
+    heartbeat_after: Duration,
+}
+
+impl Answer {
+    /// Begins to answer.
+    pub fn new(job: Job, opening: Opening, now: Instant) -> Self {
+        Self::with(job, opening, now, Relay::new)
+    }
+
+    /// Answers a request that cannot be answered, with the reason.
+    pub fn refused(job: Job, opening: Opening, now: Instant, failure: Failure) -> Self {
+        Self::with(job, opening, now, |job, now| Relay::refused(job, now, failure))
+    }
+
+    fn with(
+        job: Job,
+        opening: Opening,
+        now: Instant,
+        relay: impl FnOnce(Job, Instant) -> Relay,
+    ) -> Self {
+        Self {
+            client: job.client,
+            stream: job.request.stream,
+            id: opening.id.clone(),
+            writer: Writer::new(job.client, opening),
+            head: HeadState::Held,
+            out: Vec::new(),
+            lent: false,
+            collected: Collected::default(),
+            settlement: None,
+            until: None,
+            calls: 0,
+            target: String::new(),
+            now,
+            heard: now,
+            head_after: job.timeouts.head,
+            heartbeat_after: job.timeouts.heartbeat,
+            relay: relay(job, now),
+        }
+    }
+
+    /// Our name for the answer: what `x-stream-id` and the log call it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.now = self.now.max(now);
+        self.relay.handle(self.now, input);
+    }
+
+    /// The next thing to do. Ends in [`Output::Wait`], also after [`Output::Settle`].
+    pub fn poll(&mut self) -> Output<'_> {
+        if std::mem::take(&mut self.lent) {
+            self.out.clear();
+        }
+        if let Some(now) = self.drain() {
+            return now;
+        }
+        self.show_life();
+        if let HeadState::Due { status } = self.head {
+            self.head = HeadState::Sent;
+            return Output::Head(self.response_head(status));
+        }
+        if !self.out.is_empty() && self.head == HeadState::Sent {
+            self.heard = self.now;
+            self.lent = true;
+            return Output::Body(&self.out);
+        }
+        if let Some(settlement) = self.settlement.take() {
+            return Output::Settle(settlement);
+        }
+        Output::Wait { until: self.until.into_iter().chain(self.life_due()).min() }
+    }
+
+    /// Takes what the relay has, up to something the shell must do at once.
+    fn drain(&mut self) -> Option<Output<'static>> {
+        loop {
+            match self.relay.poll() {
+                relay::Output::Call(call) => {
+                    self.calls += 1;
+                    self.target = call.target.to_string();
+                    return Some(Output::Call(call));
+                }
+                relay::Output::Cancel { attempt } => return Some(Output::Cancel { attempt }),
+                relay::Output::Release { attempt } => return Some(Output::Release { attempt }),
+                relay::Output::Send(sent) => {
+                    if self.stream && self.head == HeadState::Held {
+                        self.head = HeadState::Due { status: 200 };
+                    }
+                    match sent {
+                        Sent::Original(bytes) => {
+                            self.writer.forwarded();
+                            self.out.extend_from_slice(bytes);
+                        }
+                        Sent::Event(event) if self.stream => {
+                            self.writer.event(&mut self.out, &event);
+                        }
+                        Sent::Event(event @ Event::Start { .. }) => {
+                            self.writer.event(&mut self.out, &event);
+                        }
+                        Sent::Event(event) => self.collected.add(&event),
+                    }
+                }
+                relay::Output::Settle(settlement) => self.settle(settlement),
+                relay::Output::Wait { until } => {
+                    self.until = until;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Writes the response's end, by how the answer ended and how far the response is.
+    fn settle(&mut self, settlement: Box<Settlement>) {
+        match &settlement.end {
+            _ if self.head != HeadState::Held => self.writer.end(&mut self.out, &settlement),
+            End::Failed(failure) => {
+                self.out = error_body(self.client, failure);
+                self.head = HeadState::Due { status: failure.status() };
+            }
+            End::Finished(_) => {
+                if self.out.is_empty() {
+                    self.writer.whole(&mut self.out, &self.collected);
+                }
+                self.head = HeadState::Due { status: 200 };
+            }
+            End::Cancelled => {}
+        }
+        self.settlement = Some(settlement);
+    }
+
+    fn response_head(&self, status: u16) -> Head {
+        let settlement = self.settlement.as_deref();
+        let failure = settlement.and_then(|settlement| match &settlement.end {
+            End::Failed(failure) if status != 200 => Some(failure),
+            End::Failed(_) | End::Finished(_) | End::Cancelled => None,
+        });
+        let mut headers: Vec<(&'static str, String)> = if self.stream && failure.is_none() {
+            STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into()
+        } else {
+            vec![("content-type", "application/json".to_owned())]
+        };
+        headers.push(("x-stream-id", self.id.clone()));
+        if self.calls > 0 {
+            headers.push(("x-streamgate-target", self.target.clone()));
+            headers.push(("x-streamgate-attempts", self.calls.to_string()));
+        }
+        if settlement.is_some_and(|settlement| settlement.fallback) {
+            headers.push(("x-streamgate-fallback", "true".to_owned()));
+        }
+        if let Some(after) = failure.and_then(|failure| failure.retry_after) {
+            headers.push(("retry-after", after.as_secs_f64().ceil().to_string()));
+        }
+        Head { status, headers }
+    }
+
+    /// Whose turn is next to tell a streaming client that we are there: the head's, or a
+    /// heartbeat's.
+    fn life_due(&self) -> Option<(Instant, Timer)> {
+        match self.head {
+            _ if !self.stream || self.until.is_none() => None,
+            HeadState::Held => Some((self.heard + self.head_after, Timer::Head)),
+            HeadState::Due { .. } | HeadState::Sent => {
+                Some((self.heard + self.heartbeat_after, Timer::Heartbeat))
+            }
+        }
+    }
+
+    fn show_life(&mut self) {
+        if self.out.is_empty() && self.life_due().is_some_and(|(due, _)| due <= self.now) {
+            sse::comment(&mut self.out, HEARTBEAT);
+            if self.head == HeadState::Held {
+                self.head = HeadState::Due { status: 200 };
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use super::*;
+
+const GOOD: &str = r#"
+default_model = "gpt-4-turbo"
+
+[server]
+listen = "127.0.0.1:9000"
+
+[providers.openai]
+protocol = "openai"
+base_url = "https://api.openai.com/v1/"
+api_key = { env = "OPENAI_API_KEY" }
+
+[providers.local]
+protocol = "local"
+models_dir = "models"
+
+[models."gpt-4-turbo"]
+targets = ["openai/gpt-4-turbo", "local/org/mistral"]
+max_output_tokens = 4096
+
+[timeouts]
+first_byte = 0.5
+"#;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, |name| (name == "OPENAI_API_KEY").then(|| " secret-value\n".into()))
+}
+
+#[test]
+fn reads_what_is_written_and_keeps_the_rest_at_its_default() {
+    let config = parse(GOOD).unwrap();
+    let targets = &config.models["gpt-4-turbo"].targets;
+    assert_eq!(config.listen.as_deref(), Some("127.0.0.1:9000"));
+    assert_eq!(targets[0].to_string(), "openai/gpt-4-turbo");
+    assert_eq!(targets[1].model, "org/mistral");
+    assert_eq!(targets[0].provider.base_url, "https://api.openai.com/v1");
+    assert_eq!(targets[0].provider.api_key, ApiKey::Set("secret-value".into()));
+    assert_eq!(targets[0].max_output_tokens, Some(4096));
+    assert_eq!(config.timeouts.first_byte, Duration::from_millis(500));
+    assert_eq!(config.timeouts.total, Duration::from_secs(600));
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    assert!(!format!("{:?}", parse(GOOD).unwrap()).contains("secret-value"));
+}
+
+#[test]
+fn an_unset_secret_is_known_by_its_name() {
+    let config = Config::parse(GOOD, |_| None).unwrap();
+    assert_eq!(config.providers["openai"].api_key, ApiKey::Unset { env: "OPENAI_API_KEY".into() });
+}
+
+#[test]
+fn the_embedded_configuration_serves_auto_and_tiny() {
+    let config = Config::embedded();
+    assert_eq!(config.default_model.as_deref(), Some("auto"));
+    assert_eq!(config.models.keys().collect::<Vec<_>>(), ["auto", "tiny"]);
+}
+
+/// Each row: what is replaced in the good text, by what, and what the error must name.
+#[test]
+fn every_mistake_names_the_line_the_key_and_what_was_expected() {
+    let rows: &[(&str, &str, &[&str])] = &[
+        ("protocol = \"openai\"", "protocol = \"opnai\"", &["line 8", "opnai", "openai", "local"]),
+        ("protocol = \"openai\"", "protocl = \"openai\"", &["line 8", "protocl", "protocol"]),
+        ("base_url = \"https://api.openai.com/v1/\"", "", &["line 7", "base_url", "URL"]),
+        (
+            "https://api.openai.com/v1/",
+            "api.openai.com",
+            &["line 9", "providers.openai.base_url", "https://"],
+        ),
+        ("env = \"OPENAI_API_KEY\"", "value = \"sk\"", &["line 10", "value", "env"]),
+        ("models_dir = \"models\"", "base_url = \"http://x\"", &["line 14", "local", "models_dir"]),
+        ("openai/gpt-4-turbo", "opnai/gpt-4-turbo", &["line 17", "opnai", "`local`, `openai`"]),
+        ("openai/gpt-4-turbo", "gpt", &["line 17", "`gpt`", "PROVIDER/MODEL"]),
+        ("max_output_tokens = 4096", "max_output_tokens = 0", &["line 18", "nonzero"]),
+        ("max_output_tokens = 4096", "max_output_tokens = \"4k\"", &["line 18", "\"4k\""]),
+        ("first_byte = 0.5", "first_byte = -1", &["line 21", "-1", "seconds above 0"]),
+        ("first_byte = 0.5", "first_bite = 0.5", &["line 21", "first_bite", "first_byte"]),
+        (
+            "default_model = \"gpt-4-turbo\"",
+            "default_model = \"x\"",
+            &["line 2", "`x`", "gpt-4-turbo"],
+        ),
+        ("[server]", "[server", &["line 4"]),
+        ("[timeouts]", "[auth]\n[timeouts]", &["line 20", "auth"]),
+    ];
+    for (from, to, named) in rows {
+        assert!(GOOD.contains(from), "{from}");
+        let error = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+        for word in *named {
+            assert!(error.contains(word), "{to}: `{word}` is not in: {error}");
+        }
+    }
+    assert!(parse("").unwrap_err().to_string().contains("[models.NAME]"));
+}

@@ -1,0 +1,219 @@
+//! The one table of failures: who misbehaved, what may be tried next, what the client is told.
+//! Both shells answer alike because neither decides.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Who must act for the failure to go away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The request is wrong by itself.
+    Client,
+    /// The upstream, or the way to it, failed.
+    Provider,
+    /// The operator's configuration: a key, a name, a file.
+    Operator,
+    /// This process.
+    Gateway,
+}
+
+/// What may be tried next while nothing has been delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// The same target once more, without streaming; then the next one.
+    Whole,
+    /// The next target at once.
+    Next,
+    /// Nothing: every target would answer the same.
+    Nothing,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What happened.
+    pub reason: Reason,
+    /// The stable name that clients and logs see.
+    pub code: &'static str,
+    /// Who must act.
+    pub who: Who,
+    /// What may be tried next.
+    pub recovery: Recovery,
+    /// The HTTP status when it is the final word and nothing has been sent.
+    pub status: u16,
+    /// One sentence for a person, used where there is no better detail.
+    pub text: &'static str,
+}
+
+macro_rules! failures {
+    ($($reason:ident $code:literal $who:ident $recovery:ident $status:literal $text:literal;)*) => {
+        /// What happened, as a fact.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $text] $reason,)*
+        }
+
+        /// Every failure there is, in the order of [`Reason`].
+        pub static TABLE: &[Row] = &[
+            $(Row {
+                reason: Reason::$reason,
+                code: $code,
+                who: Who::$who,
+                recovery: Recovery::$recovery,
+                status: $status,
+                text: $text,
+            },)*
+        ];
+    };
+}
+
+failures! {
+    // The client's to mend.
+    InvalidRequest    "invalid_request"       Client Nothing 400 "The request is not valid.";
+    BodyTooLarge      "body_too_large"        Client Nothing 413 "The request body is too large.";
+    UnknownModel      "model_not_found"       Client Nothing 404 "There is no model of that name.";
+    NotFound          "not_found"             Client Nothing 404 "There is nothing at this path.";
+    MethodNotAllowed  "method_not_allowed"    Client Nothing 405 "This path does not take that method.";
+    ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
+    Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
+    // The way to the provider.
+    Dns               "dns_failed"            Provider Next 502 "The provider's host name could not be resolved.";
+    Connect           "connect_failed"        Provider Next 502 "The provider could not be reached.";
+    Tls               "tls_failed"            Provider Next 502 "No secure connection to the provider could be made.";
+    Lost              "connection_lost"       Provider Next 502 "The connection to the provider broke.";
+    // The clocks.
+    ConnectTimeout    "connect_timeout"       Provider Next 504 "The provider did not accept the connection in time.";
+    FirstByteTimeout  "first_byte_timeout"    Provider Next 504 "The provider did not begin to respond in time.";
+    FirstContentTimeout "first_content_timeout" Provider Next 504 "The model did not begin its answer in time.";
+    BetweenTokensTimeout "between_tokens_timeout" Provider Next 504 "The model fell silent in mid-answer.";
+    TotalTimeout      "total_timeout"         Provider Nothing 504 "The answer took longer than is allowed.";
+    // What the provider said.
+    Unauthorized      "provider_unauthorized" Operator Next 502 "The provider refuses the configured key.";
+    Payment           "provider_payment_required" Operator Next 502 "The provider asks for payment.";
+    Forbidden         "provider_forbidden"    Operator Next 502 "The provider forbids the configured key this use.";
+    ModelUnavailable  "model_unavailable"     Operator Next 502 "The provider does not have the configured model.";
+    RateLimited       "rate_limited"          Provider Next 429 "The provider's rate limit is reached.";
+    Overloaded        "overloaded"            Provider Next 503 "The provider is overloaded.";
+    ServerError       "provider_error"        Provider Next 502 "The provider failed.";
+    // What the provider's answer was.
+    Empty             "empty_answer"          Provider Whole 502 "The model answered with nothing.";
+    Garbage           "invalid_answer"        Provider Whole 502 "The provider's answer could not be read.";
+    NoStream          "stream_unsupported"    Provider Whole 502 "The provider cannot stream this answer.";
+    Cut               "stream_cut"            Provider Next 502 "The answer broke off before its end.";
+    InBand            "provider_stream_error" Provider Next 502 "The provider reported an error within its stream.";
+    AnswerTooLong     "answer_too_large"      Provider Nothing 502 "The answer is larger than the gateway's bound.";
+    // Local models.
+    ModelMissing      "model_missing"         Operator Next 503 "The model's file is not there.";
+    ModelBroken       "model_broken"          Operator Next 503 "The model's file cannot be loaded.";
+    // Ours.
+    Internal          "internal_error"        Gateway Next 500 "The gateway failed.";
+    ShuttingDown      "shutting_down"         Gateway Nothing 503 "The gateway is shutting down.";
+}
+
+impl Reason {
+    /// Its row in the table.
+    pub const fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The stable name that clients and logs see.
+    pub const fn code(self) -> &'static str {
+        self.row().code
+    }
+}
+
+/// A failure with its particulars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub reason: Reason,
+    /// What exactly, for a person; the table's sentence where empty.
+    pub detail: String,
+    /// The request field that is wrong, by its wire name.
+    pub param: Option<String>,
+    /// When trying again makes sense.
+    pub retry_after: Option<Duration>,
+    /// The provider's own error answer, kept to be passed on as it came.
+    pub original: Option<Original>,
+}
+
+/// A provider's error answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, as many bytes as the bound let in.
+    pub body: Vec<u8>,
+}
+
+impl Failure {
+    /// A failure with a detail for a person.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), param: None, retry_after: None, original: None }
+    }
+
+    /// The same failure, naming the request field that is wrong.
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The sentence for a person.
+    pub fn message(&self) -> &str {
+        if self.detail.is_empty() { self.reason.row().text } else { &self.detail }
+    }
+
+    /// The HTTP status it is told with when nothing has been sent.
+    pub fn status(&self) -> u16 {
+        match (&self.original, self.reason) {
+            (Some(original), Reason::Rejected) => original.status,
+            _ => self.reason.row().status,
+        }
+    }
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason, "")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.code(), self.message())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn rows_stand_where_their_reason_points() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.reason as usize, index);
+            assert!(std::ptr::eq(row.reason.row(), row));
+        }
+    }
+
+    #[test]
+    fn codes_are_unique_and_texts_are_sentences() {
+        let codes: HashSet<_> = TABLE.iter().map(|row| row.code).collect();
+        assert_eq!(codes.len(), TABLE.len());
+        for row in TABLE {
+            assert!(row.text.ends_with('.'), "{}", row.code);
+            assert!(row.code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn only_the_clients_failures_are_the_clients_statuses() {
+        for row in TABLE {
+            let clients = matches!(row.status, 400..=428 | 430..=499);
+            assert_eq!(clients, row.who == Who::Client, "{}", row.code);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The gateway as both shells serve it: which path is what, and how a request becomes an
+//! [`Answer`].
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::chat::ChatRequest;
+use crate::config::{Config, Exhausted};
+use crate::failure::{Failure, Reason};
+use crate::page;
+use crate::protocol::{Opening, Protocol, error_body};
+use crate::relay::Job;
+use crate::time::Instant;
+
+/// What a path is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Chat: read the body, up to [`Gateway::request_bytes_max`], then [`Gateway::answer`].
+    Chat(Protocol),
+    /// A response that is known already.
+    Reply(Reply),
+}
+
+/// A whole response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers by lower-case name.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What only the shell knows of a request: when it came, and a name for its answer.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When, on the clock of [`Answer::handle`].
+    pub now: Instant,
+    /// When, in seconds since 1970.
+    pub unix_seconds: u64,
+    /// A random number: names the answer.
+    pub random: u128,
+}
+
+/// What is the same for every request. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    config: Arc<Config>,
+}
+
+impl Gateway {
+    /// A gateway of this configuration.
+    pub fn new(config: Config) -> Self {
+        Self { config: Arc::new(config) }
+    }
+
+    /// What is configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The largest request body to read, in bytes.
+    pub fn request_bytes_max(&self) -> usize {
+        self.config.limits.request_bytes
+    }
+
+    /// What this path is for. `path` has no query.
+    pub fn route(&self, method: &str, path: &str) -> Route {
+        let (allow, route): (&str, fn(&Self) -> Route) = match path {
+            "/v1/chat/completions" => ("POST", |_| Route::Chat(Protocol::OpenAi)),
+            "/chat/stream" => ("POST", |_| Route::Chat(Protocol::Token)),
+            "/v1/models" => ("GET", |gateway| Route::Reply(gateway.models())),
+            "/healthz" => ("GET", |_| Route::Reply(Reply::text("ok\n"))),
+            "/" => ("GET", |_| Route::Reply(Reply::page())),
+            _ => {
+                let failure = Failure::new(Reason::NotFound, format!("There is no {path} here."));
+                return Route::Reply(Reply::failure(&failure));
+            }
+        };
+        if method == allow || (method == "HEAD" && allow == "GET") {
+            return route(self);
+        }
+        let detail = format!("{path} takes {allow}, not {method}.");
+        let mut reply = Reply::failure(&Failure::new(Reason::MethodNotAllowed, detail));
+        reply.headers.push(("allow", allow.to_owned()));
+        Route::Reply(reply)
+    }
+
+    /// Begins to answer a chat request.
+    pub fn answer(&self, client: Protocol, body: &[u8], arrival: &Arrival) -> Answer {
+        let parsed = client.parse_request(body).and_then(|request| {
+            let model = self.model(request.model.as_deref())?;
+            Ok((request, model))
+        });
+        match parsed {
+            Ok((request, model)) => {
+                let job = self.job(client, request, model);
+                let opening = self.opening(&job, model, arrival);
+                Answer::new(job, opening, arrival.now)
+            }
+            Err(failure) => self.refuse(client, failure, arrival),
+        }
+    }
+
+    /// Answers a chat request that could not even be read.
+    pub fn refuse(&self, client: Protocol, failure: Failure, arrival: &Arrival) -> Answer {
+        let job = self.job(client, ChatRequest::default(), "");
+        let opening = self.opening(&job, "", arrival);
+        Answer::refused(job, opening, arrival.now, failure)
+    }
+
+    /// The failure of a body that is longer than [`Self::request_bytes_max`].
+    pub fn body_too_large(&self) -> Failure {
+        let max = self.request_bytes_max();
+        Failure::new(Reason::BodyTooLarge, format!("The request body is longer than {max} bytes."))
+    }
+
+    /// The configured name a request's model stands for.
+    fn model(&self, asked: Option<&str>) -> Result<&str, Failure> {
+        let Some(name) = asked.or(self.config.default_model.as_deref()) else {
+            let detail = "model: expected a name, for no default_model is configured";
+            return Err(Failure::new(Reason::InvalidRequest, detail).at("model"));
+        };
+        if let Some((name, _)) = self.config.models.get_key_value(name) {
+            return Ok(name);
+        }
+        let known: Vec<_> = self.config.models.keys().map(|name| format!("`{name}`")).collect();
+        let detail = format!("There is no model `{name}`: expected one of {}.", known.join(", "));
+        Err(Failure::new(Reason::UnknownModel, detail).at("model"))
+    }
+
+    fn job(&self, client: Protocol, request: ChatRequest, model: &str) -> Job {
+        let by_protocol =
+            if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
+        Job {
+            targets: self.config.models.get(model).map(|m| m.targets.clone()).unwrap_or_default(),
+            request: Arc::new(request),
+            client,
+            plan: None,
+            exhausted: self.config.fallback.exhausted.unwrap_or(by_protocol),
+            timeouts: self.config.timeouts.clone(),
+            limits: self.config.limits.clone(),
+        }
+    }
+
+    fn opening(&self, job: &Job, model: &str, arrival: &Arrival) -> Opening {
+        Opening {
+            id: format!("chatcmpl-{:032x}", arrival.random),
+            created: arrival.unix_seconds,
+            model: model.to_owned(),
+            include_usage: job.request.include_usage,
+        }
+    }
+
+    /// `GET /v1/models`: the default one first.
+    fn models(&self) -> Reply {
+        let default = self.config.default_model.as_ref();
+        let mut names: Vec<_> = self.config.models.iter().collect();
+        names.sort_by_key(|(name, _)| Some(*name) != default);
+        let data: Vec<_> = names
+            .into_iter()
+            .map(|(name, model)| {
+                let owner = &model.targets[0].provider.name;
+                json!({"id": name, "object": "model", "created": 0, "owned_by": owner})
+            })
+            .collect();
+        Reply::json(200, json!({"object": "list", "data": data}).to_string().into_bytes())
+    }
+}
+
+impl Reply {
+    /// A JSON response.
+    pub fn json(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+    }
+
+    /// A failure outside of any chat protocol, in the shape of OpenAI's.
+    pub fn failure(failure: &Failure) -> Self {
+        Self::json(failure.status(), error_body(Protocol::OpenAi, failure))
+    }
+
+    fn text(text: &str) -> Self {
+        let headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
+        Self { status: 200, headers, body: text.as_bytes().to_vec() }
+    }
+
+    fn page() -> Self {
+        let headers = vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("content-security-policy", page::CHAT_CSP.to_owned()),
+            ("cache-control", "no-cache".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+            ("referrer-policy", "no-referrer".to_owned()),
+        ];
+        Self { status: 200, headers, body: page::CHAT.as_bytes().to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

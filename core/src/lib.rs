@@ -1,0 +1,32 @@
+//! streamgate's core: what makes LLM token streams dependable, for both shells.
+//!
+//! It does no IO, reads no clock, draws no random number, starts no thread and keeps no global
+//! state: bytes, times and random numbers come in as arguments, and what is to be done comes out.
+//!
+//! A shell serves a [`gateway::Gateway`]. For each chat request that gives an [`answer::Answer`],
+//! which the shell drives in a loop:
+//!
+//! ```text
+//!  client ──request──► gateway ──► answer ──Call────────► shell ──HTTP, or an engine──► provider
+//!                                  ▲  │                                                   │
+//!                                  │  ├─Head, Body──────► client                          │
+//!                                  │  └─Wait{until}                                       │
+//!                                  └──── handle(now, Head | Bytes | End | Lost | Tick) ◄──┘
+//! ```
+//!
+//! Inside: `answer` writes a client's protocol from what [`relay`] decides; `relay` reads a
+//! provider's frames through [`protocol`] and [`sse`], and bounds the answer by [`limit`].
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod chat;
+pub mod config;
+pub mod failure;
+pub mod gateway;
+pub mod limit;
+pub mod page;
+pub mod protocol;
+pub mod relay;
+pub mod sse;
+pub mod time;

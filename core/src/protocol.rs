@@ -1,0 +1,268 @@
+//! The wire protocols. One file each, holding both roles: a protocol can face the client (parse a
+//! request, write an answer) and can face a provider (write a request, read an answer).
+//!
+//! What a provider sends is read into [`Event`]s. What cannot be read is told apart: broken bytes
+//! among good ones are [`Unreadable::Garbage`], an error the provider reports is
+//! [`Unreadable::Error`].
+
+use crate::chat::{ChatRequest, Event, FinishReason, Usage};
+use crate::config::Target;
+use crate::failure::{Failure, Reason};
+use crate::relay::Settlement;
+
+mod openai;
+mod token;
+
+/// A protocol by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OpenAI Chat Completions, as client and as provider.
+    OpenAi,
+    /// The `token` events of `POST /chat/stream`, as client.
+    Token,
+    /// A model in this process: no bytes, as provider.
+    Local,
+}
+
+/// An HTTP call to a provider, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Always a POST to this URL.
+    pub url: String,
+    /// Headers by lower-case name.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON body.
+    pub body: Vec<u8>,
+}
+
+/// What one event of a provider's stream was, beside the [`Event`]s read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The stream goes on.
+    More,
+    /// The stream says that it is over.
+    Done,
+}
+
+/// Why bytes of a provider were not an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Not of this protocol; says what was found and expected.
+    Garbage(String),
+    /// An error the provider reports in place of an answer.
+    Error(Failure),
+}
+
+/// Where read events go.
+pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
+
+impl Protocol {
+    /// Reads a client's request.
+    pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
+        match self {
+            Self::OpenAi => openai::parse_request(body),
+            Self::Token => token::parse_request(body),
+            Self::Local => unspoken(self),
+        }
+    }
+
+    /// Writes the call that asks `target` for an answer of at most `max_output` tokens.
+    pub fn http_call(
+        self,
+        target: &Target,
+        request: &ChatRequest,
+        stream: bool,
+        max_output: Option<u32>,
+    ) -> Result<HttpCall, Failure> {
+        match self {
+            Self::OpenAi => Ok(openai::http_call(target, request, stream, max_output)),
+            Self::Token | Self::Local => unspoken(self),
+        }
+    }
+
+    /// Reads the data of one event of a provider's stream.
+    pub fn read_event(self, data: &[u8], sink: &mut Sink<'_>) -> Result<Step, Unreadable> {
+        match self {
+            Self::OpenAi => openai::read_event(data, sink),
+            Self::Token | Self::Local => Err(Unreadable::Garbage("no such stream".into())),
+        }
+    }
+
+    /// Reads a provider's whole, non-streaming answer.
+    pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+        match self {
+            Self::OpenAi => openai::read_whole(body, sink),
+            Self::Token | Self::Local => Err(Unreadable::Garbage("no such answer".into())),
+        }
+    }
+
+    /// The message in a provider's error answer; empty where there is none.
+    pub fn error_message(self, body: &[u8]) -> String {
+        match self {
+            Self::OpenAi => openai::error_message(body),
+            Self::Token | Self::Local => String::new(),
+        }
+    }
+
+    /// Whether a client of this protocol can tell a fallback message from a model's answer.
+    pub const fn marks_fallback(self) -> bool {
+        match self {
+            Self::Token => true,
+            Self::OpenAi | Self::Local => false,
+        }
+    }
+}
+
+fn unspoken<T>(protocol: Protocol) -> Result<T, Failure> {
+    Err(Failure::new(Reason::Internal, format!("{protocol:?} is not spoken in this role")))
+}
+
+/// What a client's protocol says about the answer as a whole, known before its first byte.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Our name for the answer.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The model's name to show until the provider gives its own.
+    pub model: String,
+    /// Whether the client asked to be told the usage.
+    pub include_usage: bool,
+}
+
+/// An answer collected for a client that does not stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected {
+    /// The answer's text.
+    pub(crate) text: String,
+    /// What the model thought aloud.
+    pub(crate) reasoning: String,
+    /// The text in which it declined.
+    pub(crate) refusal: String,
+    /// Its tool calls, by index.
+    pub(crate) tool_calls: Vec<CollectedCall>,
+    /// Why it stopped.
+    pub(crate) finish: Option<FinishReason>,
+    /// What it cost.
+    pub(crate) usage: Option<Usage>,
+}
+
+/// One tool call, its fragments joined.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CollectedCall {
+    /// Its identifier.
+    pub(crate) id: String,
+    /// The tool's name.
+    pub(crate) name: String,
+    /// The arguments as JSON text.
+    pub(crate) arguments: String,
+}
+
+impl Collected {
+    /// Adds one event.
+    pub(crate) fn add(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start { .. } => {}
+            Event::Text(text) => self.text.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Refusal(text) => self.refusal.push_str(text),
+            Event::ToolCall(call) => {
+                // Bounded by the answer's own bytes: an index names at most the next call.
+                let index = (call.index as usize).min(self.tool_calls.len());
+                if index == self.tool_calls.len() {
+                    self.tool_calls.push(CollectedCall::default());
+                }
+                let whole = &mut self.tool_calls[index];
+                whole.id.push_str(call.id.as_deref().unwrap_or(""));
+                whole.name.push_str(call.name.as_deref().unwrap_or(""));
+                whole.arguments.push_str(&call.arguments);
+            }
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Finish(reason) => self.finish = Some(*reason),
+        }
+    }
+}
+
+/// Writes answers in a client's protocol.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// OpenAI Chat Completions.
+    OpenAi(openai::Writer),
+    /// `token` events.
+    Token(token::Writer),
+}
+
+impl Writer {
+    /// A writer for one answer.
+    pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
+        match protocol {
+            Protocol::Token => Self::Token(token::Writer::new(opening)),
+            Protocol::OpenAi | Protocol::Local => Self::OpenAi(openai::Writer::new(opening)),
+        }
+    }
+
+    /// Notes that frames of the provider's were handed on in this protocol as they came.
+    pub(crate) fn forwarded(&mut self) {
+        match self {
+            Self::OpenAi(writer) => writer.forwarded(),
+            Self::Token(_) => {}
+        }
+    }
+
+    /// Writes one event of a stream.
+    pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        match self {
+            Self::OpenAi(writer) => writer.event(out, event),
+            Self::Token(writer) => writer.event(out, event),
+        }
+    }
+
+    /// Writes the end of a stream that has begun: its end mark, or the failure.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
+        match self {
+            Self::OpenAi(writer) => writer.end(out, settlement),
+            Self::Token(writer) => writer.end(out, settlement),
+        }
+    }
+
+    /// Writes a whole answer.
+    pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+        match self {
+            Self::OpenAi(writer) => writer.whole(out, answer),
+            Self::Token(writer) => writer.whole(out, answer),
+        }
+    }
+}
+
+/// The body of an error answer in a client's protocol.
+pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
+    match protocol {
+        Protocol::Token => token::error_body(failure),
+        Protocol::OpenAi | Protocol::Local => openai::error_body(failure),
+    }
+}
+
+/// Reads a JSON request, naming the field that is wrong.
+fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() && path != "." {
+            Failure::new(Reason::InvalidRequest, format!("{path}: {inner}")).at(path)
+        } else if inner.is_data() {
+            Failure::new(Reason::InvalidRequest, inner.to_string())
+        } else {
+            Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {inner}"))
+        }
+    })?;
+    json.end().map_err(|error| {
+        Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {error}"))
+    })?;
+    Ok(value)
+}
+
+/// Appends `text` as a JSON string.
+fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a Vec takes every write");
+}

@@ -1,0 +1,14 @@
+//! OpenAI Chat Completions, both roles. Reference: platform.openai.com/docs/api-reference/chat.
+//!
+//! `request.rs` and `writer.rs` face the client, `call.rs` and `answer.rs` face a provider.
+
+mod answer;
+mod call;
+mod request;
+mod writer;
+
+pub(super) use answer::{error_message, read_event, read_whole};
+pub(super) use call::http_call;
+pub(super) use request::parse_request;
+pub(crate) use writer::Writer;
+pub(super) use writer::error_body;

@@ -1,0 +1,203 @@
+//! The answer to a client, written.
+
+use serde_json::{Value, json};
+
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Who};
+use crate::protocol::{Collected, Opening, push_json_string};
+use crate::relay::{End, Settlement};
+use crate::sse;
+
+/// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
+/// answer about a request that is wrong by itself goes back as it came.
+pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
+    match &failure.original {
+        Some(original) if !original.body.is_empty() => original.body.clone(),
+        _ => error_value(failure).to_string().into_bytes(),
+    }
+}
+
+fn error_value(failure: &Failure) -> Value {
+    let kind = match failure.reason.row().who {
+        Who::Client => "invalid_request_error",
+        Who::Provider | Who::Operator => "upstream_error",
+        Who::Gateway => "server_error",
+    };
+    json!({"error": {
+        "message": failure.message(),
+        "type": kind,
+        "param": failure.param,
+        "code": failure.reason.code(),
+    }})
+}
+
+/// How a chunk's only choice begins.
+const CHOICE: &str = ",\"choices\":[{\"index\":0,\"delta\":";
+
+/// Writes the chunks of one answer. The part of a chunk that stays the same from token to token is
+/// written once.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    opening: Opening,
+    /// `data: {"id": ... "choices":[{"index":0,"delta":`; empty until the first event.
+    prefix: Vec<u8>,
+}
+
+impl Writer {
+    pub(in crate::protocol) fn new(opening: Opening) -> Self {
+        Self { opening, prefix: Vec::new() }
+    }
+
+    /// The provider's own frames began the answer: the role is out.
+    pub(in crate::protocol) fn forwarded(&mut self) {
+        if self.prefix.is_empty() {
+            self.prefix = self.head(CHOICE);
+        }
+    }
+
+    pub(in crate::protocol) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        match event {
+            Event::Start { id, model } => self.adopt(id, model),
+            Event::Text(text) => self.delta(out, "content", text),
+            Event::Reasoning(text) => self.delta(out, "reasoning_content", text),
+            Event::Refusal(text) => self.delta(out, "refusal", text),
+            Event::ToolCall(call) => {
+                self.begin(out);
+                self.chunk(
+                    out,
+                    json!({"tool_calls": [call_value(call)]}).to_string().as_bytes(),
+                    None,
+                );
+            }
+            Event::Finish(reason) => {
+                self.begin(out);
+                self.chunk(out, b"{}", Some(*reason));
+            }
+            Event::Usage(usage) if self.opening.include_usage => self.usage(out, usage),
+            Event::Usage(_) => {}
+        }
+    }
+
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
+        match &settlement.end {
+            End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
+            End::Failed(failure) => {
+                sse::encode(out, None, None, error_value(failure).to_string().as_bytes());
+            }
+            End::Cancelled => {}
+        }
+    }
+
+    pub(in crate::protocol) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+        let mut message = json!({"role": "assistant", "content": answer.text});
+        if !answer.reasoning.is_empty() {
+            message["reasoning_content"] = answer.reasoning.as_str().into();
+        }
+        message["refusal"] =
+            if answer.refusal.is_empty() { Value::Null } else { answer.refusal.as_str().into() };
+        if !answer.tool_calls.is_empty() {
+            let calls = answer.tool_calls.iter().map(|call| {
+                json!({"id": call.id, "type": "function",
+                       "function": {"name": call.name, "arguments": call.arguments}})
+            });
+            message["tool_calls"] = calls.collect();
+            if answer.text.is_empty() {
+                message["content"] = Value::Null;
+            }
+        }
+        let finish = answer.finish.map(FinishReason::as_str);
+        let body = json!({
+            "id": self.opening.id,
+            "object": "chat.completion",
+            "created": self.opening.created,
+            "model": self.opening.model,
+            "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
+            "usage": answer.usage.as_ref().map(usage_value),
+        });
+        out.extend_from_slice(body.to_string().as_bytes());
+    }
+
+    fn delta(&mut self, out: &mut Vec<u8>, field: &str, text: &str) {
+        self.begin(out);
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(b"\":");
+        push_json_string(out, text);
+        out.extend_from_slice(b"},\"finish_reason\":null}]}\n\n");
+    }
+
+    /// The provider's names, so that chunks of ours and of its own belong together. Once chunks
+    /// are out the names stay.
+    fn adopt(&mut self, id: &str, model: &str) {
+        if self.prefix.is_empty() {
+            if !id.is_empty() {
+                self.opening.id = id.to_owned();
+            }
+            self.opening.model = model.to_owned();
+        }
+    }
+
+    /// Before anything else the role, as the protocol has it.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.prefix.is_empty() {
+            self.prefix = self.head(CHOICE);
+            self.chunk(out, br#"{"role":"assistant","content":""}"#, None);
+        }
+    }
+
+    /// `data: ` and the chunk's fields up to the choices.
+    fn head(&self, then: &str) -> Vec<u8> {
+        let mut head = b"data: {\"id\":".to_vec();
+        push_json_string(&mut head, &self.opening.id);
+        head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        head.extend_from_slice(self.opening.created.to_string().as_bytes());
+        head.extend_from_slice(b",\"model\":");
+        push_json_string(&mut head, &self.opening.model);
+        head.extend_from_slice(then.as_bytes());
+        head
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, delta: &[u8], finish: Option<FinishReason>) {
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(delta);
+        out.extend_from_slice(b",\"finish_reason\":");
+        match finish {
+            None => out.extend_from_slice(b"null"),
+            Some(reason) => push_json_string(out, reason.as_str()),
+        }
+        out.extend_from_slice(b"}]}\n\n");
+    }
+
+    fn usage(&self, out: &mut Vec<u8>, usage: &Usage) {
+        out.extend_from_slice(&self.head(",\"choices\":[],\"usage\":"));
+        out.extend_from_slice(usage_value(usage).to_string().as_bytes());
+        out.extend_from_slice(b"}\n\n");
+    }
+}
+
+fn call_value(call: &ToolCall<'_>) -> Value {
+    let mut function = json!({"arguments": call.arguments});
+    if let Some(name) = &call.name {
+        function["name"] = name.as_ref().into();
+    }
+    let mut value = json!({"index": call.index, "function": function});
+    if let Some(id) = &call.id {
+        value["id"] = id.as_ref().into();
+        value["type"] = "function".into();
+    }
+    value
+}
+
+fn usage_value(usage: &Usage) -> Value {
+    let mut value = json!({
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens(),
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    });
+    if usage.estimated {
+        value["estimated"] = true.into();
+    }
+    value
+}

@@ -1,0 +1,88 @@
+//! The `token` events of `POST /chat/stream`: `{"token": "..."}` per token, at the end
+//! `{"done": true, "tokens": 9, "model": "...", "fallback": false}` or
+//! `{"error": {"code": "...", "message": "..."}}`.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Collected, Opening, parse_json, push_json_string};
+use crate::chat::{ChatRequest, Event, Message, Role};
+use crate::failure::{Failure, Reason};
+use crate::relay::{End, Settlement};
+use crate::sse;
+
+#[derive(Deserialize)]
+struct Request {
+    message: String,
+    model: Option<String>,
+    /// Taken and not yet used: conversations are not saved, each message stands alone.
+    #[serde(rename = "session_id")]
+    _session_id: Option<String>,
+}
+
+pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let request: Request = parse_json(body)?;
+    if request.message.trim().is_empty() {
+        let detail = "message: expected a text that is not empty";
+        return Err(Failure::new(Reason::InvalidRequest, detail).at("message"));
+    }
+    Ok(ChatRequest {
+        model: request.model,
+        messages: vec![Message::text(Role::User, request.message)],
+        stream: true,
+        include_usage: true,
+        ..ChatRequest::default()
+    })
+}
+
+pub(super) fn error_body(failure: &Failure) -> Vec<u8> {
+    json!({"error": {"code": failure.reason.code(), "message": failure.message()}})
+        .to_string()
+        .into_bytes()
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    model: String,
+    tokens: u32,
+}
+
+impl Writer {
+    pub(super) fn new(opening: Opening) -> Self {
+        Self { model: opening.model, tokens: 0 }
+    }
+
+    pub(super) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        match event {
+            Event::Start { model, .. } => self.model = model.clone().into_owned(),
+            Event::Text(text) | Event::Refusal(text) => {
+                self.tokens += 1;
+                out.extend_from_slice(b"data: {\"token\":");
+                push_json_string(out, text);
+                out.extend_from_slice(b"}\n\n");
+            }
+            Event::Usage(usage) => self.tokens = usage.output_tokens,
+            Event::Reasoning(_) | Event::ToolCall(_) | Event::Finish(_) => {}
+        }
+    }
+
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
+        match &settlement.end {
+            End::Finished(_) => {
+                let done = json!({
+                    "done": true,
+                    "tokens": self.tokens,
+                    "model": self.model,
+                    "fallback": settlement.fallback,
+                });
+                sse::encode(out, None, None, done.to_string().as_bytes());
+            }
+            End::Failed(failure) => sse::encode(out, None, None, &error_body(failure)),
+            End::Cancelled => {}
+        }
+    }
+
+    pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+        push_json_string(out, &answer.text);
+    }
+}

@@ -1,0 +1,288 @@
+//! One call to one target: what it awaits, until when, and what its bytes have said so far.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::delivery::Delivery;
+use super::reading::{Forwarding, Reading};
+use super::{Head, Timer};
+use crate::chat::Event;
+use crate::config::{Target, Timeouts};
+use crate::failure::{Failure, Original, Reason};
+use crate::protocol::Step;
+use crate::sse;
+use crate::time::Instant;
+
+/// How long a finished stream may take to give its usage and its end mark.
+const AFTER_FINISH: Duration = Duration::from_secs(2);
+/// How long an error answer may take to give its body.
+const REFUSAL_BODY: Duration = Duration::from_secs(2);
+/// How much of an error answer is kept, in bytes.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// Names an attempt; never used twice within an answer, so that late input is known as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId(pub(super) u32);
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an attempt awaits.
+///
+/// ```text
+///  Head ──2xx──► Content ──content──► More ──finish──► End ──► over
+///   │  │            └──────────finish───────────────────▲
+///   │  └─2xx, JSON or asked whole─► Whole ──► over
+///   └─any other status──► Refusal ──► over
+/// ```
+/// Whatever goes wrong in any state ends the attempt with a [`Failure`].
+#[derive(Debug)]
+enum Awaiting {
+    /// The response's head.
+    Head,
+    /// The rest of an error answer.
+    Refusal { status: u16, retry_after: Option<Duration>, body: Vec<u8>, since: Instant },
+    /// The rest of a whole answer.
+    Whole { body: Vec<u8> },
+    /// The first content of a stream.
+    Content,
+    /// More content.
+    More { since: Instant },
+    /// Usage and the end mark, after the model finished.
+    End { since: Instant },
+}
+
+/// Whether an attempt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It does.
+    More,
+    /// The answer is complete.
+    Complete,
+}
+
+pub(super) struct Attempt {
+    pub(super) id: AttemptId,
+    pub(super) target: Arc<Target>,
+    /// Asked for as a stream, not as one whole answer.
+    pub(super) stream: bool,
+    pub(super) began: Instant,
+    /// Its call is over by itself: there is nothing to cancel.
+    pub(super) over: bool,
+    /// What its frames have said.
+    pub(super) reading: Reading,
+    awaiting: Awaiting,
+    decoder: sse::Decoder,
+    event_bytes_max: usize,
+}
+
+impl Attempt {
+    pub(super) fn new(
+        id: AttemptId,
+        target: Arc<Target>,
+        stream: bool,
+        forwarding: Forwarding,
+        event_bytes_max: usize,
+        began: Instant,
+    ) -> Self {
+        Self {
+            id,
+            target,
+            stream,
+            began,
+            over: false,
+            reading: Reading::new(forwarding),
+            awaiting: Awaiting::Head,
+            decoder: sse::Decoder::new(event_bytes_max),
+            event_bytes_max,
+        }
+    }
+
+    /// The response's head came.
+    pub(super) fn head(&mut self, now: Instant, head: &Head<'_>) -> Result<(), Failure> {
+        let Awaiting::Head = self.awaiting else { return Ok(()) };
+        let media = head.content_type.split(';').next().unwrap_or("").trim();
+        self.awaiting = if !(200..300).contains(&head.status) {
+            let retry_after = head.retry_after.and_then(|text| text.trim().parse().ok());
+            Awaiting::Refusal {
+                status: head.status,
+                retry_after: retry_after.map(Duration::from_secs),
+                body: Vec::new(),
+                since: now,
+            }
+        } else if media.eq_ignore_ascii_case("text/html") {
+            let detail = "The provider sent a web page: expected an answer of its API.";
+            return Err(Failure::new(Reason::Garbage, detail));
+        } else if !self.stream || media.eq_ignore_ascii_case("application/json") {
+            Awaiting::Whole { body: Vec::new() }
+        } else {
+            Awaiting::Content
+        };
+        Ok(())
+    }
+
+    /// Bytes of the response's body came.
+    pub(super) fn bytes(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        delivery: &mut Delivery,
+    ) -> Result<Progress, Failure> {
+        match &mut self.awaiting {
+            Awaiting::Refusal { body, .. } => {
+                let room = REFUSAL_BYTES_MAX - body.len();
+                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                Ok(Progress::More)
+            }
+            Awaiting::Whole { body } if body.len() + bytes.len() > self.event_bytes_max => {
+                let detail = format!("The answer is longer than {} bytes.", self.event_bytes_max);
+                Err(Failure::new(Reason::AnswerTooLong, detail))
+            }
+            Awaiting::Whole { body } => {
+                body.extend_from_slice(bytes);
+                Ok(Progress::More)
+            }
+            Awaiting::Head | Awaiting::Content | Awaiting::More { .. } | Awaiting::End { .. } => {
+                self.stream_bytes(now, bytes, delivery)
+            }
+        }
+    }
+
+    fn stream_bytes(
+        &mut self,
+        now: Instant,
+        mut bytes: &[u8],
+        delivery: &mut Delivery,
+    ) -> Result<Progress, Failure> {
+        let protocol = self.target.provider.protocol;
+        loop {
+            match self.decoder.next(&mut bytes) {
+                Ok(None) => return Ok(Progress::More),
+                Ok(Some(event)) => {
+                    let step =
+                        self.reading.frame(now, protocol, event.data, Some(event.raw), delivery)?;
+                    if step == Step::Done {
+                        return self.reading.verdict(true).map(|()| Progress::Complete);
+                    }
+                    self.awaiting = next(&self.reading, now);
+                }
+                Err(sse::TooLong { limit }) => {
+                    let detail = format!("An event of the stream is longer than {limit} bytes.");
+                    return Err(Failure::new(Reason::Garbage, detail));
+                }
+            }
+        }
+    }
+
+    /// A local engine has an event; it needs no bytes.
+    pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery) {
+        self.reading.event(now, event, delivery);
+        self.awaiting = next(&self.reading, now);
+    }
+
+    /// The response, or the local generation, is over. `Ok` if the answer is complete.
+    pub(super) fn end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
+        match &mut self.awaiting {
+            Awaiting::Refusal { status, retry_after, body, .. } => {
+                Err(refusal(&self.target, *status, *retry_after, std::mem::take(body)))
+            }
+            Awaiting::Whole { body } => {
+                let body = std::mem::take(body);
+                self.reading.whole(now, self.target.provider.protocol, &body, delivery)
+            }
+            Awaiting::Head | Awaiting::Content | Awaiting::More { .. } | Awaiting::End { .. } => {
+                self.stream_end(now, delivery)
+            }
+        }
+    }
+
+    /// Providers forget the last blank line, or the last line's end: what is left counts if it can
+    /// be read.
+    fn stream_end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
+        let protocol = self.target.provider.protocol;
+        let Some(sse::Leftover::Event(event) | sse::Leftover::Cut(event)) = self.decoder.finish()
+        else {
+            return self.reading.verdict(false);
+        };
+        if event.data.is_empty() {
+            return self.reading.verdict(false);
+        }
+        let ended = [event.raw, b"\n\n"].concat();
+        let step = self.reading.frame(now, protocol, event.data, Some(&ended), delivery)?;
+        self.reading.verdict(step == Step::Done)
+    }
+
+    /// The connection broke. A finished answer stays finished, a refusal stays the refusal.
+    pub(super) fn lost(&mut self, failure: Failure) -> Result<(), Failure> {
+        match &mut self.awaiting {
+            Awaiting::End { .. } => self.reading.verdict(false),
+            Awaiting::Refusal { status, retry_after, body, .. } => {
+                Err(refusal(&self.target, *status, *retry_after, std::mem::take(body)))
+            }
+            Awaiting::Head | Awaiting::Whole { .. } | Awaiting::Content | Awaiting::More { .. } => {
+                Err(failure)
+            }
+        }
+    }
+
+    /// The nearest deadline and its reason. While the client is `paused`, silence is its own.
+    pub(super) fn deadline(&self, timeouts: &Timeouts, paused: bool) -> Option<(Instant, Timer)> {
+        match &self.awaiting {
+            Awaiting::Head if self.stream => {
+                let first_byte = (self.began + timeouts.first_byte, Timer::FirstByte);
+                let first_content = (self.began + timeouts.first_content, Timer::FirstContent);
+                Some(first_byte.min(first_content))
+            }
+            // A whole answer is silent for as long as it takes: only the total bounds it.
+            Awaiting::Head | Awaiting::Whole { .. } => None,
+            Awaiting::Content => Some((self.began + timeouts.first_content, Timer::FirstContent)),
+            Awaiting::More { .. } if paused => None,
+            Awaiting::More { since } => {
+                Some((*since + timeouts.between_tokens, Timer::BetweenTokens))
+            }
+            Awaiting::End { since } => Some((*since + AFTER_FINISH, Timer::AfterFinish)),
+            Awaiting::Refusal { since, .. } => Some((*since + REFUSAL_BODY, Timer::RefusalBody)),
+        }
+    }
+
+    /// The client reads again: the silence so far was its own.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Awaiting::More { since } = &mut self.awaiting {
+            *since = now;
+        }
+    }
+}
+
+fn next(reading: &Reading, now: Instant) -> Awaiting {
+    match (reading.finish, reading.content) {
+        (Some(_), _) => Awaiting::End { since: now },
+        (None, true) => Awaiting::More { since: now },
+        (None, false) => Awaiting::Content,
+    }
+}
+
+/// What an error status means.
+fn refusal(target: &Target, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Failure {
+    let reason = match status {
+        401 => Reason::Unauthorized,
+        402 => Reason::Payment,
+        403 => Reason::Forbidden,
+        404 => Reason::ModelUnavailable,
+        408 | 409 | 425 | 500..=502 | 504 => Reason::ServerError,
+        429 => Reason::RateLimited,
+        503 | 529 => Reason::Overloaded,
+        400..=499 => Reason::Rejected,
+        _ => Reason::ServerError,
+    };
+    let said = target.provider.protocol.error_message(&body);
+    let detail = match (reason, said.as_str()) {
+        (Reason::Rejected, said) if !said.is_empty() => said.to_owned(),
+        (_, "") => format!("{target} answered {status}."),
+        (_, said) => format!("{target} answered {status}: {said}"),
+    };
+    let original = (reason == Reason::Rejected).then_some(Original { status, body });
+    Failure { retry_after, original, ..Failure::new(reason, detail) }
+}

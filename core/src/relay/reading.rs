@@ -1,0 +1,263 @@
+//! What the frames of one attempt have said so far, and how each is handed on: as the bytes that
+//! came where the client reads the same protocol and nothing must change, else as events.
+
+use super::delivery::Delivery;
+use crate::chat::{Event, FinishReason, Usage};
+use crate::failure::{Failure, Reason};
+use crate::protocol::{Protocol, Step, Unreadable};
+use crate::time::Instant;
+
+/// How much may come before the first content and be held for it, in bytes.
+const HELD_BYTES_MAX: usize = 256 * 1024;
+
+/// What the client's side makes of frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forwarding {
+    /// Frames of a stream that need no change are forwarded as they came.
+    pub(super) frames: bool,
+    /// A whole answer is forwarded as it came.
+    pub(super) whole: bool,
+    /// Frames that carry nothing but usage are for the client too.
+    pub(super) usage: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Reading {
+    forwarding: Forwarding,
+    /// The provider's names for the answer and the model, until the first content.
+    start: Option<(String, String)>,
+    /// Frames from before the first content.
+    held: Vec<u8>,
+    /// The frames that finish the answer, kept until its end is certain.
+    last: Vec<u8>,
+    /// Whether those frames say why the model stopped, and what it cost.
+    finished_as_it_came: bool,
+    counted_as_it_came: bool,
+    /// Whether there was content.
+    pub(super) content: bool,
+    /// Why the model stopped.
+    pub(super) finish: Option<FinishReason>,
+    /// What the provider counted.
+    pub(super) usage: Option<Usage>,
+    /// Frames that could not be read.
+    pub(super) skipped: u64,
+    /// Why the first of them could not.
+    garbage: Option<String>,
+}
+
+/// What one frame held.
+#[derive(Default)]
+struct Seen {
+    content: bool,
+    finish: Option<FinishReason>,
+    usage: bool,
+}
+
+impl Reading {
+    pub(super) fn new(forwarding: Forwarding) -> Self {
+        Self {
+            forwarding,
+            start: None,
+            held: Vec::new(),
+            last: Vec::new(),
+            finished_as_it_came: false,
+            counted_as_it_came: false,
+            content: false,
+            finish: None,
+            usage: None,
+            skipped: 0,
+            garbage: None,
+        }
+    }
+
+    /// Reads the data of one frame and hands it on. `raw` is the frame as it came, `None` where it
+    /// cannot be forwarded.
+    ///
+    /// A frame that cannot be read is skipped and counted; an error the provider reports is one.
+    pub(super) fn frame(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        data: &[u8],
+        raw: Option<&[u8]>,
+        delivery: &mut Delivery,
+    ) -> Result<Step, Failure> {
+        if data.is_empty() {
+            return Ok(Step::More);
+        }
+        let raw = raw.filter(|_| self.forwarding.frames);
+        let mut seen = Seen::default();
+        let read = protocol.read_event(data, &mut |event| {
+            self.take(now, &event, raw.is_some(), &mut seen, delivery);
+        });
+        match (read, raw) {
+            (Ok(Step::Done), _) => return Ok(Step::Done),
+            (Ok(Step::More), Some(raw)) => self.forward(protocol, data, raw, &seen, delivery)?,
+            (Ok(Step::More), None) => {}
+            (Err(Unreadable::Error(failure)), _) => return Err(failure),
+            (Err(Unreadable::Garbage(detail)), _) => {
+                self.skipped += 1;
+                self.garbage.get_or_insert(detail);
+            }
+        }
+        self.finish = self.finish.or(seen.finish);
+        Ok(Step::More)
+    }
+
+    /// Notes one event, and hands it on unless its frame is forwarded.
+    pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery) {
+        let mut seen = Seen::default();
+        self.take(now, event, false, &mut seen, delivery);
+        self.finish = self.finish.or(seen.finish);
+    }
+
+    /// Reads a whole answer and hands it on; as it came, if the client wants it whole and reads the
+    /// same protocol.
+    pub(super) fn whole(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        body: &[u8],
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
+        let forwarded = self.forwarding.whole;
+        let mut seen = Seen::default();
+        let read = protocol.read_whole(body, &mut |event| {
+            self.take(now, &event, forwarded, &mut seen, delivery);
+        });
+        self.finish = self.finish.or(seen.finish);
+        match read {
+            Err(Unreadable::Error(failure)) => return Err(failure),
+            Err(Unreadable::Garbage(detail)) => return Err(Failure::new(Reason::Garbage, detail)),
+            Ok(()) => self.verdict(true)?,
+        }
+        if forwarded {
+            (self.finished_as_it_came, self.counted_as_it_came) = (true, true);
+            self.last.extend_from_slice(body);
+        }
+        Ok(())
+    }
+
+    /// Whether the answer is complete, now that no more comes. `marked`: the stream said so itself.
+    pub(super) fn verdict(&self, marked: bool) -> Result<(), Failure> {
+        match &self.garbage {
+            Some(detail) if !self.content => Err(Failure::new(Reason::Garbage, detail.clone())),
+            None if !self.content => Err(Reason::Empty.into()),
+            _ if marked || self.finish.is_some() => Ok(()),
+            _ => Err(Reason::Cut.into()),
+        }
+    }
+
+    /// Hands on what finishes the answer: the provider's own last frames where they were kept,
+    /// else events.
+    pub(super) fn deliver_end(&mut self, usage: &Usage, delivery: &mut Delivery) -> FinishReason {
+        self.release(delivery);
+        let finish = self.finish.unwrap_or(FinishReason::Stop);
+        if !self.finished_as_it_came {
+            delivery.outputs.event(&Event::Finish(finish));
+        }
+        delivery.outputs.original(&self.last);
+        if !self.counted_as_it_came {
+            delivery.outputs.event(&Event::Usage(*usage));
+        }
+        finish
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        event: &Event<'_>,
+        forwarded: bool,
+        seen: &mut Seen,
+        delivery: &mut Delivery,
+    ) {
+        match event {
+            Event::Start { id, model } => {
+                if !self.content && self.start.is_none() {
+                    self.start = Some((id.clone().into_owned(), model.clone().into_owned()));
+                }
+            }
+            Event::Usage(usage) => {
+                seen.usage = true;
+                self.usage = Some(*usage);
+            }
+            Event::Finish(reason) => seen.finish = Some(*reason),
+            Event::Text(_) | Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
+                if event.is_content() {
+                    seen.content = true;
+                    delivery.count(now, event);
+                    self.release_start(delivery);
+                    self.content = true;
+                }
+                if self.content && !forwarded {
+                    self.release(delivery);
+                    delivery.outputs.event(event);
+                }
+            }
+        }
+    }
+
+    /// Hands a frame on as it came, now or when its time has come.
+    fn forward(
+        &mut self,
+        protocol: Protocol,
+        data: &[u8],
+        raw: &[u8],
+        seen: &Seen,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
+        if seen.finish.is_some() && self.finish.is_some() {
+            // A second finish must not get out; what the frame says beside it must.
+            return self.forward_content_of(protocol, data, delivery);
+        }
+        if seen.finish.is_some() {
+            self.finished_as_it_came = true;
+            self.counted_as_it_came |= seen.usage;
+            self.last.extend_from_slice(raw);
+        } else if seen.usage && !seen.content {
+            if self.forwarding.usage {
+                self.counted_as_it_came = true;
+                self.last.extend_from_slice(raw);
+            }
+        } else if self.content {
+            self.release(delivery);
+            delivery.outputs.original(raw);
+        } else {
+            self.held.extend_from_slice(raw);
+        }
+        if self.held.len() + self.last.len() > HELD_BYTES_MAX {
+            let detail = format!("More than {HELD_BYTES_MAX} bytes came without any content.");
+            return Err(Failure::new(Reason::Garbage, detail));
+        }
+        Ok(())
+    }
+
+    fn forward_content_of(
+        &mut self,
+        protocol: Protocol,
+        data: &[u8],
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
+        let read = protocol.read_event(data, &mut |event| {
+            if event.is_content() {
+                delivery.outputs.event(&event);
+            }
+        });
+        debug_assert!(read.is_ok(), "the frame was read before");
+        Ok(())
+    }
+
+    /// Hands on what was held for the first content.
+    fn release(&mut self, delivery: &mut Delivery) {
+        if !self.held.is_empty() {
+            delivery.outputs.original(&self.held);
+            self.held = Vec::new();
+        }
+    }
+
+    fn release_start(&mut self, delivery: &mut Delivery) {
+        if let Some((id, model)) = self.start.take() {
+            delivery.outputs.event(&Event::Start { id: id.into(), model: model.into() });
+        }
+    }
+}

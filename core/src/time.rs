@@ -1,0 +1,58 @@
+//! A point in time as a number. Core never reads a clock: shells pass the time in, it may stand
+//! still (a Worker's clock does between I/O), and it never runs back.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// Microseconds since an origin of the shell's choosing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The origin.
+    pub const ZERO: Self = Self(0);
+
+    /// The instant `us` microseconds after the origin.
+    pub const fn from_micros(us: u64) -> Self {
+        Self(us)
+    }
+
+    /// The instant `ms` milliseconds after the origin.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms.saturating_mul(1000))
+    }
+
+    /// Microseconds since the origin.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_wraps_and_never_runs_back() {
+        let late = Instant::from_micros(u64::MAX) + Duration::MAX;
+        assert_eq!(late.as_micros(), u64::MAX);
+        assert_eq!(Instant::ZERO.since(late), Duration::ZERO);
+        assert_eq!(
+            Instant::from_millis(3).since(Instant::from_millis(1)),
+            Duration::from_millis(2)
+        );
+    }
+}
