@@ -1,0 +1,186 @@
+//! What a client got, as bytes in time, and what those bytes say in its protocol.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
+
+use crate::scenario::Protocol;
+
+/// What a client got. Times count from the moment its request went out.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The response's head; `None` where there was none.
+    pub head: Option<Head>,
+    /// The body, read by read.
+    pub reads: Vec<Read>,
+    /// How the body ended.
+    pub ending: Ending,
+    /// When the client got the end, or left.
+    pub ended: Duration,
+}
+
+/// A response's head.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Bytes that came together.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// When they came.
+    pub at: Duration,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// How a body ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// As its framing demands.
+    #[default]
+    Complete,
+    /// Not so; with what was noticed.
+    Broken(String),
+    /// The client left before.
+    Left,
+}
+
+impl Answer {
+    /// The whole body.
+    pub fn body(&self) -> Vec<u8> {
+        self.reads.iter().flat_map(|read| read.bytes.iter().copied()).collect()
+    }
+
+    /// Whether the body is a stream of events.
+    pub fn is_stream(&self) -> bool {
+        let kind = self.head.as_ref().and_then(|head| head.header("content-type"));
+        kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+    }
+}
+
+/// One event as a client understands it.
+#[derive(Clone, Debug, Default)]
+pub struct Event {
+    /// When its last byte came.
+    pub at: Duration,
+    /// Its data: JSON, or a string where it is none.
+    pub data: Value,
+    /// The text in it, where it has any; `""` is one too.
+    pub text: Option<String>,
+    /// The finish reason in it.
+    pub finish: Option<String>,
+    /// The usage in it.
+    pub usage: Option<[u64; 2]>,
+    /// The error in it.
+    pub error: Option<Value>,
+    /// It is the done marker.
+    pub done: bool,
+}
+
+/// Reads a client's events as the bytes come.
+#[derive(Debug)]
+pub struct Reader {
+    protocol: Protocol,
+    decoder: Decoder,
+}
+
+impl Reader {
+    /// A reader of the client's protocol.
+    pub fn new(protocol: Protocol) -> Self {
+        Self { protocol, decoder: Decoder::new(EVENT_BYTES_MAX_DEFAULT) }
+    }
+
+    /// The events that are complete with these bytes.
+    pub fn read(&mut self, at: Duration, bytes: &[u8]) -> Result<Vec<Event>, String> {
+        let mut events = Vec::new();
+        let mut rest = bytes;
+        while let Some(event) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? {
+            let data = std::str::from_utf8(event.data)
+                .map_err(|_| format!("an event is not UTF-8: {}", event.data.escape_ascii()))?;
+            events.push(interpret(self.protocol, at, data));
+        }
+        Ok(events)
+    }
+
+    /// Says what the end of the body cut off, if anything.
+    pub fn finish(&mut self) -> Result<(), String> {
+        match self.decoder.finish() {
+            None => Ok(()),
+            Some(Leftover::Event(event) | Leftover::Cut(event)) => {
+                Err(format!("the body ends within an event: {}", event.raw.escape_ascii()))
+            }
+        }
+    }
+}
+
+/// All events of an answer.
+pub fn events(answer: &Answer, protocol: Protocol) -> Result<Vec<Event>, String> {
+    let mut reader = Reader::new(protocol);
+    let mut events = Vec::new();
+    for read in &answer.reads {
+        events.extend(reader.read(read.at, &read.bytes)?);
+    }
+    if answer.ending == Ending::Complete {
+        reader.finish()?;
+    }
+    Ok(events)
+}
+
+/// A whole JSON answer, as one event.
+pub fn whole(answer: &Answer) -> Result<Event, String> {
+    let body = answer.body();
+    let data: Value = serde_json::from_slice(&body)
+        .map_err(|error| format!("the body is no JSON: {error}: {}", body.escape_ascii()))?;
+    let choice = &data["choices"][0];
+    Ok(Event {
+        at: answer.ended,
+        text: choice["message"]["content"].as_str().map(String::from),
+        finish: choice["finish_reason"].as_str().map(String::from),
+        usage: usage(&data),
+        error: error(&data),
+        done: false,
+        data,
+    })
+}
+
+fn interpret(protocol: Protocol, at: Duration, text: &str) -> Event {
+    let data = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()));
+    let mut event = Event { at, error: error(&data), ..Event::default() };
+    match protocol {
+        Protocol::Chat => {
+            let choice = &data["choices"][0];
+            event.text = choice["delta"]["content"].as_str().map(String::from);
+            event.finish = choice["finish_reason"].as_str().map(String::from);
+            event.usage = usage(&data);
+            event.done = text == "[DONE]";
+        }
+        Protocol::Token => {
+            event.text = data["token"].as_str().map(String::from);
+            event.done = data["done"] == true;
+        }
+        Protocol::Other => {}
+    }
+    event.data = data;
+    event
+}
+
+fn error(data: &Value) -> Option<Value> {
+    data.get("error").filter(|error| !error.is_null()).cloned()
+}
+
+fn usage(data: &Value) -> Option<[u64; 2]> {
+    let usage = &data["usage"];
+    Some([usage["prompt_tokens"].as_u64()?, usage["completion_tokens"].as_u64()?])
+}

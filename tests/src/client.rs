@@ -1,0 +1,114 @@
+//! A client over HTTP that notes when each byte came, and can leave.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::answer::{Answer, Ending, Head, Read, Reader};
+use crate::scenario::{Client, Leave};
+
+/// Longer than any scenario takes: an answer that hangs is a failure, not a hanging test.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Does what the scenario's client does. Times count from `epoch`.
+pub async fn ask(gateway: SocketAddr, client: &Client, epoch: Instant) -> io::Result<Answer> {
+    let stream = TcpStream::connect(gateway).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let connection = Connection(tokio::spawn(async move {
+        // What breaks here shows in the response as well.
+        let _ = connection.await;
+    }));
+    let request = request(gateway, client).map_err(io::Error::other)?;
+    let mut asking = Asking { client, epoch, answer: Answer::default() };
+    let stay = match client.leave {
+        Some(Leave::Ms(ms)) => Duration::from_millis(ms),
+        _ => ANSWER_TIME_MAX,
+    };
+    let came_to_end = tokio::time::timeout(stay, async {
+        match sender.send_request(request).await {
+            Ok(response) => asking.read(response).await,
+            Err(error) => Ending::Broken(error.to_string()),
+        }
+    });
+    let ending = match (came_to_end.await, client.leave) {
+        (Ok(ending), _) => ending,
+        (Err(_), Some(_)) => Ending::Left,
+        (Err(_), None) => Ending::Broken(format!("not at all within {ANSWER_TIME_MAX:?}")),
+    };
+    drop(connection);
+    let ended = epoch.elapsed();
+    Ok(Answer { ending, ended, ..asking.answer })
+}
+
+/// Closes the socket when dropped.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn request(gateway: SocketAddr, client: &Client) -> hyper::http::Result<Request<Full<Bytes>>> {
+    let mut request = Request::builder()
+        .method(client.method())
+        .uri(client.path())
+        .header("host", gateway.to_string());
+    if !client.headers.contains_key("content-type") && client.method() != "GET" {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in &client.headers {
+        request = request.header(name, value);
+    }
+    request.body(Full::from(client.body_bytes()))
+}
+
+struct Asking<'a> {
+    client: &'a Client,
+    epoch: Instant,
+    answer: Answer,
+}
+
+impl Asking<'_> {
+    async fn read(&mut self, response: Response<Incoming>) -> Ending {
+        self.answer.head = Some(head(&response));
+        let mut reader = Reader::new(self.client.protocol());
+        let mut texts = 0;
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let bytes = match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(_trailers)) => continue,
+                Err(error) => return Ending::Broken(error.to_string()),
+            };
+            let at = self.epoch.elapsed();
+            self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
+            if let Some(Leave::Texts(enough)) = self.client.leave {
+                let events = reader.read(at, &bytes).unwrap_or_default();
+                texts += events.iter().filter(|event| event.text > Some(String::new())).count();
+                if texts >= enough {
+                    return Ending::Left;
+                }
+            }
+        }
+        Ending::Complete
+    }
+}
+
+fn head(response: &Response<Incoming>) -> Head {
+    let headers = response.headers().iter().map(|(name, value)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    Head { status: response.status().as_u16(), headers: headers.collect() }
+}

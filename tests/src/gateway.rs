@@ -1,0 +1,141 @@
+//! The built shells, started for one scenario and killed when dropped.
+
+mod native;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use crate::scenario::Runner;
+
+/// Longer than either shell takes to start on a loaded machine.
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How much of what a gateway said is told when a scenario fails, in lines.
+const LOG_LINES_MAX: usize = 40;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    log: Lines,
+    // Dropped in this order: the process first, then the folder it works in.
+    _process: Child,
+    _folder: TempDir,
+}
+
+impl Gateway {
+    /// Starts a shell with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built, with the command that builds it; when it does not start, with what it
+    /// said.
+    pub async fn start(runner: Runner, config: &str) -> Result<Self, String> {
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no folder to work in: {error}"))?;
+        let command = match runner {
+            Runner::Native => native::command(folder.path(), config)?,
+            Runner::Worker => worker::command(folder.path(), config)?,
+            Runner::Core => return Err("the core is no program".into()),
+        };
+        let find_addr = match runner {
+            Runner::Worker => worker::addr,
+            Runner::Native | Runner::Core => native::addr,
+        };
+        start(command, find_addr, folder).await
+    }
+
+    /// The last lines it said.
+    pub fn log(&self) -> String {
+        self.log.last()
+    }
+}
+
+async fn start(
+    mut command: Command,
+    find_addr: fn(&str) -> Option<SocketAddr>,
+    folder: TempDir,
+) -> Result<Gateway, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let log = Lines::default();
+    let (found, mut addr) = mpsc::channel(1);
+    let stdout = process.stdout.take().expect("stdout is piped");
+    let stderr = process.stderr.take().expect("stderr is piped");
+    let searched = log.clone();
+    tokio::spawn(async move {
+        let told = follow(stdout, &searched, |line| {
+            if let Some(addr) = find_addr(line) {
+                // Only the first matters, and only to a starter that still waits.
+                let _ = found.try_send(addr);
+            }
+        });
+        told.await
+    });
+    let said = log.clone();
+    tokio::spawn(async move { follow(stderr, &said, |_| ()).await });
+    match tokio::time::timeout(START_TIME_MAX, addr.recv()).await {
+        Ok(Some(addr)) => Ok(Gateway { addr, log, _process: process, _folder: folder }),
+        Ok(None) => {
+            let status = process.wait().await.map_err(|error| error.to_string())?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Err(format!("{command:?} ended with {status}:\n{}", log.last()))
+        }
+        Err(_) => Err(format!("{command:?} told no address:\n{}", log.last())),
+    }
+}
+
+/// Notes every line until the stream ends.
+async fn follow(stream: impl AsyncRead + Unpin, log: &Lines, mut heard: impl FnMut(&str)) {
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        heard(&line);
+        log.push(line);
+    }
+}
+
+/// What a process said on stdout and stderr.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn push(&self, line: String) {
+        self.0.lock().expect("no one panics while holding the lines").push(line);
+    }
+
+    fn last(&self) -> String {
+        let lines = self.0.lock().expect("no one panics while holding the lines");
+        lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
+    }
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map_or_else(|| tests.clone(), PathBuf::from)
+}
+
+/// The file at `path`, or what is to be done for it to be there.
+fn built(path: PathBuf, remedy: &str) -> Result<PathBuf, String> {
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(format!("{} is not there; {remedy}", path.display()))
+}
+
+fn write(path: PathBuf, text: &str) -> Result<PathBuf, String> {
+    let written: io::Result<()> = std::fs::write(&path, text);
+    written.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}

@@ -1,0 +1,39 @@
+//! The native server, as built by Cargo.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::{built, root, write};
+use crate::scenario::{SECRET, SECRET_NAME};
+
+pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
+    let program = built(program(), "build it with `cargo build -p streamgate`")?;
+    let config = write(folder.join("streamgate.toml"), config)?;
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(config)
+        .env(SECRET_NAME, SECRET)
+        .current_dir(folder);
+    Ok(command)
+}
+
+/// The address in the line `listening on http://ADDR`.
+pub(super) fn addr(line: &str) -> Option<SocketAddr> {
+    line.split_once("listening on http://")?.1.trim().parse().ok()
+}
+
+/// `STREAMGATE_BIN`, or the server beside the running test.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("STREAMGATE_BIN") {
+        return path.into();
+    }
+    let name = format!("streamgate{}", std::env::consts::EXE_SUFFIX);
+    let test = std::env::current_exe().unwrap_or_default();
+    match test.parent().and_then(Path::parent) {
+        Some(profile) => profile.join(name),
+        None => root().join("target/debug").join(name),
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs a scenario against a built shell, over real sockets and in real time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::check::{Seen, check};
+use crate::client;
+use crate::gateway::Gateway;
+use crate::provider::{AfterLast, CallRecord, FakeProvider};
+use crate::scenario::{Runner, Scenario};
+
+/// How long a gateway may take to let go of the calls of an answer that is over.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Plays the scenario and judges what came of it.
+pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
+    let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
+    let config = scenario.config_text(&providers.base_urls());
+    let gateway = Gateway::start(runner, &config).await?;
+    let began = Instant::now();
+    let answer = client::ask(gateway.addr, &scenario.client, began)
+        .await
+        .map_err(|error| format!("{error}\n{}", gateway.log()))?;
+    let calls = providers.settled_calls(began).await;
+    let seen = Seen { answer, calls };
+    check(scenario, &seen).map_err(|wrong| explain(&wrong, &seen, &gateway))
+}
+
+fn explain(wrong: &str, seen: &Seen, gateway: &Gateway) -> String {
+    let body = String::from_utf8_lossy(&seen.answer.body()).into_owned();
+    let shown: String = body.chars().take(2000).collect();
+    format!(
+        "{wrong}\n\n--- head ---\n{:?}\n--- body ({} bytes) ---\n{shown}\n--- calls ---\n{:#?}\n\
+         --- gateway ---\n{}",
+        seen.answer.head,
+        body.len(),
+        seen.calls,
+        gateway.log()
+    )
+}
+
+/// The providers of a scenario.
+struct Providers {
+    by_name: BTreeMap<String, FakeProvider>,
+    epoch: Instant,
+}
+
+impl Providers {
+    async fn start(scenario: &Scenario) -> std::io::Result<Self> {
+        let epoch = Instant::now();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut by_name = BTreeMap::new();
+        for (name, scripts) in &scenario.provider {
+            let provider = FakeProvider::start(any_port, scripts, AfterLast::Refuse, epoch).await?;
+            by_name.insert(name.clone(), provider);
+        }
+        Ok(Self { by_name, epoch })
+    }
+
+    fn base_urls(&self) -> HashMap<String, String> {
+        self.by_name.iter().map(|(name, provider)| (name.clone(), provider.base_url())).collect()
+    }
+
+    /// The calls so far, once none is open any more or the time for that is over; times count from
+    /// `began`.
+    async fn settled_calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
+        let patience = Instant::now() + SETTLE_TIME_MAX;
+        loop {
+            let calls = self.calls(began);
+            let open = |call: &CallRecord| !call.ended && call.closed.is_none();
+            if !calls.values().flatten().any(open) || Instant::now() > patience {
+                return calls;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
+        let before = began - self.epoch;
+        let since = |call: CallRecord| CallRecord {
+            came: call.came.saturating_sub(before),
+            closed: call.closed.map(|closed| closed.saturating_sub(before)),
+            ..call
+        };
+        let calls = self.by_name.iter();
+        calls.map(|(name, p)| (name.clone(), p.calls().into_iter().map(since).collect())).collect()
+    }
+}

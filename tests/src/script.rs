@@ -1,0 +1,363 @@
+//! What a fake provider does with one call, as data: the `[[provider.NAME]]` tables of a scenario.
+//!
+//! A [`Call`] is what a person writes. [`Call::plan`] turns it into a [`Plan`], a flat list of acts
+//! in time. The fake provider plays a plan on a socket, the simulator plays the same plan in virtual
+//! time, so both mean the same by construction.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::step::{Answer, Step};
+
+/// What to do with one call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Call {
+    /// Nobody listens at the provider's port; then this is its only script.
+    pub refuse: bool,
+    /// Take the request and close without a byte.
+    pub close: bool,
+    /// Take the request and never say anything.
+    pub silent: bool,
+    /// Milliseconds between the request and the response's head.
+    pub before_head: u64,
+    /// The HTTP status: 200, or 500 with `error`.
+    pub status: Option<u16>,
+    /// Response headers; they replace the ones that go with the kind of body.
+    pub headers: BTreeMap<String, String>,
+    /// How the end of the body is marked.
+    pub framing: Framing,
+    /// Compress the body, as far as each send.
+    pub gzip: bool,
+    /// The line end of the events written by shorthand: LF unless given.
+    pub newline: Option<String>,
+    /// Cut every send into pieces of this many bytes.
+    pub split: Option<usize>,
+    /// Use this script for all further calls too.
+    pub again: bool,
+    /// Body: a stream, step by step.
+    pub stream: Option<Vec<Step>>,
+    /// Body: one whole chat completion.
+    pub answer: Option<Answer>,
+    /// Body: an error in OpenAI's shape.
+    pub error: Option<ErrorBody>,
+    /// Body: any JSON.
+    pub json: Option<Value>,
+    /// Body: any text.
+    pub body: Option<String>,
+}
+
+/// How the end of a response body is marked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Framing {
+    /// By the empty chunk of the chunked coding.
+    #[default]
+    Chunked,
+    /// By closing the connection, so that a cut looks like an end.
+    Close,
+    /// By `content-length`.
+    Length,
+}
+
+/// An error in OpenAI's shape: a text, or a table with any of its fields.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ErrorBody {
+    /// The message alone.
+    Message(String),
+    /// The fields of the `error` object.
+    Fields(serde_json::Map<String, Value>),
+}
+
+impl ErrorBody {
+    /// The error as it stands in a body or in an event.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Message(message) => {
+                json!({ "error": { "message": message, "type": "server_error", "code": null } })
+            }
+            Self::Fields(fields) => json!({ "error": fields }),
+        }
+    }
+}
+
+/// One call as a flat list of acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What comes before the body.
+    pub opening: Opening,
+    /// The body. Where no act ends it, it ends cleanly.
+    pub acts: Vec<Act>,
+}
+
+/// What comes before the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// No connection.
+    Refuse,
+    /// The request is taken and the connection closed.
+    Close,
+    /// The request is taken and nothing follows.
+    Silent,
+    /// A response's head.
+    Head(Head),
+}
+
+/// A response's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How long after the request it is sent.
+    pub wait: Duration,
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, without those of the framing.
+    pub headers: BTreeMap<String, String>,
+    /// How the end of the body is marked.
+    pub framing: Framing,
+}
+
+/// One thing a provider does within a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Send these bytes in one write, in a chunk of their own.
+    Send(Bytes),
+    /// Do nothing for a while.
+    Wait(Duration),
+    /// End the body as its framing demands.
+    End,
+    /// Close the connection without ending the body.
+    Cut,
+    /// Reset the connection.
+    Reset,
+    /// Do nothing until the peer leaves.
+    Stall,
+}
+
+impl Act {
+    /// Whether nothing can follow it.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Send(_) | Self::Wait(_) => false,
+            Self::End | Self::Cut | Self::Reset | Self::Stall => true,
+        }
+    }
+}
+
+impl Call {
+    /// Says what is wrong with it, if anything.
+    pub fn validate(&self) -> Result<(), String> {
+        let kinds = [
+            ("refuse", self.refuse),
+            ("close", self.close),
+            ("silent", self.silent),
+            ("stream", self.stream.is_some()),
+            ("answer", self.answer.is_some()),
+            ("error", self.error.is_some()),
+            ("json", self.json.is_some()),
+            ("body", self.body.is_some()),
+        ];
+        let given: Vec<_> =
+            kinds.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => return Err(format!("needs one of {}", kinds.map(|(name, _)| name).join(", "))),
+            many => return Err(format!("can have only one of {}", many.join(", "))),
+        }
+        if self.split == Some(0) {
+            return Err("split: pieces have at least 1 byte".into());
+        }
+        let steps = self.stream.iter().flatten();
+        let last = self.stream.iter().flatten().count().saturating_sub(1);
+        match steps.enumerate().find(|(index, step)| step.is_last() && *index < last) {
+            Some((index, _)) => Err(format!("stream: nothing can follow step {}", index + 1)),
+            None => Ok(()),
+        }
+    }
+
+    /// The call as a flat list of acts.
+    pub fn plan(&self) -> Plan {
+        let acts = self.acts();
+        Plan { opening: self.opening(), acts: if self.gzip { compress(acts) } else { acts } }
+    }
+
+    fn opening(&self) -> Opening {
+        if self.refuse {
+            return Opening::Refuse;
+        }
+        if self.close {
+            return Opening::Close;
+        }
+        if self.silent {
+            return Opening::Silent;
+        }
+        Opening::Head(Head {
+            wait: Duration::from_millis(self.before_head),
+            status: self.status.unwrap_or(if self.error.is_some() { 500 } else { 200 }),
+            headers: self.all_headers(),
+            framing: self.framing,
+        })
+    }
+
+    fn all_headers(&self) -> BTreeMap<String, String> {
+        let kind = if self.stream.is_some() {
+            "text/event-stream"
+        } else if self.body.is_some() {
+            "text/plain"
+        } else {
+            "application/json"
+        };
+        let mut headers = BTreeMap::from([("content-type".into(), kind.into())]);
+        if self.gzip {
+            headers.insert("content-encoding".into(), "gzip".into());
+        }
+        headers
+            .extend(self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())));
+        headers
+    }
+
+    fn acts(&self) -> Vec<Act> {
+        let newline = self.newline.as_deref().unwrap_or("\n");
+        let acts = match &self.stream {
+            Some(steps) => steps.iter().flat_map(|step| step.acts(newline)).collect(),
+            None => vec![Act::Send(self.whole_body())],
+        };
+        match self.split {
+            Some(size) => acts.into_iter().flat_map(|act| split(act, size)).collect(),
+            None => acts,
+        }
+    }
+
+    fn whole_body(&self) -> Bytes {
+        if let Some(answer) = &self.answer {
+            answer.to_json().to_string().into()
+        } else if let Some(error) = &self.error {
+            error.to_json().to_string().into()
+        } else if let Some(json) = &self.json {
+            json.to_string().into()
+        } else {
+            self.body.clone().unwrap_or_default().into()
+        }
+    }
+}
+
+/// The same bytes in sends of at most `size` bytes.
+pub fn split(act: Act, size: usize) -> Vec<Act> {
+    match act {
+        Act::Send(bytes) => {
+            bytes.chunks(size).map(|piece| Act::Send(bytes.slice_ref(piece))).collect()
+        }
+        other => vec![other],
+    }
+}
+
+/// The same acts with a gzip stream of the bytes; each send can be decompressed as it comes.
+fn compress(acts: Vec<Act>) -> Vec<Act> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut compressed: Vec<Act> = acts
+        .into_iter()
+        .map(|act| match act {
+            Act::Send(bytes) => {
+                encoder.write_all(&bytes).expect("a Vec takes all bytes");
+                encoder.flush().expect("a Vec takes all bytes");
+                Act::Send(std::mem::take(encoder.get_mut()).into())
+            }
+            other => other,
+        })
+        .collect();
+    let ending = compressed.pop_if(|act| act.is_last());
+    if matches!(ending, None | Some(Act::End)) {
+        compressed.push(Act::Send(encoder.finish().expect("a Vec takes all bytes").into()));
+    }
+    compressed.extend(ending);
+    compressed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    fn call(text: &str) -> Call {
+        toml::from_str(text).unwrap()
+    }
+
+    fn sent(plan: &Plan) -> Vec<u8> {
+        let mut all = Vec::new();
+        for act in &plan.acts {
+            if let Act::Send(bytes) = act {
+                all.extend_from_slice(bytes);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_stream_becomes_sends_waits_and_an_ending() {
+        let plan =
+            call(r#"stream = ["Hel", { wait = 20 }, { done = true }, { cut = true }]"#).plan();
+        let [Act::Send(first), Act::Wait(pause), Act::Send(done), Act::Cut] = plan.acts.as_slice()
+        else {
+            panic!("{plan:?}");
+        };
+        assert!(first.starts_with(b"data: {") && first.ends_with(b"\n\n"), "{first:?}");
+        assert!(String::from_utf8_lossy(first).contains(r#""content":"Hel""#));
+        assert_eq!(*pause, Duration::from_millis(20));
+        assert_eq!(done.as_ref(), b"data: [DONE]\n\n");
+    }
+
+    #[test]
+    fn splitting_keeps_the_bytes() {
+        let text = r#"stream = ["Grüße", { done = true }]"#;
+        let (whole, pieces) = (call(text).plan(), call(&format!("split = 1\n{text}")).plan());
+        assert_eq!(sent(&whole), sent(&pieces));
+        assert_eq!(pieces.acts.len(), sent(&whole).len());
+    }
+
+    #[test]
+    fn gzip_can_be_read_send_by_send() {
+        let plan = call(
+            r#"gzip = true
+            stream = ["a", "b"]"#,
+        )
+        .plan();
+        let Act::Send(first) = &plan.acts[0] else { panic!("{plan:?}") };
+        let mut text = [0; 512];
+        let read = flate2::read::GzDecoder::new(first.as_ref()).read(&mut text).unwrap();
+        assert!(String::from_utf8_lossy(&text[..read]).contains(r#""content":"a""#));
+        let mut all = String::new();
+        flate2::read::GzDecoder::new(sent(&plan).as_slice()).read_to_string(&mut all).unwrap();
+        assert!(all.ends_with("\n\n"), "{all}");
+    }
+
+    #[test]
+    fn errors_have_a_status_and_a_shape() {
+        let plan = call(r#"error = "broken""#).plan();
+        let Opening::Head(head) = &plan.opening else { panic!("{plan:?}") };
+        assert_eq!(head.status, 500);
+        let body: Value = serde_json::from_slice(&sent(&plan)).unwrap();
+        assert_eq!(body["error"]["message"], "broken");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (text, why) in [
+            ("", "needs one of"),
+            ("refuse = true\nclose = true", "only one of"),
+            ("split = 0\nbody = ''", "at least 1 byte"),
+            ("stream = [{ cut = true }, 'more']", "nothing can follow step 1"),
+        ] {
+            let said = call(text).validate().unwrap_err();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+        assert!(toml::from_str::<Call>("boddy = ''").is_err());
+        assert!(toml::from_str::<Call>("stream = [{ txt = '' }]").is_err());
+    }
+}
