@@ -292,3 +292,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
