@@ -182,7 +182,7 @@ fn install_cargo_deny(sh: &Shell) -> Result<()> {
 }
 
 fn install_node_modules(sh: &Shell) -> Result<()> {
-    cmd!(sh, "npm ci").run()?;
+    cmd!(sh, "npm ci --loglevel=error").run()?;
     stamp(sh, "node_modules", LOCKFILE)
 }
 
