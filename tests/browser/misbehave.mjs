@@ -71,6 +71,7 @@ const SCRIPTS = {
   "filtered": [...words("one"), finish("content_filter"), DONE],
   "reset after the end": [...words("one"), finish("stop"), 20, RESET],
   "no DONE": [...words("one"), finish("stop")],
+  "no finish": [...words("one"), DONE],
   "split characters": Array.from(Buffer.from(whole("añ€🙂z").filter((piece) => typeof piece === "string").join("")), (byte) => Buffer.of(byte)),
 };
 
