@@ -134,6 +134,16 @@ const misbehaving = {
     }
   },
 
+  async "asks for a key, and sends it from then on"(page, { endpoint }) {
+    await say(page, "no key");
+    await settled(page, "failed");
+    page.once("dialog", (dialog) => dialog.accept("secret"));
+    await page.locator(`${LAST} [data-act=retry]`).click();
+    await settled(page, "done");
+    assert.equal(await answer(page), "Welcome.");
+    assert.equal(endpoint.key(), "Bearer secret");
+  },
+
   async "reads every framing, split at every byte"(page) {
     const broken = await page.evaluate(everySplit);
     assert.deepEqual(broken, []);

@@ -75,22 +75,25 @@ const SCRIPTS = {
   "split characters": Array.from(Buffer.from(whole("añ€🙂z").filter((piece) => typeof piece === "string").join("")), (byte) => Buffer.of(byte)),
 };
 
-/** Starts the server: {url, asked() the last request, closed() when the last answer's client is gone, close()}. */
+/** Starts the server: {url, asked() the last request, key() its authorization, closed() when the last answer's client is gone, close()}. */
 export async function misbehave() {
   let asked;
+  let key;
   let gone;
   const server = createServer(async (request, response) => {
     if (request.url === "/") return page(response);
     if (request.url === "/v1/models") return json(response, 200, { object: "list", data: MODELS.map((id) => ({ id, object: "model", created: 0, owned_by: "local" })) });
     gone = once(response, "close");
     asked = JSON.parse(Buffer.concat(await request.toArray()));
-    await play(script(asked), response);
+    key = request.headers.authorization;
+    await play(script(asked, key), response);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     asked: () => asked,
+    key: () => key,
     closed: () => gone,
     close: () => server.closeAllConnections() ?? server.close(),
   };
@@ -106,9 +109,10 @@ function json(response, status, value, headers = {}) {
   response.end(JSON.stringify(value));
 }
 
-function script({ model, messages }) {
+function script({ model, messages }, key) {
   if (!MODELS.includes(model)) return error(404, "model_not_found", `The model '${model}' does not exist.`);
   const said = messages.at(-1).content;
+  if (said === "no key" && key) return whole("Welcome.");
   if (/Continue/.test(said)) return whole("three four");
   return SCRIPTS[said] ?? whole(`I was asked: ${said}`);
 }
