@@ -89,6 +89,13 @@ pub struct Event {
     pub done: bool,
 }
 
+impl Event {
+    /// Whether there is any text in it.
+    pub fn has_text(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| !text.is_empty())
+    }
+}
+
 /// Reads a client's events as the bytes come.
 #[derive(Debug)]
 pub struct Reader {

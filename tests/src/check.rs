@@ -9,6 +9,7 @@
 //! - no provider gets a call it has no script for, and none is left with a call that nobody reads.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,6 +25,19 @@ pub struct Seen {
     pub answer: Answer,
     /// What each provider was asked. Times count as the answer's do.
     pub calls: BTreeMap<String, Vec<CallRecord>>,
+}
+
+/// How much of a body is shown where something is wrong, in characters.
+const SHOWN_CHARS_MAX: usize = 2000;
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = self.answer.body();
+        let shown: String = String::from_utf8_lossy(&body).chars().take(SHOWN_CHARS_MAX).collect();
+        writeln!(f, "--- head ---\n{:?}", self.answer.head)?;
+        writeln!(f, "--- body ({} bytes) ---\n{shown}", body.len())?;
+        write!(f, "--- calls ---\n{:#?}", self.calls)
+    }
 }
 
 /// Says everything that is not as it must be, one per line.
@@ -51,7 +65,7 @@ impl Check<'_> {
         }
     }
 
-    fn same<T: PartialEq + std::fmt::Debug + ?Sized>(&mut self, what: &str, is: &T, expected: &T) {
+    fn same<T: PartialEq + fmt::Debug + ?Sized>(&mut self, what: &str, is: &T, expected: &T) {
         self.require(is == expected, || format!("{what} is {is:?}, expected {expected:?}"));
     }
 
@@ -225,9 +239,8 @@ impl Check<'_> {
 
     fn times(&mut self, events: &[Event]) {
         let expect = &self.scenario.expect;
-        let has_text = |event: &&Event| event.text.as_ref().is_some_and(|text| !text.is_empty());
-        let first = events.iter().find(has_text).map(|event| event.at);
-        let last = events.iter().rfind(has_text).map(|event| event.at);
+        let first = events.iter().find(|event| event.has_text()).map(|event| event.at);
+        let last = events.iter().rfind(|event| event.has_text()).map(|event| event.at);
         if let Some(ms) = expect.grows_over_ms {
             let grew = last.unwrap_or_default() - first.unwrap_or_default();
             self.require(grew >= millis(ms), || format!("the text came within {grew:?}"));
@@ -265,7 +278,8 @@ impl Check<'_> {
         self.require(call.ended || call.closed.is_some(), || format!("{place} was left open"));
         let Some(ms) = self.scenario.expect.upstream_closed_within_ms else { return };
         let left = self.seen.answer.ended;
-        self.require(call.closed.is_some_and(|closed| closed <= left + millis(ms)), || {
+        let in_time = call.closed.is_some_and(|closed| closed <= left + millis(ms));
+        self.require(call.ended || in_time, || {
             format!("{place} was closed at {:?}, the client left at {left:?}", call.closed)
         });
     }

@@ -96,7 +96,7 @@ impl Asking<'_> {
             self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
             if let Some(Leave::Texts(enough)) = self.client.leave {
                 let events = reader.read(at, &bytes).unwrap_or_default();
-                texts += events.iter().filter(|event| event.text > Some(String::new())).count();
+                texts += events.iter().filter(|event| event.has_text()).count();
                 if texts >= enough {
                     return Ending::Left;
                 }

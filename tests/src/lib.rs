@@ -21,4 +21,5 @@ pub mod provider;
 pub mod run;
 pub mod scenario;
 pub mod script;
+pub mod simulator;
 pub mod step;

@@ -24,20 +24,8 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
         .map_err(|error| format!("{error}\n{}", gateway.log()))?;
     let calls = providers.settled_calls(began).await;
     let seen = Seen { answer, calls };
-    check(scenario, &seen).map_err(|wrong| explain(&wrong, &seen, &gateway))
-}
-
-fn explain(wrong: &str, seen: &Seen, gateway: &Gateway) -> String {
-    let body = String::from_utf8_lossy(&seen.answer.body()).into_owned();
-    let shown: String = body.chars().take(2000).collect();
-    format!(
-        "{wrong}\n\n--- head ---\n{:?}\n--- body ({} bytes) ---\n{shown}\n--- calls ---\n{:#?}\n\
-         --- gateway ---\n{}",
-        seen.answer.head,
-        body.len(),
-        seen.calls,
-        gateway.log()
-    )
+    check(scenario, &seen)
+        .map_err(|wrong| format!("{wrong}\n{seen}\n--- gateway ---\n{}", gateway.log()))
 }
 
 /// The providers of a scenario.

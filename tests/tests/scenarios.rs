@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use streamgate_tests::run;
 use streamgate_tests::scenario::{self, Runner, Scenario};
+use streamgate_tests::{run, simulator};
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
 const AT_ONCE: usize = 6;
@@ -34,8 +34,13 @@ fn trials(path: &Path) -> Vec<Trial> {
 
 fn trial(runner: Runner, scenario: Scenario) -> Trial {
     Trial::test(format!("{runner}::{}", scenario.name), move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ran = runtime.block_on(run::over_http(&scenario, runner));
+        let ran = match runner {
+            Runner::Core => simulator::run(&scenario),
+            Runner::Native | Runner::Worker => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(run::over_http(&scenario, runner))
+            }
+        };
         ran.map_err(|wrong| Failed::from(format!("{}\n\n{wrong}", scenario.why)))
     })
 }

@@ -1,0 +1,418 @@
+//! Runs a scenario against the pure core in virtual time: no socket, no clock, one thread. What a
+//! shell does with hyper and timers, a queue of due inputs does here, so a run takes microseconds
+//! and is the same every time.
+//!
+//! Each scenario runs once per [`Delivery`]: where a provider's bytes are cut on their way must make
+//! no difference, and neither must what a call still says after it was cancelled.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::Value;
+use streamgate_core::answer::{Answer, Output};
+use streamgate_core::config::Config;
+use streamgate_core::failure::{Failure, Reason};
+use streamgate_core::gateway::{Arrival, Gateway, Reply, Route};
+use streamgate_core::relay::{AttemptId, Call, Head, Input};
+use streamgate_core::time::Instant;
+
+use crate::answer::{self, Ending, Read, Reader};
+use crate::check::{Seen, check};
+use crate::provider::CallRecord;
+use crate::scenario::{Client, Leave, SECRET, SECRET_NAME, Scenario};
+use crate::script::{self, Act, Framing, Opening, split};
+
+/// How a provider's bytes come to the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Each send by itself.
+    AsSent,
+    /// Each byte by itself.
+    ByteByByte,
+    /// Everything that is sent without a pause in one piece.
+    Joined,
+    /// Each send by itself, and those of a cancelled call too.
+    Late,
+}
+
+const DELIVERIES: [Delivery; 4] =
+    [Delivery::AsSent, Delivery::ByteByByte, Delivery::Joined, Delivery::Late];
+
+/// No scenario lasts longer; an answer that waits for nothing ends here.
+const VIRTUAL_TIME_MAX: Instant = Instant::from_millis(3_600_000);
+
+/// Plays the scenario in every delivery and judges what came of it.
+pub fn run(scenario: &Scenario) -> Result<(), String> {
+    for delivery in DELIVERIES {
+        let seen = simulate(scenario, delivery)?;
+        check(scenario, &seen).map_err(|wrong| format!("{delivery:?}: {wrong}\n{seen}"))?;
+    }
+    Ok(())
+}
+
+/// Plays the scenario once.
+pub fn simulate(scenario: &Scenario, delivery: Delivery) -> Result<Seen, String> {
+    let gateway = gateway(scenario)?;
+    let client = &scenario.client;
+    let path = client.path().split('?').next().unwrap_or_default();
+    match gateway.route(client.method(), path) {
+        Route::Reply(reply) => Ok(known(scenario, reply)),
+        Route::Chat(protocol) => {
+            let arrival = Arrival { now: Instant::ZERO, unix_seconds: 1_750_000_000, random: 1 };
+            let body = client.body_bytes();
+            let answer = if body.len() > gateway.request_bytes_max() {
+                gateway.refuse(protocol, gateway.body_too_large(), &arrival)
+            } else {
+                gateway.answer(protocol, &body, &arrival)
+            };
+            Simulation::new(scenario, delivery, answer).run()
+        }
+    }
+}
+
+fn gateway(scenario: &Scenario) -> Result<Gateway, String> {
+    let base_url = |name: &String| (name.clone(), format!("http://{name}/v1"));
+    let base_urls: HashMap<_, _> = scenario.provider.keys().map(base_url).collect();
+    let secret = |name: &str| (name == SECRET_NAME).then(|| SECRET.to_owned());
+    let config = Config::parse(&scenario.config_text(&base_urls), secret);
+    Ok(Gateway::new(config.map_err(|error| format!("the configuration: {error}"))?))
+}
+
+/// What a client sees of a response that needs no provider.
+fn known(scenario: &Scenario, reply: Reply) -> Seen {
+    let read = Read { at: Duration::ZERO, bytes: reply.body };
+    let answer = answer::Answer {
+        head: Some(head(reply.status, &reply.headers)),
+        reads: vec![read],
+        ..answer::Answer::default()
+    };
+    let calls = scenario.provider.keys().map(|name| (name.clone(), Vec::new())).collect();
+    Seen { answer, calls }
+}
+
+fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    answer::Head { status, headers: headers.collect() }
+}
+
+/// One answer, its client and the calls it makes.
+struct Simulation<'a> {
+    scenario: &'a Scenario,
+    delivery: Delivery,
+    answer: Answer,
+    now: Instant,
+    until: Option<Instant>,
+    calls: Vec<LiveCall>,
+    client: SimulatedClient<'a>,
+    records: BTreeMap<String, Vec<CallRecord>>,
+    settled: bool,
+}
+
+/// A call and what is still to come of it.
+struct LiveCall {
+    attempt: AttemptId,
+    provider: String,
+    /// Which of the provider's calls.
+    index: usize,
+    /// What happens next, and when.
+    due: VecDeque<(Instant, Happening)>,
+}
+
+/// Something a shell would tell the core.
+#[derive(Clone, Debug)]
+enum Happening {
+    Head(script::Head),
+    Bytes(bytes::Bytes),
+    End,
+    Lost(Reason),
+}
+
+impl<'a> Simulation<'a> {
+    fn new(scenario: &'a Scenario, delivery: Delivery, answer: Answer) -> Self {
+        Self {
+            scenario,
+            delivery,
+            answer,
+            now: Instant::ZERO,
+            until: None,
+            calls: Vec::new(),
+            client: SimulatedClient::new(&scenario.client),
+            records: scenario.provider.keys().map(|name| (name.clone(), Vec::new())).collect(),
+            settled: false,
+        }
+    }
+
+    fn run(mut self) -> Result<Seen, String> {
+        self.drain()?;
+        while let Some(next) = self.next_moment() {
+            if next > VIRTUAL_TIME_MAX {
+                return Err(format!("the answer is not over after {VIRTUAL_TIME_MAX:?}"));
+            }
+            self.now = self.now.max(next);
+            self.happen();
+            self.drain()?;
+        }
+        if !self.settled {
+            return Err("the answer waits for nothing and is not settled".into());
+        }
+        Ok(Seen { answer: self.client.answer, calls: self.records })
+    }
+
+    /// When the next thing happens; of calls that were cancelled too, where they come late.
+    fn next_moment(&self) -> Option<Instant> {
+        let calls = self.calls.iter().filter_map(|call| Some(call.due.front()?.0));
+        let own = self.until.into_iter().chain(self.client.leaves_at());
+        let own = own.filter(|_| !self.settled);
+        calls.chain(own).min()
+    }
+
+    /// Tells the core one thing that is due: the client's leaving, a provider's act, or the time.
+    fn happen(&mut self) {
+        let now = self.now;
+        if self.client.leaves_at().is_some_and(|at| at <= now) && !self.settled {
+            self.client.leave(now);
+            return self.answer.handle(now, Input::Hangup);
+        }
+        let due = |call: &LiveCall| call.due.front().is_some_and(|(at, _)| *at <= now);
+        match self.calls.iter().position(due) {
+            Some(place) => self.happen_in_call(place),
+            None => self.answer.handle(now, Input::Tick),
+        }
+    }
+
+    fn happen_in_call(&mut self, place: usize) {
+        let call = &mut self.calls[place];
+        let attempt = call.attempt;
+        let Some((_, happening)) = call.due.pop_front() else { return };
+        let record = self.records.get_mut(&call.provider).map(|records| &mut records[call.index]);
+        if let (Some(record), Happening::Bytes(bytes)) = (record, &happening) {
+            record.sent_bytes += bytes.len();
+        }
+        match &happening {
+            Happening::Head(head) => {
+                let header = |name: &str| head.headers.get(name).map(String::as_str);
+                let head = Head {
+                    status: head.status,
+                    content_type: header("content-type").unwrap_or_default(),
+                    retry_after: header("retry-after"),
+                };
+                self.answer.handle(self.now, Input::Head { attempt, head });
+            }
+            Happening::Bytes(bytes) => {
+                self.answer.handle(self.now, Input::Bytes { attempt, bytes });
+            }
+            Happening::End => self.answer.handle(self.now, Input::End { attempt }),
+            Happening::Lost(reason) => {
+                let failure = Failure::new(*reason, "");
+                self.answer.handle(self.now, Input::Lost { attempt, failure });
+            }
+        }
+        let call = &mut self.calls[place];
+        if let (true, Some(records)) =
+            (call.due.is_empty() && happening.is_last(), self.records.get_mut(&call.provider))
+        {
+            records[call.index].ended = true;
+        }
+    }
+
+    /// Does what the core asks for.
+    fn drain(&mut self) -> Result<(), String> {
+        loop {
+            match self.answer.poll() {
+                Output::Wait { until } => {
+                    self.until = until.map(|(at, _)| at);
+                    return Ok(());
+                }
+                output if self.settled => {
+                    return Err(format!("the settlement was not the last: {output:?}"));
+                }
+                Output::Call(call) => self.call(&call)?,
+                Output::Cancel { attempt } => self.cancel(attempt),
+                Output::Release { attempt } => self.release(attempt),
+                Output::Head(sent) => {
+                    self.client.answer.head = Some(head(sent.status, &sent.headers))
+                }
+                Output::Body(bytes) => {
+                    if self.client.read(self.now, bytes) {
+                        self.client.leave(self.now);
+                        self.answer.handle(self.now, Input::Hangup);
+                    }
+                }
+                Output::Settle(_) => {
+                    self.settled = true;
+                    self.client.end(self.now);
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Call) -> Result<(), String> {
+        let http = call.http().map_err(|failure| failure.to_string())?;
+        let path = http.url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let (provider, path) = path.ok_or_else(|| format!("{} is no URL", http.url))?;
+        let scripts = self.scenario.provider.get(provider);
+        let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
+        let records = self.records.entry(provider.into()).or_default();
+        let index = records.len();
+        let script = scripts.get(index).or(scripts.last().filter(|last| last.again));
+        let headers = http.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let record = CallRecord {
+            method: "POST".into(),
+            path: format!("/{path}"),
+            headers: headers.collect(),
+            body: serde_json::from_slice(&http.body).unwrap_or(Value::Null),
+            came: since_start(self.now),
+            unscripted: script.is_none(),
+            ..CallRecord::default()
+        };
+        let due = match script {
+            Some(script) => happenings(script, self.delivery, self.now),
+            None => [(self.now, Happening::Lost(Reason::Connect))].into(),
+        };
+        let refused = script.is_some_and(|script| script.refuse);
+        if !refused {
+            records.push(record);
+        }
+        // A refused call has no record: its index is never used, for it is lost at once.
+        let provider = if refused { String::new() } else { provider.to_owned() };
+        self.calls.push(LiveCall { attempt: call.attempt, provider, index, due });
+        Ok(())
+    }
+
+    fn cancel(&mut self, attempt: AttemptId) {
+        let now = since_start(self.now);
+        let late = self.delivery == Delivery::Late;
+        self.give_up(attempt, !late, |record| record.closed = Some(now));
+    }
+
+    fn release(&mut self, attempt: AttemptId) {
+        self.give_up(attempt, true, |record| record.ended = true);
+    }
+
+    fn give_up(&mut self, attempt: AttemptId, hush: bool, mark: impl FnOnce(&mut CallRecord)) {
+        let Some(call) = self.calls.iter_mut().find(|call| call.attempt == attempt) else { return };
+        if hush {
+            call.due.clear();
+        }
+        if let Some(records) = self.records.get_mut(&call.provider) {
+            mark(&mut records[call.index]);
+        }
+    }
+}
+
+impl Happening {
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Head(_) | Self::Bytes(_) => false,
+            Self::End | Self::Lost(_) => true,
+        }
+    }
+}
+
+fn since_start(now: Instant) -> Duration {
+    now.since(Instant::ZERO)
+}
+
+/// What a shell would notice of a call, and when.
+fn happenings(
+    script: &script::Call,
+    delivery: Delivery,
+    now: Instant,
+) -> VecDeque<(Instant, Happening)> {
+    // The shell decompresses; the core never sees it.
+    let plan = script::Call { gzip: false, ..script.clone() }.plan();
+    let head = match plan.opening {
+        Opening::Refuse => return [(now, Happening::Lost(Reason::Connect))].into(),
+        Opening::Close => return [(now, Happening::Lost(Reason::Lost))].into(),
+        Opening::Silent => return VecDeque::new(),
+        Opening::Head(head) => head,
+    };
+    let framing = head.framing;
+    let mut at = now + head.wait;
+    let mut due = VecDeque::from([(at, Happening::Head(head))]);
+    for act in deliver(plan.acts, delivery) {
+        let happening = match act {
+            Act::Send(bytes) => Happening::Bytes(bytes),
+            Act::Wait(pause) => {
+                at = at + pause;
+                continue;
+            }
+            Act::End => Happening::End,
+            // Without a framing the end and the cut look the same.
+            Act::Cut if framing == Framing::Close => Happening::End,
+            Act::Cut | Act::Reset => Happening::Lost(Reason::Lost),
+            Act::Stall => return due,
+        };
+        due.push_back((at, happening));
+    }
+    if due.back().is_some_and(|(_, last)| !last.is_last()) {
+        due.push_back((at, Happening::End));
+    }
+    due
+}
+
+fn deliver(acts: Vec<Act>, delivery: Delivery) -> Vec<Act> {
+    match delivery {
+        Delivery::AsSent | Delivery::Late => acts,
+        Delivery::ByteByByte => acts.into_iter().flat_map(|act| split(act, 1)).collect(),
+        Delivery::Joined => acts.into_iter().fold(Vec::new(), |mut joined, act| {
+            match (joined.last_mut(), act) {
+                (Some(Act::Send(before)), Act::Send(bytes)) => {
+                    *before = [before.as_ref(), bytes.as_ref()].concat().into();
+                }
+                (_, act) => joined.push(act),
+            }
+            joined
+        }),
+    }
+}
+
+/// The client, as far as it reads and leaves.
+struct SimulatedClient<'a> {
+    client: &'a Client,
+    reader: Reader,
+    texts: usize,
+    answer: answer::Answer,
+    left: bool,
+}
+
+impl<'a> SimulatedClient<'a> {
+    fn new(client: &'a Client) -> Self {
+        let reader = Reader::new(client.protocol());
+        Self { client, reader, texts: 0, answer: answer::Answer::default(), left: false }
+    }
+
+    /// When it leaves by the clock.
+    fn leaves_at(&self) -> Option<Instant> {
+        match self.client.leave {
+            Some(Leave::Ms(ms)) if !self.left => Some(Instant::from_millis(ms)),
+            _ => None,
+        }
+    }
+
+    /// Takes in bytes and says whether it leaves now.
+    fn read(&mut self, now: Instant, bytes: &[u8]) -> bool {
+        if self.left {
+            return false;
+        }
+        let at = since_start(now);
+        self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
+        let Some(Leave::Texts(enough)) = self.client.leave else { return false };
+        let events = self.reader.read(at, bytes).unwrap_or_default();
+        self.texts += events.iter().filter(|event| event.has_text()).count();
+        self.texts >= enough
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.left = true;
+        self.answer.ending = Ending::Left;
+        self.answer.ended = since_start(now);
+    }
+
+    fn end(&mut self, now: Instant) {
+        if !self.left {
+            self.answer.ending = Ending::Complete;
+            self.answer.ended = since_start(now);
+        }
+    }
+}
