@@ -8,15 +8,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::cargo::{self, HOST, WASM};
 use crate::wasm;
 
 /// A paid plan takes 10 MB, a free one 3; a small Worker starts sooner.
 const WORKER_GZIPPED_BYTES_MAX: usize = 400 * 1024;
-
-/// All that builds for this machine. Every command names the same packages: for another choice
-/// cargo may unite other features, and build llama.cpp a second time.
-const HOST: [&str; 3] = ["--workspace", "--exclude", "streamgate-edge"];
-const WASM: [&str; 2] = ["--target", "wasm32-unknown-unknown"];
 
 /// How a check ended that did not fail, with a note for the summary.
 pub(crate) enum Verdict {
@@ -49,7 +45,7 @@ pub(crate) fn core_imports(sh: &Shell) -> Result<Verdict> {
     cmd!(sh, "cargo rustc --package streamgate-core {WASM...} {crate_types...} {keep_all...}")
         .run()?;
 
-    let module = target_dir(sh)?.join("wasm32-unknown-unknown/debug/streamgate_core.wasm");
+    let module = cargo::target_dir(sh)?.join("wasm32-unknown-unknown/debug/streamgate_core.wasm");
     let module = fs::read(&module).with_context(|| module.display().to_string())?;
     let imports = wasm::imports(&module)?;
     ensure!(imports.is_empty(), "core imports {}", imports.join(", "));
@@ -69,7 +65,8 @@ pub(crate) fn doc(sh: &Shell) -> Result<Verdict> {
 }
 
 pub(crate) fn edge(sh: &Shell) -> Result<Verdict> {
-    cmd!(sh, "cargo run --package streamgate-bundle").run()?;
+    let bundler = cargo::bundler(sh)?;
+    cmd!(sh, "{bundler}").run()?;
     let files = sh.read_dir("target/edge")?;
     let ships =
         |path: &PathBuf| path.extension().is_some_and(|kind| kind == "js" || kind == "wasm");
@@ -109,14 +106,6 @@ pub(crate) fn test(sh: &Shell, filter: &str) -> Result<Verdict> {
 fn succeeds(command: Cmd) -> Result<Verdict> {
     command.run()?;
     Ok(Verdict::Passed(String::new()))
-}
-
-/// As cargo says it, so that `CARGO_TARGET_DIR` and `build.target-dir` are obeyed.
-fn target_dir(sh: &Shell) -> Result<PathBuf> {
-    let format = ["--format-version", "1", "--no-deps"];
-    let metadata = cmd!(sh, "cargo metadata {format...}").quiet().read()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    Ok(metadata["target_directory"].as_str().context("cargo names no target directory")?.into())
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 //! Each first makes sure of what it needs, says what it is about to install before it does, asks
 //! nothing, and does nothing twice. What a chore builds is cargo's business, not ours.
 
+mod cargo;
 mod checks;
 mod gates;
 mod install;
@@ -103,7 +104,8 @@ fn edge(sh: &Shell, serve: bool, config: Option<PathBuf>) -> Result<()> {
     install::ensure(sh, needs::EDGE)?;
     let serve = serve.then_some("--serve");
     let config = config.map(|file| ["--config".into(), file]).into_iter().flatten();
-    replace_by(cmd!(sh, "cargo run --package streamgate-bundle -- {serve...} {config...}"))
+    let bundler = cargo::bundler(sh)?;
+    replace_by(cmd!(sh, "{bundler} {serve...} {config...}"))
 }
 
 fn bench(sh: &Shell, args: Vec<OsString>) -> Result<()> {
@@ -114,7 +116,7 @@ fn bench(sh: &Shell, args: Vec<OsString>) -> Result<()> {
 /// Becomes the command, so that a signal sent to this process reaches the server itself.
 fn replace_by(command: Cmd) -> Result<()> {
     eprintln!("$ {command}");
-    Err(Command::from(command).exec()).context("cargo could not be started")
+    Err(Command::from(command).exec()).context("it could not be started")
 }
 
 /// A shell at the root of the workspace that prefers the project's own tools to the machine's.
