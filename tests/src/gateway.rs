@@ -35,18 +35,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a shell with this configuration.
+    /// Starts a shell with this configuration; without one native serves its embedded model.
     ///
     /// # Errors
     ///
     /// When it is not built, with the command that builds it; when it does not start, with what it
     /// said.
-    pub async fn start(runner: Runner, config: &str) -> Result<Self, String> {
+    pub async fn start(runner: Runner, config: Option<&str>) -> Result<Self, String> {
         let folder =
             tempfile::tempdir().map_err(|error| format!("no folder to work in: {error}"))?;
         let command = match runner {
             Runner::Native => native::command(folder.path(), config)?,
-            Runner::Worker => worker::command(folder.path(), config)?,
+            Runner::Worker => worker::command(folder.path(), config.unwrap_or_default())?,
             Runner::Core => return Err("the core is no program".into()),
         };
         let find_addr = match runner {
@@ -54,6 +54,11 @@ impl Gateway {
             Runner::Native | Runner::Core => native::addr,
         };
         start(command, find_addr, folder).await
+    }
+
+    /// Its address for clients that take a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
     }
 
     /// The last lines it said.
@@ -127,7 +132,7 @@ pub fn root() -> PathBuf {
 }
 
 /// The file at `path`, or what is to be done for it to be there.
-fn built(path: PathBuf, remedy: &str) -> Result<PathBuf, String> {
+pub(crate) fn built(path: PathBuf, remedy: &str) -> Result<PathBuf, String> {
     if path.exists() {
         return Ok(path);
     }

@@ -17,6 +17,7 @@ pub mod check;
 pub mod client;
 pub mod gateway;
 pub mod load;
+pub mod outside;
 pub mod provider;
 pub mod run;
 pub mod scenario;

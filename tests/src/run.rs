@@ -1,4 +1,5 @@
-//! Runs a scenario against a built shell, over real sockets and in real time.
+//! Sets up the providers and a built shell between them and a client, over real sockets and in real
+//! time, and runs scenarios there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -15,20 +16,37 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Plays the scenario and judges what came of it.
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
-    let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
-    let config = scenario.config_text(&providers.base_urls());
-    let gateway = Gateway::start(runner, &config).await?;
+    let stage = Stage::set(scenario, runner).await?;
     let began = Instant::now();
-    let answer = client::ask(gateway.addr, &scenario.client, began)
+    let answer = client::ask(stage.gateway.addr, &scenario.client, began)
         .await
-        .map_err(|error| format!("{error}\n{}", gateway.log()))?;
-    let calls = providers.settled_calls(began).await;
+        .map_err(|error| format!("{error}\n{}", stage.gateway.log()))?;
+    let calls = stage.providers.settled_calls(began).await;
     let seen = Seen { answer, calls };
     check(scenario, &seen)
-        .map_err(|wrong| format!("{wrong}\n{seen}\n--- gateway ---\n{}", gateway.log()))
+        .map_err(|wrong| format!("{wrong}\n{seen}\n--- gateway ---\n{}", stage.gateway.log()))
+}
+
+/// A shell with the scenario's providers behind it, ready for any client, until it is dropped.
+#[derive(Debug)]
+pub struct Stage {
+    /// The shell.
+    pub gateway: Gateway,
+    providers: Providers,
+}
+
+impl Stage {
+    /// Starts the providers, then the shell.
+    pub async fn set(scenario: &Scenario, runner: Runner) -> Result<Self, String> {
+        let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
+        let config = scenario.config_text(&providers.base_urls());
+        let gateway = Gateway::start(runner, Some(&config)).await?;
+        Ok(Self { gateway, providers })
+    }
 }
 
 /// The providers of a scenario.
+#[derive(Debug)]
 struct Providers {
     by_name: BTreeMap<String, FakeProvider>,
     epoch: Instant,

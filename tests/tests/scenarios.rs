@@ -8,7 +8,7 @@ use streamgate_tests::scenario::{self, Runner, Scenario};
 use streamgate_tests::{run, simulator};
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 fn main() {
     let mut arguments = Arguments::from_args();

@@ -8,15 +8,14 @@ use tokio::process::Command;
 use super::{built, root, write};
 use crate::scenario::{SECRET, SECRET_NAME};
 
-pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
+pub(super) fn command(folder: &Path, config: Option<&str>) -> Result<Command, String> {
     let program = built(program(), "build it with `cargo build -p streamgate`")?;
-    let config = write(folder.join("streamgate.toml"), config)?;
     let mut command = Command::new(program);
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-        .arg(config)
-        .env(SECRET_NAME, SECRET)
-        .current_dir(folder);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    if let Some(config) = config {
+        command.arg("--config").arg(write(folder.join("streamgate.toml"), config)?);
+    }
+    command.env(SECRET_NAME, SECRET).current_dir(folder);
     Ok(command)
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use tokio::process::Command;
 
 use super::{built, root, write};
@@ -17,7 +18,8 @@ pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
     built(bundle.join(MAIN_MODULE), "build the Worker with `cargo xtask edge`")?;
     write(folder.join("streamgate.toml"), config)?;
     write(folder.join("secret"), SECRET)?;
-    let capnp = write(folder.join("worker.capnp"), &capnp(&modules(&bundle)?))?;
+    let capnp = capnp(&modules(&bundle)?, &Compatibility::read()?);
+    let capnp = write(folder.join("worker.capnp"), &capnp)?;
     let mut command = Command::new(workerd);
     command
         .args(["serve", "--control-fd=1"])
@@ -69,13 +71,32 @@ fn modules(bundle: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-fn capnp(modules: &[String]) -> String {
+/// What the Worker asks of its runtime, as it is deployed.
+#[derive(Deserialize)]
+struct Compatibility {
+    compatibility_date: String,
+    #[serde(default)]
+    compatibility_flags: Vec<String>,
+}
+
+impl Compatibility {
+    fn read() -> Result<Self, String> {
+        let path = root().join("wrangler.toml");
+        let text = std::fs::read_to_string(&path);
+        let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+        toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+fn capnp(modules: &[String], compatibility: &Compatibility) -> String {
     let mut list = String::new();
     for name in modules {
         let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
         writeln!(list, "    (name = \"{name}\", {kind} = embed \"/{name}\"),")
             .expect("a String takes every write");
     }
+    let Compatibility { compatibility_date, compatibility_flags } = compatibility;
+    // A list of texts is written alike in both languages.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -94,8 +115,8 @@ const worker :Workerd.Worker = (
     (name = "STREAMGATE_CONFIG", text = embed "streamgate.toml"),
     (name = "{SECRET_NAME}", text = embed "secret"),
   ],
-  compatibilityDate = "2026-11-01",
-  compatibilityFlags = ["enable_request_signal"],
+  compatibilityDate = "{compatibility_date}",
+  compatibilityFlags = {compatibility_flags:?},
 );
 "#
     )
