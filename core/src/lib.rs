@@ -28,5 +28,6 @@ pub mod limit;
 pub mod page;
 pub mod protocol;
 pub mod relay;
+pub mod splice;
 pub mod sse;
 pub mod time;
