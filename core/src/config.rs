@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
 
+use crate::health;
 use crate::protocol::Protocol;
 
 /// The model name under which native serves its embedded model.
@@ -51,6 +52,8 @@ pub struct Provider {
     pub api_key: ApiKey,
     /// Where a `local` provider's model files are.
     pub models_dir: Option<String>,
+    /// How it is asked to go on with an answer that broke.
+    pub continuation: Continuation,
 }
 
 /// A key for a provider.
@@ -145,12 +148,67 @@ impl Default for Timeouts {
 }
 
 /// What happens when a target fails.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fallback {
+    /// What happens to an answer that breaks after its first content.
+    pub midstream: Midstream,
+    /// What a model that continues an answer is told, as the user; nothing if empty.
+    pub instruction: String,
     /// What a client gets when no target is left; `None` leaves it to the client's protocol: a
     /// message where the protocol can mark it as a fallback, else an error.
     pub exhausted: Option<Exhausted>,
+    /// How long the first content may take before the next target is started too; zero is never.
+    #[serde(deserialize_with = "seconds_or_zero")]
+    pub hedge_after: Duration,
+    /// How often targets that failed in passing are asked again when none is left.
+    pub retries: u32,
+    /// How long the first such wait is; each doubles, with jitter. A target's `Retry-After` counts
+    /// instead.
+    #[serde(deserialize_with = "seconds")]
+    pub backoff: Duration,
+    /// The longest such wait: who asks for a longer one is not asked again.
+    #[serde(deserialize_with = "seconds")]
+    pub wait: Duration,
+    /// When a failing target is left alone.
+    pub breaker: health::Settings,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self {
+            midstream: Midstream::Continue,
+            instruction: String::new(),
+            exhausted: None,
+            hedge_after: Duration::ZERO,
+            retries: 2,
+            backoff: Duration::from_millis(250),
+            wait: Duration::from_secs(10),
+            breaker: health::Settings::default(),
+        }
+    }
+}
+
+/// What happens to an answer that breaks after its first content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Midstream {
+    /// The next target goes on with it.
+    Continue,
+    /// It fails with a typed error.
+    Stop,
+}
+
+/// How a provider is asked to go on with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Continuation {
+    /// The answer so far is the last message, the assistant's, and the model goes on with it.
+    Prefill,
+    /// The answer so far is the assistant's message, and the configured instruction follows.
+    Ask,
+    /// It is not asked.
+    Stop,
 }
 
 /// What a client gets when no target is left.
@@ -256,6 +314,7 @@ struct ProviderEntry {
     base_url: Option<Spanned<String>>,
     api_key: Option<KeyEntry>,
     models_dir: Option<String>,
+    continuation: Option<Continuation>,
 }
 
 /// The protocols an upstream may speak, by their configured names.
@@ -358,7 +417,9 @@ impl ProviderEntry {
             },
         };
         let models_dir = self.models_dir.clone();
-        Ok(Provider { name: name.into(), protocol, base_url, api_key, models_dir })
+        let by_protocol = if local { Continuation::Prefill } else { Continuation::Ask };
+        let continuation = self.continuation.unwrap_or(by_protocol);
+        Ok(Provider { name: name.into(), protocol, base_url, api_key, models_dir, continuation })
     }
 }
 
@@ -434,8 +495,15 @@ fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
     }
 }
 
+/// A duration written in seconds, whole or not, or zero.
+fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(from)?;
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| D::Error::custom(format!("{value} is no duration: expected seconds, or 0")))
+}
+
 /// A duration written in seconds, whole or not, above zero.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let value = f64::deserialize(from)?;
     Duration::try_from_secs_f64(value).ok().filter(|duration| !duration.is_zero()).ok_or_else(
         || D::Error::custom(format!("{value} is no duration: expected seconds above 0")),

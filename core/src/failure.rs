@@ -24,6 +24,8 @@ pub enum Recovery {
     Whole,
     /// The next target at once.
     Next,
+    /// The next target at once; when none is left, this one again after a while.
+    Again,
     /// Nothing: every target would answer the same.
     Nothing,
 }
@@ -77,10 +79,10 @@ failures! {
     ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
     // The way to the provider.
-    Dns               "dns_failed"            Provider Next 502 "The provider's host name could not be resolved.";
-    Connect           "connect_failed"        Provider Next 502 "The provider could not be reached.";
+    Dns               "dns_failed"            Provider Again 502 "The provider's host name could not be resolved.";
+    Connect           "connect_failed"        Provider Again 502 "The provider could not be reached.";
     Tls               "tls_failed"            Provider Next 502 "No secure connection to the provider could be made.";
-    Lost              "connection_lost"       Provider Next 502 "The connection to the provider broke.";
+    Lost              "connection_lost"       Provider Again 502 "The connection to the provider broke.";
     // The clocks.
     ConnectTimeout    "connect_timeout"       Provider Next 504 "The provider did not accept the connection in time.";
     FirstByteTimeout  "first_byte_timeout"    Provider Next 504 "The provider did not begin to respond in time.";
@@ -92,15 +94,16 @@ failures! {
     Payment           "provider_payment_required" Operator Next 502 "The provider asks for payment.";
     Forbidden         "provider_forbidden"    Operator Next 502 "The provider forbids the configured key this use.";
     ModelUnavailable  "model_unavailable"     Operator Next 502 "The provider does not have the configured model.";
-    RateLimited       "rate_limited"          Provider Next 429 "The provider's rate limit is reached.";
-    Overloaded        "overloaded"            Provider Next 503 "The provider is overloaded.";
-    ServerError       "provider_error"        Provider Next 502 "The provider failed.";
+    RateLimited       "rate_limited"          Provider Again 429 "The provider's rate limit is reached.";
+    Overloaded        "overloaded"            Provider Again 503 "The provider is overloaded.";
+    ServerError       "provider_error"        Provider Again 502 "The provider failed.";
     // What the provider's answer was.
     Empty             "empty_answer"          Provider Whole 502 "The model answered with nothing.";
     Garbage           "invalid_answer"        Provider Whole 502 "The provider's answer could not be read.";
     NoStream          "stream_unsupported"    Provider Whole 502 "The provider cannot stream this answer.";
     Cut               "stream_cut"            Provider Next 502 "The answer broke off before its end.";
     InBand            "provider_stream_error" Provider Next 502 "The provider reported an error within its stream.";
+    Cooling           "all_targets_cooling"   Provider Nothing 503 "Every target is left alone for a while after it failed.";
     AnswerTooLong     "answer_too_large"      Provider Nothing 502 "The answer is larger than the gateway's bound.";
     // Local models.
     ModelMissing      "model_missing"         Operator Next 503 "The model's file is not there.";

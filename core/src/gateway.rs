@@ -2,6 +2,7 @@
 //! [`Answer`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,6 +10,7 @@ use crate::answer::Answer;
 use crate::chat::ChatRequest;
 use crate::config::{Config, Exhausted};
 use crate::failure::{Failure, Reason};
+use crate::health::Health;
 use crate::page;
 use crate::protocol::{Opening, Protocol, error_body};
 use crate::relay::Job;
@@ -49,12 +51,14 @@ pub struct Arrival {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     config: Arc<Config>,
+    health: Health,
 }
 
 impl Gateway {
     /// A gateway of this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config) }
+        let health = Health::new(config.fallback.breaker.clone());
+        Self { config: Arc::new(config), health }
     }
 
     /// What is configured.
@@ -97,7 +101,7 @@ impl Gateway {
         });
         match parsed {
             Ok((request, model)) => {
-                let job = self.job(client, request, model);
+                let job = self.job(client, request, model, arrival);
                 let opening = self.opening(&job, model, arrival);
                 Answer::new(job, opening, arrival.now)
             }
@@ -107,7 +111,7 @@ impl Gateway {
 
     /// Answers a chat request that could not even be read.
     pub fn refuse(&self, client: Protocol, failure: Failure, arrival: &Arrival) -> Answer {
-        let job = self.job(client, ChatRequest::default(), "");
+        let job = self.job(client, ChatRequest::default(), "", arrival);
         let opening = self.opening(&job, "", arrival);
         Answer::refused(job, opening, arrival.now, failure)
     }
@@ -132,7 +136,7 @@ impl Gateway {
         Err(Failure::new(Reason::UnknownModel, detail).at("model"))
     }
 
-    fn job(&self, client: Protocol, request: ChatRequest, model: &str) -> Job {
+    fn job(&self, client: Protocol, request: ChatRequest, model: &str, arrival: &Arrival) -> Job {
         let by_protocol =
             if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
         Job {
@@ -141,8 +145,13 @@ impl Gateway {
             client,
             plan: None,
             exhausted: self.config.fallback.exhausted.unwrap_or(by_protocol),
+            fallback: self.config.fallback.clone(),
             timeouts: self.config.timeouts.clone(),
             limits: self.config.limits.clone(),
+            health: self.health.clone(),
+            unix_began: Duration::from_secs(arrival.unix_seconds),
+            // The low half: the whole names the answer.
+            seed: arrival.random as u64,
         }
     }
 

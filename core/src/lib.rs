@@ -24,6 +24,7 @@ pub mod chat;
 pub mod config;
 pub mod failure;
 pub mod gateway;
+pub mod health;
 pub mod limit;
 pub mod page;
 pub mod protocol;

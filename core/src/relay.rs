@@ -19,7 +19,10 @@
 //! last. Input of an attempt that is over is ignored.
 
 mod attempt;
+mod continuation;
 mod delivery;
+mod exchange;
+mod ladder;
 mod output;
 mod reading;
 mod settlement;
@@ -28,18 +31,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use attempt::AttemptId;
+pub use exchange::{Call, Head, Input, Output, Sent, Timer};
 pub use settlement::{AttemptRecord, End, Field, Settlement};
 
-use attempt::{Attempt, Progress};
+use attempt::{Attempt, Plan, Progress};
 use delivery::Delivery;
+use ladder::Ladder;
 use reading::Forwarding;
 
 use crate::chat::{ChatRequest, Event, FinishReason, Usage};
-use crate::config::{ApiKey, Exhausted, Limits, Target, Timeouts};
-use crate::failure::{Failure, Reason, Recovery};
-use crate::limit::{Limit, Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue, estimate_tokens};
-use crate::protocol::{HttpCall, Protocol};
+use crate::config::{
+    ApiKey, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
+};
+use crate::failure::{Failure, Reason, Recovery, Who};
+use crate::health::Health;
+use crate::limit::{Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue, estimate_tokens};
+use crate::protocol::Protocol;
 use crate::time::Instant;
+
+/// How often one answer is continued.
+const CONTINUATIONS_MAX: u32 = 4;
 
 /// What is to be answered, by whom, within what.
 #[derive(Clone, Debug)]
@@ -54,152 +65,18 @@ pub struct Job {
     pub plan: Option<(String, u32)>,
     /// What the client gets when no target is left.
     pub exhausted: Exhausted,
+    /// What happens when a target fails.
+    pub fallback: Fallback,
     /// The deadlines.
     pub timeouts: Timeouts,
     /// The bounds.
     pub limits: Limits,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// An attempt's response begins.
-    Head {
-        /// Whose.
-        attempt: AttemptId,
-        /// What it says.
-        head: Head<'a>,
-    },
-    /// Bytes of an attempt's response body.
-    Bytes {
-        /// Whose.
-        attempt: AttemptId,
-        /// As they came; events may be cut anywhere.
-        bytes: &'a [u8],
-    },
-    /// A local engine's event; it needs no head and no bytes.
-    Event {
-        /// Whose.
-        attempt: AttemptId,
-        /// What the engine says.
-        event: Event<'a>,
-    },
-    /// An attempt's response body, or local generation, ended in good order.
-    End {
-        /// Whose.
-        attempt: AttemptId,
-    },
-    /// An attempt could not be made, or broke.
-    Lost {
-        /// Whose.
-        attempt: AttemptId,
-        /// Why.
-        failure: Failure,
-    },
-    /// The client left, or asked to stop.
-    Hangup,
-    /// The client does not read for now: the upstream's silence is not its fault.
-    Pause,
-    /// The client reads again.
-    Resume,
-    /// Only time passed.
-    Tick,
-}
-
-/// What matters of a response's head.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Head<'a> {
-    /// The HTTP status.
-    pub status: u16,
-    /// The `content-type` header; empty where there is none.
-    pub content_type: &'a str,
-    /// The `retry-after` header.
-    pub retry_after: Option<&'a str>,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// Call this target.
-    Call(Call),
-    /// Stop this attempt's call at once; nothing it still says matters.
-    Cancel {
-        /// Which.
-        attempt: AttemptId,
-    },
-    /// This attempt's answer is complete though its call has not ended: read out the little that
-    /// may be left, so that the connection can be used again, or cancel it.
-    Release {
-        /// Which.
-        attempt: AttemptId,
-    },
-    /// Hand this on to the client.
-    Send(Sent<'a>),
-    /// The answer is over. Comes exactly once, and last.
-    Settle(Box<Settlement>),
-    /// Nothing, until an input comes or the time does.
-    Wait {
-        /// When, and why then; `None`: only an input can help.
-        until: Option<(Instant, Timer)>,
-    },
-}
-
-/// Something for the client.
-#[derive(Debug, PartialEq)]
-pub enum Sent<'a> {
-    /// Whole frames in the client's own protocol, as they came.
-    Original(&'a [u8]),
-    /// An event to be written in the client's protocol.
-    Event(Event<'a>),
-}
-
-/// Why a relay waits until a certain time and no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
-    /// The response's first byte is due.
-    FirstByte,
-    /// The first content is due.
-    FirstContent,
-    /// The next event is due.
-    BetweenTokens,
-    /// A finished stream's end mark is due.
-    AfterFinish,
-    /// An error answer's body is due.
-    RefusalBody,
-    /// The whole answer is due.
-    Total,
-    /// The client's response head is due.
-    Head,
-    /// A sign of life to the client is due.
-    Heartbeat,
-}
-
-/// A call to be made.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Its name in what is told of it.
-    pub attempt: AttemptId,
-    /// Whom to call.
-    pub target: Arc<Target>,
-    /// What to ask.
-    pub request: Arc<ChatRequest>,
-    /// As a stream, or as one whole answer.
-    pub stream: bool,
-    /// The user's plan.
-    pub plan: Option<String>,
-    /// What bounds the answer.
-    pub terms: Terms,
-    /// The bound to ask for; `None`: the provider's own default.
-    pub limit: Option<Limit>,
-}
-
-impl Call {
-    /// The call as an HTTP request, for providers that are called so.
-    pub fn http(&self) -> Result<HttpCall, Failure> {
-        let max_output = self.limit.map(|limit| limit.max_output);
-        let protocol = self.target.provider.protocol;
-        protocol.http_call(&self.target, &self.request, self.stream, max_output)
-    }
+    /// The breakers of all targets.
+    pub health: Health,
+    /// When the request came, since 1970: what a `Retry-After` date is held against.
+    pub unix_began: Duration,
+    /// Random: spreads the waits of answers that fail together.
+    pub seed: u64,
 }
 
 /// The state machine of one answer.
@@ -207,14 +84,19 @@ pub struct Relay {
     job: Job,
     now: Instant,
     began: Instant,
-    attempt: Option<Attempt>,
-    /// The target of the present rung, by its place in the job.
-    target: usize,
+    ladder: Ladder,
+    /// The attempts under way: one, or two while a hedge runs.
+    live: Vec<Attempt>,
+    /// When the next pass over the targets begins.
+    backoff: Option<Instant>,
     next_id: u32,
+    continuations: u32,
     records: Vec<AttemptRecord>,
     /// The first failure: what is reported when everything failed.
     cause: Option<Failure>,
     delivery: Delivery,
+    /// What attempts before the present one cost.
+    spent: Usage,
     served_by: Option<Arc<Target>>,
     skipped: u64,
     paused: bool,
@@ -225,32 +107,35 @@ impl Relay {
     /// A relay that asks the job's first target at once.
     pub fn new(job: Job, now: Instant) -> Self {
         let mut relay = Self::idle(job, now);
-        relay.call(0, relay.job.request.stream);
+        relay.call_next();
         relay
     }
 
     /// A relay whose request cannot be answered: it settles at once.
     pub fn refused(job: Job, now: Instant, failure: Failure) -> Self {
         let mut relay = Self::idle(job, now);
-        relay.settle(End::Failed(failure), false, Usage::default());
+        relay.settle(End::Failed(failure), false);
         relay
     }
 
     fn idle(job: Job, now: Instant) -> Self {
         Self {
-            job,
             now,
             began: now,
-            attempt: None,
-            target: 0,
+            ladder: Ladder::new(job.targets.clone(), job.seed),
+            live: Vec::with_capacity(1),
+            backoff: None,
             next_id: 0,
+            continuations: 0,
             records: Vec::new(),
             cause: None,
             delivery: Delivery::default(),
+            spent: Usage::default(),
             served_by: None,
             skipped: 0,
             paused: false,
             settled: false,
+            job,
         }
     }
 
@@ -262,8 +147,9 @@ impl Relay {
         }
         match input {
             Input::Head { attempt, head } => {
+                let unix_now = self.job.unix_began + self.now.since(self.began);
                 self.drive(attempt, |attempt, now, _| {
-                    attempt.head(now, &head).map(|()| Progress::More)
+                    attempt.head(now, unix_now, &head).map(|()| Progress::More)
                 });
             }
             Input::Bytes { attempt, bytes } => {
@@ -285,13 +171,11 @@ impl Relay {
             Input::Pause => self.paused = true,
             Input::Resume => {
                 self.paused = false;
-                if let Some(attempt) = &mut self.attempt {
-                    attempt.resume(self.now);
-                }
+                self.live.iter_mut().for_each(|attempt| attempt.resume(self.now));
             }
             Input::Tick => {}
         }
-        self.check_deadline();
+        self.check_deadlines();
     }
 
     /// The next thing to do. Ends in [`Output::Wait`], also after [`Output::Settle`].
@@ -306,191 +190,328 @@ impl Relay {
         id: AttemptId,
         step: impl FnOnce(&mut Attempt, Instant, &mut Delivery) -> Result<Progress, Failure>,
     ) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.id == id) else {
-            return;
-        };
+        let Some(index) = self.live.iter().position(|attempt| attempt.id == id) else { return };
+        let attempt = &mut self.live[index];
         let result = step(attempt, self.now, &mut self.delivery).and_then(|progress| {
             self.delivery.check(self.job.limits.answer_bytes).map(|()| progress)
         });
-        self.advance(result);
+        if self.live.len() > 1 && self.live[index].reading.content {
+            // The first content wins the hedge.
+            let winner = self.live.swap_remove(index);
+            self.cancel_live();
+            self.live.push(winner);
+            return self.advance(0, result);
+        }
+        self.advance(index, result);
     }
 
-    fn advance(&mut self, result: Result<Progress, Failure>) {
+    fn advance(&mut self, index: usize, result: Result<Progress, Failure>) {
         match result {
             Ok(Progress::More) => {}
-            Ok(Progress::Complete) => self.complete(),
-            Err(_) if self.has_finished() => self.complete(),
-            Err(failure) => self.fail(failure),
+            Ok(Progress::Complete) => self.complete(index),
+            Err(_) if self.live[index].reading.has_finished() => self.complete(index),
+            Err(failure) => self.fail(index, failure),
         }
     }
 
-    /// Whether the model finished its answer: what breaks after that takes nothing back.
-    fn has_finished(&self) -> bool {
-        let reading = self.attempt.as_ref().map(|attempt| &attempt.reading);
-        reading.is_some_and(|reading| reading.content && reading.finish.is_some())
-    }
+    // --- clocks ---------------------------------------------------------------------------------
 
     fn deadline(&self) -> Option<(Instant, Timer)> {
-        let attempt = self.attempt.as_ref()?;
+        if self.settled {
+            return None;
+        }
         let total = (self.began + self.job.timeouts.total, Timer::Total);
-        let own = attempt.deadline(&self.job.timeouts, self.paused);
-        Some(own.map_or(total, |own| own.min(total)))
+        let own = self.live.iter().filter_map(|a| a.deadline(&self.job.timeouts, self.paused));
+        let backoff = self.backoff.map(|at| (at, Timer::Backoff));
+        own.chain(backoff).chain(self.hedge_due()).chain([total]).min()
     }
 
-    fn check_deadline(&mut self) {
-        let Some((due, timer)) = self.deadline() else { return };
-        if self.now < due {
-            return;
+    /// When the next target joins in.
+    fn hedge_due(&self) -> Option<(Instant, Timer)> {
+        let after = self.job.fallback.hedge_after;
+        match self.live.as_slice() {
+            [only] if !after.is_zero() && !only.reading.content && self.ladder.has_next() => {
+                Some((only.began + after, Timer::Hedge))
+            }
+            _ => None,
         }
+    }
+
+    fn check_deadlines(&mut self) {
+        while let Some((due, timer)) = self.deadline().filter(|(due, _)| *due <= self.now) {
+            match timer {
+                Timer::Backoff => {
+                    self.backoff = None;
+                    self.call_next();
+                }
+                Timer::Hedge => self.call_next(),
+                Timer::Total | Timer::Head | Timer::Heartbeat => self.expire_total(),
+                Timer::FirstByte
+                | Timer::FirstContent
+                | Timer::BetweenTokens
+                | Timer::AfterFinish
+                | Timer::RefusalBody => self.expire(due, timer),
+            }
+        }
+    }
+
+    fn expire(&mut self, due: Instant, timer: Timer) {
+        let (timeouts, paused) = (&self.job.timeouts, self.paused);
+        let expired = |a: &Attempt| a.deadline(timeouts, paused) == Some((due, timer));
+        let Some(index) = self.live.iter().position(expired) else { return };
         let reason = match timer {
             Timer::FirstByte => Reason::FirstByteTimeout,
             Timer::FirstContent => Reason::FirstContentTimeout,
             Timer::BetweenTokens => Reason::BetweenTokensTimeout,
-            Timer::AfterFinish | Timer::RefusalBody => Reason::Lost,
-            Timer::Total | Timer::Head | Timer::Heartbeat => Reason::TotalTimeout,
+            _ => Reason::Lost,
         };
-        let Some(attempt) = &mut self.attempt else { return };
-        let result = attempt.lost(reason.into()).map(|()| Progress::Complete);
-        self.advance(result);
-        // The next rung's own deadline may stand in the past only for a clock that jumped: it is
-        // looked at when the clock is next told.
+        let result = self.live[index].lost(reason.into()).map(|()| Progress::Complete);
+        self.advance(index, result);
+    }
+
+    fn expire_total(&mut self) {
+        match self.live.iter().position(|attempt| attempt.reading.has_finished()) {
+            Some(finished) => self.complete(finished),
+            None => {
+                let failure = Failure::from(Reason::TotalTimeout);
+                let cause = self.cause.get_or_insert(failure.clone()).clone();
+                self.close_live(&End::Failed(failure));
+                self.settle(End::Failed(cause), false);
+            }
+        }
     }
 
     // --- rungs ----------------------------------------------------------------------------------
 
-    /// Asks the target at this place or, if it cannot be asked, the next that can.
-    fn call(&mut self, mut place: usize, stream: bool) {
-        while let Some(target) = self.job.targets.get(place).cloned() {
-            self.target = place;
-            let stream = stream || (target.provider.protocol == Protocol::Local);
-            match &target.provider.api_key {
-                ApiKey::Unset { env } => self.note_unset_key(&target, stream, env),
-                ApiKey::None | ApiKey::Set(_) => return self.begin(target, stream),
+    /// Asks the next target that can be asked; else waits for the next pass, or gives up.
+    fn call_next(&mut self) {
+        while let Some(place) = self.ladder.next() {
+            let target = self.ladder.target(place);
+            let continues = self.delivery.has_content().then_some(target.provider.continuation);
+            match self.admit(&target, continues) {
+                Ok(()) => return self.begin(place, self.job.request.stream, continues),
+                Err(failure) => self.note_uncalled(&target, failure),
             }
-            place += 1;
         }
-        self.exhausted();
+        if self.live.is_empty() {
+            let wait = self.ladder.next_pass(&self.job.fallback);
+            self.backoff = wait.map(|wait| self.now + wait);
+            if wait.is_none() {
+                self.exhausted();
+            }
+        }
     }
 
-    fn begin(&mut self, target: Arc<Target>, stream: bool) {
+    /// Whether the target may be called at all.
+    fn admit(&self, target: &Target, continues: Option<Continuation>) -> Result<(), Failure> {
+        if continues == Some(Continuation::Stop) {
+            let detail = format!("{target} is not asked to go on with an answer.");
+            return Err(Failure::new(Reason::Cut, detail));
+        }
+        if let ApiKey::Unset { env } = &target.provider.api_key {
+            let detail = format!("{target} needs a key: {env} is not set.");
+            return Err(Failure::new(Reason::Unauthorized, detail));
+        }
+        self.job.health.admit(target, self.now).map_err(|until| {
+            let mut failure = Failure::from(Reason::Cooling);
+            failure.retry_after = Some(until.since(self.now));
+            failure
+        })
+    }
+
+    fn begin(&mut self, place: usize, stream: bool, continues: Option<Continuation>) {
         let id = AttemptId(self.next_id);
         self.next_id += 1;
-        let terms = self.terms(&target);
+        let target = self.ladder.target(place);
+        let stream = stream || target.provider.protocol == Protocol::Local;
+        let request = match continues {
+            None => self.job.request.clone(),
+            Some(way) => {
+                self.delivery.begin_continuation();
+                let instruction = &self.job.fallback.instruction;
+                continuation::request(&self.job.request, &self.delivery.text, way, instruction)
+            }
+        };
+        let terms = self.terms(&target, &request);
         self.delivery.outputs.call(Call {
             attempt: id,
             target: target.clone(),
-            request: self.job.request.clone(),
+            request,
             stream,
             plan: self.job.plan.as_ref().map(|(name, _)| name.clone()),
             terms,
             limit: terms.limit().filter(|_| terms.is_asked()),
         });
-        let same = target.provider.protocol == self.job.client;
-        let wants_stream = self.job.request.stream;
-        let forwarding = Forwarding {
-            frames: same && wants_stream,
-            whole: same && !wants_stream,
-            usage: self.job.request.include_usage,
-        };
+        let forwarding = self.forwarding(&target, continues.is_some());
+        let bytes_before = self.delivery.bytes;
         let event_bytes_max = self.job.limits.event_bytes;
-        self.attempt =
-            Some(Attempt::new(id, target, stream, forwarding, event_bytes_max, self.now));
+        let plan = Plan {
+            id,
+            place,
+            target,
+            stream,
+            continues,
+            bytes_before,
+            forwarding,
+            event_bytes_max,
+        };
+        self.live.push(Attempt::new(plan, self.now));
     }
 
-    fn note_unset_key(&mut self, target: &Arc<Target>, stream: bool, env: &str) {
-        let detail = format!("{target} needs a key: {env} is not set.");
-        let failure = Failure::new(Reason::Unauthorized, detail);
-        self.cause.get_or_insert(failure.clone());
+    /// A continuation is other frames than those that broke off, so it is never forwarded.
+    fn forwarding(&self, target: &Target, continues: bool) -> Forwarding {
+        let same = target.provider.protocol == self.job.client && !continues;
+        let stream = self.job.request.stream;
+        let usage = self.job.request.include_usage;
+        Forwarding { frames: same && stream, whole: same && !stream, usage }
+    }
+
+    fn note_uncalled(&mut self, target: &Arc<Target>, failure: Failure) {
+        let now = self.now.since(self.began);
         self.records.push(AttemptRecord {
             target: target.clone(),
-            stream,
-            began: self.now.since(self.began),
+            stream: self.job.request.stream,
+            began: now,
             took: Duration::ZERO,
-            end: End::Failed(failure),
+            end: End::Failed(failure.clone()),
         });
+        match &mut self.cause {
+            Some(cause) if cause.reason == Reason::Cooling => {
+                cause.retry_after = cause.retry_after.min(failure.retry_after);
+            }
+            cause => drop(cause.get_or_insert(failure)),
+        }
     }
 
     /// What bounds an answer of this target. A local model's own engine knows its window and counts
     /// the prompt exactly, so it is left to say what fits.
-    fn terms(&self, target: &Target) -> Terms {
-        let request = &self.job.request;
+    fn terms(&self, target: &Target, request: &ChatRequest) -> Terms {
         let local = target.provider.protocol == Protocol::Local;
         let facts = catalogue::find(&target.provider.name, &target.model).filter(|_| !local);
         let known = facts.map_or(Some(UNKNOWN_MODEL_MAX_OUTPUT), |facts| facts.max_output);
-        let prompt_bytes = request.messages.iter().map(|m| m.content.text_bytes()).sum();
         Terms {
             requested: request.max_output_tokens,
             plan: self.job.plan.as_ref().map(|(_, tokens)| *tokens),
             model: target.max_output_tokens.or(known.filter(|_| !local)),
             learned: None,
             context_window: target.context_window.or(facts.and_then(|f| f.context_window)),
-            input: estimate_tokens(prompt_bytes),
+            input: input_tokens(request),
         }
     }
 
     // --- ends -----------------------------------------------------------------------------------
 
-    fn complete(&mut self) {
-        let Some(mut attempt) = self.attempt.take() else { return };
-        let usage = self.usage(&attempt);
-        let finish = attempt.reading.deliver_end(&usage, &mut self.delivery);
+    fn complete(&mut self, index: usize) {
+        let mut attempt = self.live.swap_remove(index);
+        self.account(&attempt);
+        let finish = attempt.reading.deliver_end(&self.spent, &mut self.delivery);
         self.close(&attempt, End::Finished(finish));
+        self.cancel_live();
         self.served_by = Some(attempt.target);
-        self.settle(End::Finished(finish), false, usage);
+        self.settle(End::Finished(finish), false);
     }
 
-    fn fail(&mut self, failure: Failure) {
-        let Some(attempt) = self.attempt.take() else { return };
+    fn fail(&mut self, index: usize, failure: Failure) {
+        let attempt = self.live.swap_remove(index);
+        self.account(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
-        let usage = self.usage(&attempt);
-        let recovery = failure.reason.row().recovery;
-        let cause = self.cause.get_or_insert(failure).clone();
+        self.cause.get_or_insert(failure.clone());
         if self.delivery.has_content() {
-            self.served_by = Some(attempt.target);
-            return self.settle(End::Failed(cause), false, usage);
+            self.served_by = self.served_by.take().or_else(|| Some(attempt.target.clone()));
+            return self.go_on(&attempt, &failure);
         }
         let can_be_whole = attempt.stream && attempt.target.provider.protocol != Protocol::Local;
-        match recovery {
-            Recovery::Whole if can_be_whole => self.call(self.target, false),
-            Recovery::Whole | Recovery::Next => {
-                self.call(self.target + 1, self.job.request.stream);
+        match failure.reason.row().recovery {
+            Recovery::Nothing => {
+                self.cancel_live();
+                self.settle_failed();
             }
-            Recovery::Nothing => self.settle(End::Failed(cause), false, usage),
+            // A rival is still at it.
+            _ if !self.live.is_empty() => {}
+            Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
+            Recovery::Whole | Recovery::Next => self.call_next(),
+            Recovery::Again => {
+                self.ladder.may_be_asked_again(attempt.place, &failure);
+                self.call_next();
+            }
         }
+    }
+
+    /// An answer broke off, or the attempt to go on with it failed.
+    fn go_on(&mut self, attempt: &Attempt, failure: &Failure) {
+        let stops = self.job.fallback.midstream == Midstream::Stop
+            || !self.delivery.can_go_on()
+            || matches!(failure.reason, Reason::TotalTimeout | Reason::AnswerTooLong);
+        if stops {
+            return self.settle_failed();
+        }
+        let broke = attempt.continues.is_none() || attempt.reading.content;
+        if broke {
+            self.continuations += 1;
+            if self.continuations > CONTINUATIONS_MAX {
+                return self.settle_failed();
+            }
+            self.ladder.continue_after(attempt.place);
+        } else if self.refused_prefill(attempt, failure) {
+            return self.begin(attempt.place, attempt.stream, Some(Continuation::Ask));
+        } else if failure.reason.row().recovery == Recovery::Again {
+            self.ladder.may_be_asked_again(attempt.place, failure);
+        }
+        self.call_next();
+    }
+
+    fn refused_prefill(&self, attempt: &Attempt, failure: &Failure) -> bool {
+        failure.reason == Reason::Rejected
+            && attempt.continues == Some(Continuation::Prefill)
+            && !self.job.fallback.instruction.is_empty()
     }
 
     fn hangup(&mut self) {
-        let mut usage = Usage { estimated: true, ..Usage::default() };
-        if let Some(attempt) = self.attempt.take() {
-            usage = self.usage(&attempt);
-            self.close(&attempt, End::Cancelled);
-            self.served_by = self.delivery.has_content().then_some(attempt.target);
+        if let Some(attempt) = self.live.first().filter(|attempt| attempt.reading.content) {
+            self.served_by = Some(attempt.target.clone());
         }
-        self.settle(End::Cancelled, false, usage);
+        self.cancel_live();
+        self.settle(End::Cancelled, false);
     }
 
     /// No target is left.
     fn exhausted(&mut self) {
-        let cause = self.cause.clone().unwrap_or_else(|| Reason::Internal.into());
-        match self.job.exhausted {
-            Exhausted::Error => self.settle(End::Failed(cause), false, Usage::default()),
-            Exhausted::Message => {
-                let text = format!("Sorry, no model can answer right now. {}", cause.message());
-                let event = Event::Text(text.into());
-                self.delivery.count(self.now, &event);
-                self.delivery.outputs.event(&event);
-                self.delivery.outputs.event(&Event::Finish(FinishReason::Stop));
-                self.settle(End::Finished(FinishReason::Stop), true, Usage::default());
-            }
+        if self.delivery.has_content() || self.job.exhausted == Exhausted::Error {
+            return self.settle_failed();
+        }
+        let why = self.cause.as_ref().map_or("", |cause| cause.message());
+        let event = Event::Text(format!("Sorry, no model can answer right now. {why}").into());
+        self.delivery.content(self.now, &event, false);
+        self.delivery.outputs.event(&Event::Finish(FinishReason::Stop));
+        self.settle(End::Finished(FinishReason::Stop), true);
+    }
+
+    fn cancel_live(&mut self) {
+        self.close_live(&End::Cancelled);
+    }
+
+    fn close_live(&mut self, end: &End) {
+        for attempt in std::mem::take(&mut self.live) {
+            self.account(&attempt);
+            self.close(&attempt, end.clone());
         }
     }
 
-    /// Writes an attempt into the record; stops its call unless that is over by itself.
+    /// Writes an attempt into the record and its target's health; stops its call unless that is
+    /// over by itself.
     fn close(&mut self, attempt: &Attempt, end: End) {
         match &end {
             _ if attempt.over => {}
             End::Finished(_) => self.delivery.outputs.release(attempt.id),
             End::Cancelled | End::Failed(_) => self.delivery.outputs.cancel(attempt.id),
+        }
+        let remote = attempt.target.provider.protocol != Protocol::Local;
+        match &end {
+            End::Finished(_) => self.job.health.succeeded(&attempt.target),
+            End::Failed(failure) if remote && failure.reason.row().who != Who::Client => {
+                self.job.health.failed(&attempt.target, self.now, failure.retry_after);
+            }
+            End::Failed(_) | End::Cancelled => {}
         }
         self.skipped += attempt.reading.skipped;
         self.records.push(AttemptRecord {
@@ -502,31 +523,48 @@ impl Relay {
         });
     }
 
-    /// The provider's own count, else an estimate: nothing delivered, nothing counted.
-    fn usage(&self, attempt: &Attempt) -> Usage {
-        attempt.reading.usage.unwrap_or_else(|| {
-            let delivered = self.delivery.has_content();
-            Usage {
-                input_tokens: if delivered { self.terms(&attempt.target).input } else { 0 },
-                output_tokens: estimate_tokens(self.delivery.bytes),
-                cached_tokens: 0,
-                estimated: true,
-            }
-        })
+    /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
+    /// nothing counted.
+    fn account(&mut self, attempt: &Attempt) {
+        let delivered = attempt.reading.content;
+        let cost = attempt.reading.usage.unwrap_or_else(|| Usage {
+            input_tokens: if delivered { input_tokens(&self.job.request) } else { 0 },
+            output_tokens: estimate_tokens(self.delivery.bytes - attempt.bytes_before),
+            cached_tokens: 0,
+            estimated: delivered,
+        });
+        self.spent = Usage {
+            input_tokens: self.spent.input_tokens.saturating_add(cost.input_tokens),
+            output_tokens: self.spent.output_tokens.saturating_add(cost.output_tokens),
+            cached_tokens: self.spent.cached_tokens.saturating_add(cost.cached_tokens),
+            estimated: self.spent.estimated || cost.estimated,
+        };
     }
 
-    fn settle(&mut self, end: End, fallback: bool, usage: Usage) {
+    /// Everything failed: the first cause is reported, not the last symptom.
+    fn settle_failed(&mut self) {
+        self.delivery.end_seam();
+        let cause = self.cause.clone().unwrap_or_else(|| Reason::Internal.into());
+        self.settle(End::Failed(cause), false);
+    }
+
+    fn settle(&mut self, end: End, fallback: bool) {
         self.settled = true;
         self.delivery.outputs.settle(Settlement {
             end,
             attempts: std::mem::take(&mut self.records),
             served_by: self.served_by.take(),
             fallback,
-            usage,
+            usage: self.spent,
             chunks: self.delivery.chunks,
             skipped: self.skipped,
             first_content: self.delivery.first.map(|first| first.since(self.began)),
             took: self.now.since(self.began),
         });
     }
+}
+
+/// A prompt's length at a guess.
+fn input_tokens(request: &ChatRequest) -> u32 {
+    estimate_tokens(request.messages.iter().map(|m| m.content.text_bytes()).sum())
 }

@@ -48,15 +48,20 @@ struct Bench {
     answer: Answer,
     now: Instant,
     log: Vec<String>,
+    /// Whom was sent which messages.
+    asked: Vec<String>,
 }
 
 impl Bench {
     fn new(client: Protocol, body: &str, config: &str) -> Self {
         let secret = |name: &str| (name == "KEY_B").then(|| "b-key".to_owned());
-        let gateway = Gateway::new(Config::parse(config, secret).unwrap());
+        Self::of(&Gateway::new(Config::parse(config, secret).unwrap()), client, body)
+    }
+
+    fn of(gateway: &Gateway, client: Protocol, body: &str) -> Self {
         let arrival = Arrival { now: Instant::ZERO, unix_seconds: 1_700_000_000, random: 7 };
         let answer = gateway.answer(client, body.as_bytes(), &arrival);
-        let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new() };
+        let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new(), asked: Vec::new() };
         bench.drain();
         bench
     }
@@ -65,7 +70,12 @@ impl Bench {
         let id = AttemptId::for_test;
         let input = match step {
             HeadOf(attempt, status, content_type) => {
-                let head = UpstreamHead { status: *status, content_type, retry_after: Some("7") };
+                let head = UpstreamHead {
+                    status: *status,
+                    content_type,
+                    retry_after: (*status == 429).then_some("7"),
+                    ..UpstreamHead::default()
+                };
                 Input::Head { attempt: id(*attempt), head }
             }
             Bytes(attempt, text) => Input::Bytes { attempt: id(*attempt), bytes: text.as_bytes() },
@@ -90,6 +100,9 @@ impl Bench {
         loop {
             let line = match self.answer.poll() {
                 Output::Call(call) => {
+                    let said = |m: &crate::chat::Message| m.content.as_text().unwrap().into_owned();
+                    let said: Vec<_> = call.request.messages.iter().map(said).collect();
+                    self.asked.push(format!("{}: {}", call.target.provider.name, said.join(", ")));
                     let way = if call.stream { "stream" } else { "whole" };
                     let limit = call
                         .limit
@@ -103,7 +116,12 @@ impl Bench {
                 }
                 Output::Cancel { attempt } => format!("cancel {attempt}"),
                 Output::Release { attempt } => format!("release {attempt}"),
-                Output::Head(head) => format!("head {} {}", head.status, head.headers[0].1),
+                Output::Head(head) => {
+                    let wait = head.headers.iter().find(|(name, _)| *name == "retry-after");
+                    let wait = wait.map(|(name, value)| format!(" {name} {value}"));
+                    let kind = &head.headers[0].1;
+                    format!("head {} {kind}{}", head.status, wait.unwrap_or_default())
+                }
                 Output::Body(bytes) => {
                     format!("body {}", String::from_utf8_lossy(bytes).replace("\n\n", "|"))
                 }
@@ -134,6 +152,10 @@ const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"
 const USAGE: &str =
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
+
+fn with_fallback(keys: &str) -> String {
+    format!("{CONFIG}\n[fallback]\n{keys}\n")
+}
 
 fn check(client: Protocol, body: &str, script: &[Step<'_>], expected: &str) {
     check_with(CONFIG, client, body, script, expected);
@@ -220,7 +242,8 @@ fn nothing_is_sent_until_a_rung_has_content() {
 
 #[test]
 fn a_break_after_content_is_an_error_and_not_an_end() {
-    check(
+    check_with(
+        &with_fallback("midstream = \"stop\""),
         Protocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Bytes(0, HI), Lost(0, crate::failure::Reason::Lost)],
@@ -287,7 +310,8 @@ fn every_deadline_has_its_reason() {
 
 #[test]
 fn silence_in_mid_answer_is_a_deadline_unless_the_client_pauses() {
-    check(
+    check_with(
+        &with_fallback("midstream = \"stop\""),
         Protocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Bytes(0, HI), Pause, After(50_000), Resume, After(20_000)],
@@ -467,7 +491,8 @@ fn a_local_answer_is_written_as_chunks_with_their_role_first() {
 #[test]
 fn when_no_target_is_left_the_client_gets_what_its_protocol_can_mark() {
     let down = crate::failure::Reason::Connect;
-    check(
+    check_with(
+        &with_fallback("retries = 0"),
         Protocol::Token,
         r#"{"message":"hi","model":"m"}"#,
         &[Lost(0, down), Lost(1, down)],
@@ -482,7 +507,8 @@ fn when_no_target_is_left_the_client_gets_what_its_protocol_can_mark() {
         wait
         "#,
     );
-    check(
+    check_with(
+        &with_fallback("retries = 0"),
         Protocol::OpenAi,
         STREAM,
         &[Lost(0, down), Lost(1, down)],
@@ -529,4 +555,205 @@ fn an_unknown_model_or_a_broken_body_is_the_clients_to_mend() {
         assert!(log[1].contains(named), "{log:?}");
         assert!(log[2].starts_with("settle"), "{log:?}");
     }
+}
+
+#[test]
+fn a_break_after_content_is_continued_by_the_next_target() {
+    check(
+        Protocol::OpenAi,
+        STREAM,
+        &[
+            HeadOf(0, 200, SSE),
+            Bytes(
+                0,
+                "data: {\"id\":\"x\",\"model\":\"g\",\"choices\":[{\"delta\":{\"content\":\"The quick brown fox\"}}]}\n\n",
+            ),
+            Over(0),
+            HeadOf(1, 200, SSE),
+            Bytes(
+                1,
+                "data: {\"id\":\"y\",\"model\":\"h\",\"choices\":[{\"delta\":{\"content\":\"brown fox\"}}]}\n\n",
+            ),
+            Bytes(1, "data: {\"choices\":[{\"delta\":{\"content\":\" jumps\"}}]}\n\n"),
+            Bytes(1, STOP),
+            Bytes(1, DONE),
+        ],
+        r#"
+        call 0 a/gpt-4-turbo stream
+        wait Head 10000
+        wait Head 10000
+        head 200 text/event-stream
+        body data: {"id":"x","model":"g","choices":[{"delta":{"content":"The quick brown fox"}}]}|
+        wait Heartbeat 15000
+        call 1 b/unknown stream
+        wait FirstByte 15000
+        wait Heartbeat 15000
+        wait Heartbeat 15000
+        body data: {"id":"x","object":"chat.completion.chunk","created":1700000000,"model":"g","choices":[{"index":0,"delta":{"content":" jumps"},"finish_reason":null}]}|
+        wait Heartbeat 15000
+        wait AfterFinish 2000
+        release 1
+        body data: {"id":"x","object":"chat.completion.chunk","created":1700000000,"model":"g","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}|data: [DONE]|
+        settle stop [a/gpt-4-turbo stream stream_cut 0 ms; b/unknown stream finished 0 ms]
+        wait
+        "#,
+    );
+}
+
+/// What the targets are asked when an answer breaks: the script's first attempt delivered "Hi".
+fn asked_to_go_on(config: &str, script: &[Step<'_>]) -> Vec<String> {
+    let mut bench = Bench::new(Protocol::OpenAi, STREAM, config);
+    [HeadOf(0, 200, SSE), Bytes(0, HI), Over(0)].iter().for_each(|step| bench.step(step));
+    script.iter().for_each(|step| bench.step(step));
+    bench.asked
+}
+
+#[test]
+fn a_rejected_prefill_is_asked_again_without_it() {
+    let prefill = CONFIG.replace(
+        "base_url = \"http://b/v1\"",
+        "base_url = \"http://b/v1\"\ncontinuation = \"prefill\"",
+    );
+    let config = format!("{prefill}\n[fallback]\ninstruction = \"Go on.\"");
+    let rejected = [HeadOf(1, 400, "application/json"), Over(1)];
+    assert_eq!(asked_to_go_on(&config, &rejected), ["a: hi", "b: hi, Hi", "b: hi, Hi, Go on."]);
+    let told = format!("{CONFIG}\n[fallback]\ninstruction = \"Go on.\"");
+    assert_eq!(
+        asked_to_go_on(&told, &rejected),
+        ["a: hi", "b: hi, Hi, Go on.", "a: hi, Hi, Go on."]
+    );
+}
+
+#[test]
+fn when_nobody_can_go_on_the_first_cause_is_told() {
+    let mut bench = Bench::new(Protocol::OpenAi, STREAM, &with_fallback("retries = 0"));
+    let script = [
+        HeadOf(0, 200, SSE),
+        Bytes(0, HI),
+        Over(0),
+        HeadOf(1, 401, ""),
+        Over(1),
+        HeadOf(2, 400, ""),
+        Over(2),
+    ];
+    script.iter().for_each(|step| bench.step(step));
+    let end = bench.log.iter().rev().nth(1).unwrap();
+    assert!(end.starts_with("settle stream_cut"), "{end}");
+    assert!(
+        !bench.log.iter().any(|line| line.contains("[DONE]") || line.contains("finish_reason"))
+    );
+}
+
+#[test]
+fn a_tool_call_or_a_thought_is_never_continued() {
+    let frames = [
+        r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{"}}]}}]}"#,
+        r#"data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}"#,
+    ];
+    for frame in frames {
+        let mut bench = Bench::new(Protocol::OpenAi, STREAM, CONFIG);
+        let frame = format!("{frame}\n\n");
+        [HeadOf(0, 200, SSE), Bytes(0, &frame), Over(0)].iter().for_each(|step| bench.step(step));
+        assert!(
+            bench.log.iter().any(|line| line.starts_with("settle stream_cut")),
+            "{:?}",
+            bench.log
+        );
+    }
+}
+
+#[test]
+fn a_target_that_failed_in_passing_is_asked_again_when_it_said() {
+    let config = CONFIG.replace("\"a/gpt-4-turbo\", ", "");
+    check_with(
+        &config,
+        Protocol::OpenAi,
+        STREAM,
+        &[
+            HeadOf(0, 429, ""),
+            Over(0),
+            After(6_999),
+            After(1),
+            HeadOf(1, 429, ""),
+            Over(1),
+            After(7_000),
+            HeadOf(2, 429, ""),
+            Over(2),
+        ],
+        r#"
+        call 0 b/unknown stream
+        wait Head 10000
+        wait RefusalBody 2000
+        wait Backoff 7000
+        wait Backoff 7000
+        call 1 b/unknown stream
+        wait Head 10000
+        wait RefusalBody 9000
+        wait Head 10000
+        call 2 b/unknown stream
+        head 200 text/event-stream
+        body : waiting|
+        wait FirstByte 29000
+        wait RefusalBody 16000
+        body data: {"error":{"code":"rate_limited","message":"b/unknown answered 429.","param":null,"type":"upstream_error"}}|
+        settle rate_limited [b/unknown stream rate_limited 0 ms; b/unknown stream rate_limited 0 ms; b/unknown stream rate_limited 0 ms]
+        wait
+        "#,
+    );
+}
+
+#[test]
+fn the_first_content_wins_a_hedge_and_an_error_never_does() {
+    check_with(
+        &with_fallback("hedge_after = 1"),
+        Protocol::OpenAi,
+        STREAM,
+        &[After(1_000), HeadOf(1, 500, ""), Over(1), HeadOf(0, 200, SSE), Bytes(0, HI)],
+        r#"
+        call 0 a/gpt-4-turbo stream
+        wait Hedge 1000
+        call 1 b/unknown stream
+        wait Head 10000
+        wait RefusalBody 3000
+        wait Head 10000
+        wait Head 10000
+        head 200 text/event-stream
+        body data: {"choices":[{"delta":{"content":"Hi"}}]}|
+        wait Heartbeat 16000
+        "#,
+    );
+    check_with(
+        &with_fallback("hedge_after = 1"),
+        Protocol::OpenAi,
+        STREAM,
+        &[After(1_000), HeadOf(1, 200, SSE), Bytes(1, HI)],
+        r#"
+        call 0 a/gpt-4-turbo stream
+        wait Hedge 1000
+        call 1 b/unknown stream
+        wait Head 10000
+        wait Head 10000
+        cancel 0
+        head 200 text/event-stream
+        body data: {"choices":[{"delta":{"content":"Hi"}}]}|
+        wait Heartbeat 16000
+        "#,
+    );
+}
+
+#[test]
+fn when_all_targets_cool_down_the_client_is_told_when_to_come_back() {
+    let gateway = Gateway::new(
+        Config::parse(
+            &with_fallback("retries = 0\nbreaker = { failures_max = 1, cooldown = 30 }"),
+            |_| Some("k".into()),
+        )
+        .unwrap(),
+    );
+    let mut bench = Bench::of(&gateway, Protocol::OpenAi, STREAM);
+    let down = crate::failure::Reason::Connect;
+    [Lost(0, down), Lost(1, down)].iter().for_each(|step| bench.step(step));
+    let bench = Bench::of(&gateway, Protocol::OpenAi, STREAM);
+    assert_eq!(bench.log[0], "head 503 application/json retry-after 30");
+    assert!(bench.log[1].contains("all_targets_cooling"), "{:?}", bench.log);
 }

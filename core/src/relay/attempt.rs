@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::delivery::Delivery;
+use super::ladder::retry_after;
 use super::reading::{Forwarding, Reading};
 use super::{Head, Timer};
 use crate::chat::Event;
-use crate::config::{Target, Timeouts};
+use crate::config::{Continuation, Target, Timeouts};
 use crate::failure::{Failure, Original, Reason};
 use crate::protocol::Step;
 use crate::sse;
@@ -71,9 +72,27 @@ pub(super) enum Progress {
     Complete,
 }
 
+/// What an attempt is to be.
+pub(super) struct Plan {
+    pub(super) id: AttemptId,
+    pub(super) place: usize,
+    pub(super) target: Arc<Target>,
+    pub(super) stream: bool,
+    pub(super) continues: Option<Continuation>,
+    pub(super) bytes_before: usize,
+    pub(super) forwarding: Forwarding,
+    pub(super) event_bytes_max: usize,
+}
+
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
+    /// Its place among the job's targets.
+    pub(super) place: usize,
     pub(super) target: Arc<Target>,
+    /// How it was asked to go on with an answer that broke; `None`: it was asked from the start.
+    pub(super) continues: Option<Continuation>,
+    /// Bytes of content that were delivered before it.
+    pub(super) bytes_before: usize,
     /// Asked for as a stream, not as one whole answer.
     pub(super) stream: bool,
     pub(super) began: Instant,
@@ -87,36 +106,39 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(
-        id: AttemptId,
-        target: Arc<Target>,
-        stream: bool,
-        forwarding: Forwarding,
-        event_bytes_max: usize,
-        began: Instant,
-    ) -> Self {
+    pub(super) fn new(plan: Plan, began: Instant) -> Self {
+        let Plan { id, place, target, stream, continues, bytes_before, .. } = plan;
         Self {
             id,
+            place,
             target,
             stream,
+            continues,
+            bytes_before,
             began,
             over: false,
-            reading: Reading::new(forwarding),
+            reading: Reading::new(plan.forwarding, continues.is_some()),
             awaiting: Awaiting::Head,
-            decoder: sse::Decoder::new(event_bytes_max),
-            event_bytes_max,
+            decoder: sse::Decoder::new(plan.event_bytes_max),
+            event_bytes_max: plan.event_bytes_max,
         }
     }
 
     /// The response's head came.
-    pub(super) fn head(&mut self, now: Instant, head: &Head<'_>) -> Result<(), Failure> {
+    ///
+    /// `unix_now` is the time since 1970, which a `Retry-After` date is held against.
+    pub(super) fn head(
+        &mut self,
+        now: Instant,
+        unix_now: Duration,
+        head: &Head<'_>,
+    ) -> Result<(), Failure> {
         let Awaiting::Head = self.awaiting else { return Ok(()) };
         let media = head.content_type.split(';').next().unwrap_or("").trim();
         self.awaiting = if !(200..300).contains(&head.status) {
-            let retry_after = head.retry_after.and_then(|text| text.trim().parse().ok());
             Awaiting::Refusal {
                 status: head.status,
-                retry_after: retry_after.map(Duration::from_secs),
+                retry_after: retry_after(head.retry_after, head.retry_after_ms, unix_now),
                 body: Vec::new(),
                 since: now,
             }

@@ -3,6 +3,7 @@
 use super::output::Outputs;
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
+use crate::splice::Splice;
 use crate::time::Instant;
 
 #[derive(Default)]
@@ -14,6 +15,12 @@ pub(super) struct Delivery {
     pub(super) bytes: usize,
     /// When the first content came.
     pub(super) first: Option<Instant>,
+    /// The answer's text.
+    pub(super) text: String,
+    /// Where a continuation joins what came before it.
+    seam: Option<Splice>,
+    /// The last content was text: only then can another model go on.
+    in_text: bool,
 }
 
 impl Delivery {
@@ -22,11 +29,60 @@ impl Delivery {
         self.first.is_some()
     }
 
-    /// Counts an event's content.
-    pub(super) fn count(&mut self, now: Instant, event: &Event<'_>) {
-        self.chunks += 1;
-        self.bytes += content_bytes(event);
+    /// Whether another model could go on: never inside a tool call, a refusal or a thought.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.in_text
+    }
+
+    /// What comes from now on continues what was delivered.
+    pub(super) fn begin_continuation(&mut self) {
+        self.seam = Some(Splice::new(&self.text));
+    }
+
+    /// Counts an event's content, and hands it on unless its frame is forwarded.
+    pub(super) fn content(&mut self, now: Instant, event: &Event<'_>, forwarded: bool) {
+        self.chunks += u64::from(event.is_content());
         self.first.get_or_insert(now);
+        match event {
+            Event::Text(text) => self.add_text(text, forwarded),
+            // A model that goes on may think first: that is no part of the answer it goes on with.
+            Event::Reasoning(_) if self.seam.is_some() => {}
+            Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
+                self.end_seam();
+                self.in_text = false;
+                self.bytes += content_bytes(event);
+                if !forwarded {
+                    self.outputs.event(event);
+                }
+            }
+            Event::Start { .. } | Event::Usage(_) | Event::Finish(_) => {}
+        }
+    }
+
+    fn add_text(&mut self, text: &str, forwarded: bool) {
+        let new = match &mut self.seam {
+            Some(seam) => seam.push(text),
+            None => text,
+        };
+        self.in_text = true;
+        self.bytes += new.len();
+        self.text.push_str(new);
+        let spliced_away = new.is_empty() && !text.is_empty();
+        if !forwarded && !spliced_away {
+            self.outputs.event(&Event::Text(new.into()));
+        }
+    }
+
+    /// The continuation is over, or no longer text: what it held back and is new belongs to the
+    /// answer.
+    pub(super) fn end_seam(&mut self) {
+        let Some(mut seam) = self.seam.take() else { return };
+        let new = seam.finish();
+        if !new.is_empty() {
+            self.bytes += new.len();
+            self.text.push_str(new);
+            self.outputs.event(&Event::Text(new.into()));
+        }
     }
 
     /// Whether the content so far keeps the bound.

@@ -33,6 +33,8 @@ pub(super) struct Reading {
     /// Whether those frames say why the model stopped, and what it cost.
     finished_as_it_came: bool,
     counted_as_it_came: bool,
+    /// Whether it goes on with an answer that broke.
+    continues: bool,
     /// Whether there was content.
     pub(super) content: bool,
     /// Why the model stopped.
@@ -54,9 +56,10 @@ struct Seen {
 }
 
 impl Reading {
-    pub(super) fn new(forwarding: Forwarding) -> Self {
+    pub(super) fn new(forwarding: Forwarding, continues: bool) -> Self {
         Self {
             forwarding,
+            continues,
             start: None,
             held: Vec::new(),
             last: Vec::new(),
@@ -141,6 +144,8 @@ impl Reading {
     /// Whether the answer is complete, now that no more comes. `marked`: the stream said so itself.
     pub(super) fn verdict(&self, marked: bool) -> Result<(), Failure> {
         match &self.garbage {
+            // A model that is asked to go on may find that all is said.
+            _ if self.continues && !self.content && self.finish.is_some() => Ok(()),
             Some(detail) if !self.content => Err(Failure::new(Reason::Garbage, detail.clone())),
             None if !self.content => Err(Reason::Empty.into()),
             _ if marked || self.finish.is_some() => Ok(()),
@@ -148,10 +153,16 @@ impl Reading {
         }
     }
 
+    /// Whether the model finished its answer: what breaks after that takes nothing back.
+    pub(super) fn has_finished(&self) -> bool {
+        self.finish.is_some() && self.verdict(false).is_ok()
+    }
+
     /// Hands on what finishes the answer: the provider's own last frames where they were kept,
     /// else events.
     pub(super) fn deliver_end(&mut self, usage: &Usage, delivery: &mut Delivery) -> FinishReason {
         self.release(delivery);
+        delivery.end_seam();
         let finish = self.finish.unwrap_or(FinishReason::Stop);
         if !self.finished_as_it_came {
             delivery.outputs.event(&Event::Finish(finish));
@@ -173,7 +184,7 @@ impl Reading {
     ) {
         match event {
             Event::Start { id, model } => {
-                if !self.content && self.start.is_none() {
+                if !self.content && !self.continues && self.start.is_none() {
                     self.start = Some((id.clone().into_owned(), model.clone().into_owned()));
                 }
             }
@@ -185,13 +196,14 @@ impl Reading {
             Event::Text(_) | Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
                 if event.is_content() {
                     seen.content = true;
-                    delivery.count(now, event);
-                    self.release_start(delivery);
                     self.content = true;
+                    self.release_start(delivery);
                 }
-                if self.content && !forwarded {
-                    self.release(delivery);
-                    delivery.outputs.event(event);
+                if self.content {
+                    if !forwarded {
+                        self.release(delivery);
+                    }
+                    delivery.content(now, event, forwarded);
                 }
             }
         }

@@ -1,0 +1,136 @@
+//! Which target is asked next.
+//!
+//! A pass asks each target in order, leaving out those whose breaker is open. Targets that failed
+//! in passing are asked again in a later pass: after what they asked for in `Retry-After`, or a
+//! backoff that doubles from pass to pass, with jitter from the answer's seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Fallback, Target};
+use crate::failure::Failure;
+
+pub(super) struct Ladder {
+    targets: Vec<Arc<Target>>,
+    /// The places still to be asked in this pass, the next first.
+    pass: Vec<usize>,
+    /// The places that may be asked again, and when each asked to be.
+    again: Vec<(usize, Option<Duration>)>,
+    passes: u32,
+    random: u64,
+}
+
+impl Ladder {
+    pub(super) fn new(targets: Vec<Arc<Target>>, seed: u64) -> Self {
+        let pass = (0..targets.len()).collect();
+        Self { targets, pass, again: Vec::new(), passes: 0, random: seed }
+    }
+
+    pub(super) fn target(&self, place: usize) -> Arc<Target> {
+        self.targets[place].clone()
+    }
+
+    /// Takes the next place of this pass.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        (!self.pass.is_empty()).then(|| self.pass.remove(0))
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        !self.pass.is_empty()
+    }
+
+    /// The target at this place failed in passing.
+    pub(super) fn may_be_asked_again(&mut self, place: usize, failure: &Failure) {
+        self.again.push((place, failure.retry_after));
+    }
+
+    /// An answer of this place broke off: the targets after it are asked to go on, it itself last.
+    pub(super) fn continue_after(&mut self, place: usize) {
+        self.again.clear();
+        if !self.pass.contains(&place) {
+            self.pass.push(place);
+        }
+    }
+
+    /// How long to wait before the next pass; `None` if there is none to make.
+    pub(super) fn next_pass(&mut self, fallback: &Fallback) -> Option<Duration> {
+        let passes = self.passes;
+        self.passes += 1;
+        if passes >= fallback.retries {
+            return None;
+        }
+        let backoff = fallback.backoff.saturating_mul(1 << passes.min(16));
+        let jittered = backoff.mul_f64(0.5 + self.fraction() / 2.0).min(fallback.wait);
+        let again = std::mem::take(&mut self.again).into_iter();
+        let mut waits: Vec<_> = again
+            .map(|(place, asked)| (asked.unwrap_or(jittered), place))
+            .filter(|(wait, _)| *wait <= fallback.wait)
+            .collect();
+        // The one that is ready first is asked first; the others follow it in the same pass.
+        waits.sort();
+        self.pass = waits.iter().map(|(_, place)| *place).collect();
+        waits.first().map(|(wait, _)| *wait)
+    }
+
+    /// The next random number from 0 to 1: splitmix64.
+    fn fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// How long a `Retry-After` asks to wait, from its two headers and the date it was read at.
+///
+/// `retry-after-ms` counts before `retry-after`; that is seconds, or an HTTP date (RFC 9110,
+/// section 10.2.3). A date that is past asks for no wait.
+pub(super) fn retry_after(
+    header: Option<&str>,
+    header_ms: Option<&str>,
+    unix_now: Duration,
+) -> Option<Duration> {
+    let ms = header_ms.and_then(|text| text.trim().parse::<f64>().ok());
+    if let Some(wait) = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()) {
+        return Some(wait);
+    }
+    let text = header?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let at = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(unix_now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: `retry-after`, `retry-after-ms`, milliseconds to wait.
+    #[test]
+    fn every_form_of_retry_after() {
+        let now = Duration::from_secs(1_700_000_000);
+        let rows = [
+            (Some("5"), None, Some(5000)),
+            (Some(" 1.5 "), None, Some(1500)),
+            (Some("0"), None, Some(0)),
+            (Some("5"), Some("250"), Some(250)),
+            (Some("5"), Some("soon"), Some(5000)),
+            (None, Some("250"), Some(250)),
+            (Some("Tue, 14 Nov 2023 22:13:30 GMT"), None, Some(10_000)),
+            (Some("Tue, 14 Nov 2023 22:13:00 GMT"), None, Some(0)),
+            (Some("Tuesday, 14-Nov-23 22:13:30 GMT"), None, Some(10_000)),
+            (Some("-5"), None, None),
+            (Some("NaN"), None, None),
+            (Some("soon"), None, None),
+            (None, None, None),
+        ];
+        for (header, header_ms, expected) in rows {
+            let wait = retry_after(header, header_ms, now).map(|wait| wait.as_millis());
+            assert_eq!(wait, expected, "{header:?} {header_ms:?}");
+        }
+    }
+}
