@@ -1,0 +1,304 @@
+//! The loop that owns a model's context: requests join and leave between decode steps.
+//!
+//! ```text
+//!            +-------------------------------------------------------+
+//!            v                                                       |
+//!   hear commands -> let go of readers that left -> seat the queue   |
+//!   (blocks while                                        |           |
+//!    no slot wants)                                      v           |
+//!                     choose and send tokens <- decode <- fill batch-+
+//! ```
+//!
+//! A step takes one token of every slot that knows all but its next, and fills what is left of
+//! the batch with prompts, oldest first. A slot whose reader lags wants nothing until there is
+//! room again, so it neither stalls the others nor gathers text.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::vocab::LlamaVocab;
+
+use super::EngineError;
+use super::generation::{FinishReason, Piece};
+use super::llama;
+use super::slot::{Job, Slot, Want};
+
+/// Prompt tokens that a step takes at most while others wait for their next token: what a long
+/// prompt may add to everyone's latency.
+const PROMPT_TOKENS_BESIDE_ANSWERS: usize = 128;
+
+/// What the loop is told.
+pub(super) enum Command {
+    /// A request.
+    Run(Box<Job>),
+    /// A reader has room again, or has left.
+    Wake,
+    /// Take no more, answer what is taken, and end.
+    Drain,
+    /// End at once.
+    Stop,
+}
+
+/// How far the loop is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// A slot's part of a step.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    slot: usize,
+    tokens: usize,
+    /// Index in the batch of the share's last token.
+    last: i32,
+}
+
+/// A model's slots, its queue and its context.
+pub(super) struct BatchLoop<'m> {
+    context: LlamaContext<'m>,
+    vocabulary: LlamaVocab<'m>,
+    batch: LlamaBatch<'static>,
+    batch_tokens_max: usize,
+    slots: Vec<Slot>,
+    queue: VecDeque<Box<Job>>,
+    commands: Receiver<Command>,
+    phase: Phase,
+    admissions: u64,
+    shares: Vec<Share>,
+    bytes: Vec<u8>,
+}
+
+impl<'m> BatchLoop<'m> {
+    /// `slots` is the number of sequences that `context` was made for.
+    pub(super) fn new(
+        context: LlamaContext<'m>,
+        vocabulary: LlamaVocab<'m>,
+        slots: u32,
+        commands: Receiver<Command>,
+    ) -> Self {
+        let batch_tokens_max = context.n_batch() as usize;
+        Self {
+            // Every token belongs to one sequence: more would be written past the batch's end.
+            batch: LlamaBatch::new(batch_tokens_max, 1),
+            batch_tokens_max,
+            context,
+            vocabulary,
+            slots: (0..slots.cast_signed()).map(Slot::new).collect(),
+            queue: VecDeque::new(),
+            commands,
+            phase: Phase::Serving,
+            admissions: 0,
+            shares: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to end.
+    pub(super) fn run(mut self) {
+        while self.phase != Phase::Stopped {
+            self.hear();
+            self.let_go();
+            self.seat();
+            self.fill();
+            if !self.shares.is_empty() {
+                self.step();
+            }
+        }
+        self.refuse_all();
+    }
+
+    /// Takes in what was said, and waits for a word if there is nothing else to do.
+    fn hear(&mut self) {
+        if self.is_done() {
+            return self.phase = Phase::Stopped;
+        }
+        if !self.has_work() {
+            match self.commands.recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => return self.phase = Phase::Stopped,
+            }
+        }
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.phase = Phase::Stopped,
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let may_seat = !self.queue.is_empty() && self.slots.iter().any(Slot::is_free);
+        may_seat || self.slots.iter().any(|slot| slot.want() != Want::Nothing)
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Draining
+            && self.queue.is_empty()
+            && self.slots.iter().all(Slot::is_free)
+    }
+
+    fn obey(&mut self, command: Command) {
+        match (command, self.phase) {
+            (Command::Run(job), Phase::Serving) => self.queue.push_back(job),
+            (Command::Run(job), Phase::Draining | Phase::Stopped) => {
+                job.sink.send(Piece::Failed(EngineError::Stopping));
+            }
+            (Command::Wake, _) => {}
+            (Command::Drain, Phase::Serving) => self.phase = Phase::Draining,
+            (Command::Drain, Phase::Draining | Phase::Stopped) => {}
+            (Command::Stop, _) => self.phase = Phase::Stopped,
+        }
+    }
+
+    /// Frees what belongs to readers that left.
+    fn let_go(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_abandoned()) {
+            slot.abandon();
+        }
+        self.queue.retain(|job| !job.sink.is_closed());
+    }
+
+    /// Gives free slots to the queue, in its order.
+    fn seat(&mut self) {
+        while let Some(job) = self.queue.front() {
+            let Some(index) = best_slot(&self.slots, job) else { return };
+            let job = self.queue.pop_front().expect("the front was just seen");
+            let slot = &mut self.slots[index];
+            let reused = keep_prefix(&mut self.context, slot, &job);
+            self.admissions += 1;
+            slot.taken = self.admissions;
+            slot.begin(*job, reused);
+        }
+    }
+
+    /// Makes the next batch and notes whose tokens are in it.
+    fn fill(&mut self) {
+        self.batch.clear();
+        self.shares.clear();
+        let wants: Vec<(usize, Want)> =
+            self.slots.iter().enumerate().map(|(index, slot)| (index, slot.want())).collect();
+        for (index, _) in wants.iter().filter(|(_, want)| *want == Want::Token) {
+            self.add(*index, 1);
+        }
+        let mut room = match self.shares.is_empty() {
+            true => self.batch_tokens_max,
+            false => (self.batch_tokens_max - self.shares.len()).min(PROMPT_TOKENS_BESIDE_ANSWERS),
+        };
+        let mut prompts: Vec<usize> = wants
+            .iter()
+            .filter_map(|(index, want)| (*want == Want::Prompt).then_some(*index))
+            .collect();
+        prompts.sort_unstable_by_key(|&index| self.slots[index].taken);
+        for index in prompts {
+            room -= self.add(index, room);
+        }
+    }
+
+    /// Adds at most `most` waiting tokens of a slot; returns how many.
+    fn add(&mut self, index: usize, most: usize) -> usize {
+        let slot = &self.slots[index];
+        let waiting = slot.waiting(most);
+        let tokens = waiting.len();
+        for (token, position, wants_logits) in waiting {
+            self.batch
+                .add(token, position, &[slot.id], wants_logits)
+                .expect("the step is planned within the batch");
+        }
+        if tokens > 0 {
+            self.shares.push(Share { slot: index, tokens, last: self.batch.n_tokens() - 1 });
+        }
+        tokens
+    }
+
+    /// Decodes the batch, then chooses and sends the next tokens.
+    fn step(&mut self) {
+        if let Err(error) = self.context.decode(&mut self.batch) {
+            let reason = llama::first_error().unwrap_or_else(|| error.to_string());
+            return self.fail_step(EngineError::Decode { reason });
+        }
+        for share in std::mem::take(&mut self.shares) {
+            if self.slots[share.slot].decoded(share.tokens) {
+                self.advance(share);
+            }
+        }
+    }
+
+    /// Chooses the next token of a slot and gives it the slot.
+    fn advance(&mut self, share: Share) {
+        let slot = &mut self.slots[share.slot];
+        let Some(sampler) = slot.sampler() else { return };
+        match sampler.next(&self.context, share.last) {
+            None => {
+                let reason = "the model computed something that is not a number".to_string();
+                self.fail_slot(share.slot, EngineError::Decode { reason });
+            }
+            Some(token) if self.vocabulary.is_eog(token) => slot.finish(FinishReason::Stop),
+            Some(token) => {
+                self.bytes.clear();
+                self.vocabulary.token_to_piece_into(token, &mut self.bytes, false, None);
+                slot.push(token, &self.bytes);
+            }
+        }
+    }
+
+    fn fail_step(&mut self, error: EngineError) {
+        tracing::warn!(%error, answers = self.shares.len(), "decode step failed");
+        for share in std::mem::take(&mut self.shares) {
+            self.fail_slot(share.slot, error.clone());
+        }
+    }
+
+    /// Fails an answer and drops the cache of its slot, which nobody knows the state of.
+    fn fail_slot(&mut self, index: usize, error: EngineError) {
+        let slot = &mut self.slots[index];
+        slot.fail(error);
+        slot.forget();
+        clear(&mut self.context, slot.id);
+    }
+
+    fn refuse_all(&mut self) {
+        for slot in &mut self.slots {
+            slot.fail(EngineError::Stopping);
+        }
+        for job in self.queue.drain(..) {
+            job.sink.send(Piece::Failed(EngineError::Stopping));
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Run(job) = command {
+                job.sink.send(Piece::Failed(EngineError::Stopping));
+            }
+        }
+    }
+}
+
+/// The free slot whose cache holds most of the job's prompt; among equals the one unused longest.
+fn best_slot(slots: &[Slot], job: &Job) -> Option<usize> {
+    let free = slots.iter().enumerate().filter(|(_, slot)| slot.is_free());
+    free.max_by_key(|(_, slot)| (slot.reusable(&job.prompt), std::cmp::Reverse(slot.taken)))
+        .map(|(index, _)| index)
+}
+
+/// Leaves in the slot's cache what the job can use, and returns how many tokens that is.
+fn keep_prefix(context: &mut LlamaContext<'_>, slot: &mut Slot, job: &Job) -> usize {
+    let reusable = slot.reusable(&job.prompt);
+    let from = u32::try_from(reusable).expect("within the window");
+    // A recurrent state cannot be cut: then all of it goes.
+    if reusable > 0 && context.kv_cache_seq_rm(slot.id, Some(from), None).is_ok() {
+        return reusable;
+    }
+    clear(context, slot.id);
+    0
+}
+
+/// Empties a sequence, which llama.cpp never refuses.
+fn clear(context: &mut LlamaContext<'_>, sequence: i32) {
+    if let Err(error) = context.kv_cache_seq_rm(sequence, None, None) {
+        tracing::error!(%error, sequence, "the cache of a sequence could not be emptied");
+    }
+}
