@@ -70,6 +70,16 @@ pub enum ApiKey {
     },
 }
 
+impl ApiKey {
+    /// `text` without the key, should it be in there: some providers repeat it in their errors.
+    pub(crate) fn hide_in(&self, text: &str) -> String {
+        match self {
+            Self::Set(key) => text.replace(key.as_str(), "***"),
+            Self::None | Self::Unset { .. } => text.to_owned(),
+        }
+    }
+}
+
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -411,8 +411,9 @@ impl Relay {
         self.settle(End::Finished(finish), false);
     }
 
-    fn fail(&mut self, index: usize, failure: Failure) {
+    fn fail(&mut self, index: usize, mut failure: Failure) {
         let attempt = self.live.swap_remove(index);
+        hide_key(&mut failure, &attempt.target.provider.api_key);
         self.account(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
         self.cause.get_or_insert(failure.clone());
@@ -561,6 +562,16 @@ impl Relay {
             first_content: self.delivery.first.map(|first| first.since(self.began)),
             took: self.now.since(self.began),
         });
+    }
+}
+
+/// Takes the key out of what a provider said: some repeat it in their errors.
+fn hide_key(failure: &mut Failure, key: &ApiKey) {
+    failure.detail = key.hide_in(&failure.detail);
+    if let Some(original) = &mut failure.original
+        && let Ok(text) = std::str::from_utf8(&original.body)
+    {
+        original.body = key.hide_in(text).into_bytes();
     }
 }
 

@@ -312,6 +312,9 @@ fn refusal(target: &Target, status: u16, retry_after: Option<Duration>, body: Ve
         (_, "") => format!("{target} answered {status}."),
         (_, said) => format!("{target} answered {status}: {said}"),
     };
-    let original = (reason == Reason::Rejected).then_some(Original { status, body });
+    // What goes back as it came must be readable where an error answer is expected.
+    let goes_back = reason == Reason::Rejected
+        && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+    let original = goes_back.then_some(Original { status, body });
     Failure { retry_after, original, ..Failure::new(reason, detail) }
 }

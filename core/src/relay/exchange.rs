@@ -69,6 +69,18 @@ pub struct Head<'a> {
     pub retry_after_ms: Option<&'a str>,
 }
 
+impl<'a> Head<'a> {
+    /// What matters of a head whose headers `header` finds by their lower-case names.
+    pub fn read(status: u16, header: impl Fn(&'static str) -> Option<&'a str>) -> Self {
+        Self {
+            status,
+            content_type: header("content-type").unwrap_or(""),
+            retry_after: header("retry-after"),
+            retry_after_ms: header("retry-after-ms"),
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug)]
 pub enum Output<'a> {
