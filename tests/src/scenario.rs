@@ -327,7 +327,8 @@ impl Scenario {
         toml::to_string(&config).expect("a table that was read from TOML can be written")
     }
 
-    /// Each provider by its name, the model `m` that tries them in order, and errors as errors.
+    /// Each provider by its name, the model `m` that tries them in order, errors as errors, and no
+    /// second round: what is tried again is said by the scenario.
     fn usual_config(&self) -> toml::Table {
         let mut providers = toml::Table::new();
         let mut targets = Vec::new();
@@ -339,7 +340,7 @@ impl Scenario {
         }
         let mut config = toml::Table::new();
         config.insert("providers".into(), providers.into());
-        config.insert("fallback".into(), table(json!({ "exhausted": "error" })));
+        config.insert("fallback".into(), table(json!({ "exhausted": "error", "retries": 0 })));
         if !self.config.contains_key("models") {
             config.insert("models".into(), table(json!({ "m": { "targets": targets } })));
         }

@@ -191,11 +191,7 @@ impl<'a> Simulation<'a> {
         match &happening {
             Happening::Head(head) => {
                 let header = |name: &str| head.headers.get(name).map(String::as_str);
-                let head = Head {
-                    status: head.status,
-                    content_type: header("content-type").unwrap_or_default(),
-                    retry_after: header("retry-after"),
-                };
+                let head = Head::read(head.status, |name| header(name));
                 self.answer.handle(self.now, Input::Head { attempt, head });
             }
             Happening::Bytes(bytes) => {
