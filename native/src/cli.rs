@@ -1,0 +1,152 @@
+//! The command line: what can be asked of the program, and what it answers the shell with.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::configuration::Configuration;
+use crate::log::{self, LogFormat};
+use crate::serve::{self, Failed};
+use crate::{check, models};
+
+/// It could not be done: the port is in use, or a checked file is not fine.
+const EXIT_FAILED: u8 = 1;
+/// It was asked wrongly: the arguments, or the configuration. clap uses the same code.
+const EXIT_MISUSED: u8 = 2;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; also after Ctrl-C
+  1  it could not be done: the port is in use, a checked file is not fine
+  2  it was asked wrongly: the arguments, or the configuration";
+
+/// One server in front of language models, local and remote, so that no token stream breaks.
+///
+/// Without a command it serves; without a configuration file it serves a small built-in model.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the chat page and the API [default]
+    Serve(Serve),
+    /// List the configured models: what answers them, what is there and what is missing
+    #[command(
+        after_help = "Missing models are listed with the command that gets them; the exit code is 0 all the same."
+    )]
+    Models(Source),
+    /// Say what is wrong with a configuration or a GGUF model file
+    #[command(after_help = "The exit code is 0 if every file is fine, else 1.")]
+    Check {
+        /// streamgate.toml files, GGUF files, or both
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+struct Source {
+    /// The configuration to read; else ./streamgate.toml if it is there, else the built-in model
+    #[arg(long, value_name = "FILE", env = "STREAMGATE_CONFIG_FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    source: Source,
+    /// Where to listen, such as 127.0.0.1:8000; port 0 takes a free one. Overrides server.listen
+    #[arg(long, value_name = "ADDR", env = "STREAMGATE_LISTEN")]
+    listen: Option<String>,
+    /// Threads that serve; as many as the machine has cores unless given
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// How long running answers may go on after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain: u64,
+    /// What to log: error, warn, info, debug, trace, also by module as in `info,hyper=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "STREAMGATE_LOG")]
+    log: String,
+    /// How to log
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "STREAMGATE_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+/// Does what the command line asks.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Serve(serve_arguments)) => serve(&serve_arguments),
+        Some(Command::Models(source)) => list_models(&source),
+        Some(Command::Check { files }) => {
+            let faulty = files.iter().filter(|file| !check::file(file)).count();
+            if faulty == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
+        }
+    }
+}
+
+fn serve(arguments: &Serve) -> ExitCode {
+    if let Err(what) = log::start(&arguments.log, arguments.log_format) {
+        return misused(&format!("--log: {what}"));
+    }
+    let configuration = match Configuration::load(arguments.source.config.as_deref()) {
+        Ok(configuration) => configuration,
+        Err(what) => return misused(&what),
+    };
+    let plan = serve::Plan {
+        listen: arguments.listen.clone(),
+        threads: arguments.threads,
+        drain_max: Duration::from_secs(arguments.drain),
+    };
+    match serve::run(configuration, &plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Misconfigured(what)) => misused(&what),
+        Err(Failed::Impossible(what)) => {
+            eprintln!("error: {what}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn list_models(source: &Source) -> ExitCode {
+    match Configuration::load(source.config.as_deref()) {
+        Ok(configuration) => {
+            print!("{}", models::listing(&configuration.config));
+            ExitCode::SUCCESS
+        }
+        Err(what) => misused(&what),
+    }
+}
+
+fn misused(what: &str) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::from(EXIT_MISUSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_command() {
+        let cli = Cli::parse_from(["streamgate", "--listen", "127.0.0.1:0"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.listen.as_deref(), Some("127.0.0.1:0"));
+    }
+}

@@ -1,0 +1,209 @@
+//! Calls to the models of this process.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Role, Usage};
+use streamgate_core::failure::{Failure, Reason};
+use streamgate_core::relay::{self, AttemptId, Input};
+
+use crate::driver::Progress;
+use crate::engine::{self, Engine, EngineError, Generate, Generation, Piece};
+use crate::models;
+
+/// A call to a model of this process. Dropping it stops the generation.
+pub(crate) struct Call {
+    state: State,
+}
+
+type Beginning = Pin<Box<dyn Future<Output = Result<Generation, EngineError>> + Send>>;
+
+enum State {
+    /// The request cannot be put to a local model at all.
+    Refused(Option<Failure>),
+    /// The model is being loaded, or the prompt read.
+    Beginning(Beginning),
+    Running(Generation),
+}
+
+impl Call {
+    /// Begins to generate.
+    pub(crate) fn new(engine: &Engine, call: &relay::Call) -> Self {
+        let name = models::engine_name(&call.target);
+        let state = match generate(&call.request, call.limit.map(|limit| limit.max_output)) {
+            Ok(request) => {
+                let engine = engine.clone();
+                let begun = async move { engine.generate(&name, request).await };
+                State::Beginning(Box::pin(begun))
+            }
+            Err(failure) => State::Refused(Some(failure)),
+        };
+        Self { state }
+    }
+
+    /// Says the next thing that is ready.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: AttemptId,
+        say: &mut dyn FnMut(Input<'_>),
+    ) -> Poll<Progress> {
+        let failure = match &mut self.state {
+            State::Refused(failure) => failure.take().unwrap_or_else(|| Reason::Internal.into()),
+            State::Beginning(begun) => match std::task::ready!(begun.as_mut().poll(context)) {
+                Ok(generation) => {
+                    self.state = State::Running(generation);
+                    return Poll::Ready(Progress::More);
+                }
+                Err(error) => self::failure(&error),
+            },
+            State::Running(generation) => match std::task::ready!(generation.poll_next(context)) {
+                Some(Piece::Text(text)) => {
+                    say(Input::Event { attempt, event: Event::Text(text.into()) });
+                    return Poll::Ready(Progress::More);
+                }
+                Some(Piece::Finish { reason, usage }) => {
+                    for event in ending(&reason, usage) {
+                        say(Input::Event { attempt, event });
+                    }
+                    say(Input::End { attempt });
+                    return Poll::Ready(Progress::Over);
+                }
+                Some(Piece::Failed(error)) => self::failure(&error),
+                None => failure(&EngineError::Crashed),
+            },
+        };
+        say(Input::Lost { attempt, failure });
+        Poll::Ready(Progress::Over)
+    }
+}
+
+fn ending(reason: &engine::FinishReason, usage: engine::Usage) -> [Event<'static>; 2] {
+    let reason = match reason {
+        engine::FinishReason::Stop | engine::FinishReason::StopString(_) => FinishReason::Stop,
+        engine::FinishReason::Length => FinishReason::Length,
+    };
+    let usage = Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cached_tokens: usage.cached_tokens,
+        estimated: false,
+    };
+    [Event::Usage(usage), Event::Finish(reason)]
+}
+
+/// The request in the engine's words.
+#[allow(clippy::cast_possible_truncation, reason = "a sampler's numbers are small")]
+fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failure> {
+    let messages = request.messages.iter().enumerate().map(|(place, m)| message(place, m));
+    let sampling = &request.sampling;
+    Ok(Generate {
+        messages: messages.collect::<Result<_, _>>()?,
+        max_output_tokens: limit,
+        sampling: engine::Sampling {
+            temperature: sampling.temperature.map(|value| value as f32),
+            top_p: sampling.top_p.map(|value| value as f32),
+            top_k: None,
+            frequency_penalty: sampling.frequency_penalty.map(|value| value as f32),
+            presence_penalty: sampling.presence_penalty.map(|value| value as f32),
+            seed: sampling.seed.map(|seed| seed as u32),
+        },
+        stop: request.stop.clone(),
+    })
+}
+
+/// A local model knows three voices: a developer speaks as the system, and a tool's result is
+/// told by the person.
+fn message(place: usize, message: &Message) -> Result<engine::Message, Failure> {
+    let role = match message.role {
+        Role::System | Role::Developer => engine::Role::System,
+        Role::User | Role::Tool => engine::Role::User,
+        Role::Assistant => engine::Role::Assistant,
+    };
+    let Some(text) = message.content.as_text() else {
+        let detail = "This model reads only text: expected parts of the type `text`.";
+        let param = format!("messages[{place}].content");
+        return Err(Failure::new(Reason::InvalidRequest, detail).at(param));
+    };
+    Ok(engine::Message::new(role, text))
+}
+
+/// What went wrong, in the words of the one table.
+pub(crate) fn failure(error: &EngineError) -> Failure {
+    let reason = match error {
+        EngineError::Missing { path } => {
+            let path = path.display();
+            let detail = format!("The model file {path} is missing. {}", models::remedy(&path));
+            return Failure::new(Reason::ModelMissing, detail);
+        }
+        EngineError::UnknownModel { .. } => Reason::ModelMissing,
+        EngineError::Unreadable { .. }
+        | EngineError::NotGguf
+        | EngineError::Truncated { .. }
+        | EngineError::Broken { .. }
+        | EngineError::LoadFailed { .. } => Reason::ModelBroken,
+        EngineError::NoRoom { .. } | EngineError::Overloaded { .. } => Reason::Overloaded,
+        EngineError::ContextLength { .. } => Reason::ContextLength,
+        EngineError::EmptyPrompt => Reason::InvalidRequest,
+        EngineError::Stopping => Reason::ShuttingDown,
+        EngineError::Decode { .. } | EngineError::Crashed => Reason::Internal,
+    };
+    Failure::new(reason, sentence(&error.to_string()))
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(characters).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use streamgate_core::chat::{Content, Part};
+
+    #[test]
+    fn every_role_has_a_voice() {
+        let voices = [
+            (Role::System, engine::Role::System),
+            (Role::Developer, engine::Role::System),
+            (Role::User, engine::Role::User),
+            (Role::Tool, engine::Role::User),
+            (Role::Assistant, engine::Role::Assistant),
+        ];
+        for (role, voice) in voices {
+            let spoken = message(0, &Message::text(role, "hello")).unwrap();
+            assert_eq!(spoken, engine::Message::new(voice, "hello"));
+        }
+    }
+
+    #[test]
+    fn a_picture_is_refused_by_its_place() {
+        let picture = Part::Other(serde_json::json!({"type": "image_url"}));
+        let mut with_picture = Message::text(Role::User, "");
+        with_picture.content = Content::Parts(vec![Part::Text("look".into()), picture]);
+        let request = ChatRequest {
+            messages: vec![Message::text(Role::User, "hello"), with_picture],
+            ..ChatRequest::default()
+        };
+        let failure = generate(&request, None).unwrap_err();
+        assert_eq!(failure.reason, Reason::InvalidRequest);
+        assert_eq!(failure.param.as_deref(), Some("messages[1].content"));
+    }
+
+    #[test]
+    fn a_missing_file_comes_with_the_command_that_gets_it() {
+        let failure = failure(&EngineError::Missing { path: "models/big.gguf".into() });
+        assert_eq!(failure.reason, Reason::ModelMissing);
+        assert!(failure.message().contains("--output models/big.gguf"), "{failure}");
+    }
+
+    #[test]
+    fn errors_become_sentences() {
+        let failure = failure(&EngineError::ContextLength { input: 9000, window: 8192 });
+        let expected = "The prompt has 9000 tokens and the context window is 8192.";
+        assert_eq!((failure.reason, failure.message()), (Reason::ContextLength, expected));
+    }
+}

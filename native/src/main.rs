@@ -1,0 +1,7 @@
+//! The program `streamgate`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    streamgate::cli::main()
+}

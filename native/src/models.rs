@@ -1,0 +1,225 @@
+//! The local models of the configuration: where their files are, and what is there.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use streamgate_core::config::{ApiKey, Config, EMBEDDED_MODEL, Target};
+use streamgate_core::protocol::Protocol;
+
+use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
+
+/// Where a provider's models are unless it says.
+const MODELS_DIR: &str = "models";
+
+/// An engine that knows every local model of the configuration. The error is a text for a person.
+pub(crate) fn engine(config: &Config) -> Result<Engine, String> {
+    let engine = Engine::new(EngineConfig::default());
+    for target in local_targets(config) {
+        engine.register(engine_name(target), model(target)?);
+    }
+    Ok(engine)
+}
+
+/// A target's name in the engine.
+pub(crate) fn engine_name(target: &Target) -> String {
+    target.to_string()
+}
+
+/// What to do about a file that is not there.
+pub(crate) fn remedy(path: &dyn fmt::Display) -> String {
+    format!(
+        "Put a GGUF file there, for instance with `curl --location --create-dirs --output {path} URL`."
+    )
+}
+
+/// Logs what is there and what is not, a line per local model.
+pub(crate) fn log(config: &Config) {
+    for (name, targets) in by_model(config) {
+        for target in targets {
+            match presence(target) {
+                Presence::Remote => {}
+                Presence::NoKey { env } => {
+                    tracing::warn!(model = name, %target, "no key: {env} is not set");
+                }
+                Presence::Embedded => tracing::info!(model = name, %target, "built in"),
+                Presence::File { header, .. } => {
+                    let window_tokens = header.window_tokens;
+                    tracing::info!(model = name, %target, window_tokens, "loads when asked for");
+                }
+                Presence::Missing { path } => {
+                    let path = path.display();
+                    tracing::warn!(model = name, %target, "missing. {}", remedy(&path));
+                }
+                Presence::Broken { error } => tracing::warn!(model = name, %target, "{error}"),
+            }
+        }
+    }
+}
+
+/// The models of the configuration and what is there of them, as a text.
+pub(crate) fn listing(config: &Config) -> String {
+    let mut text = String::new();
+    for (name, targets) in by_model(config) {
+        let default = config.default_model.as_deref() == Some(name);
+        let mark = if default { " (default)" } else { "" };
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{name}{mark}");
+        for target in targets {
+            let _ = writeln!(text, "  {target}: {}", presence(target));
+        }
+    }
+    text
+}
+
+/// The first target of the default model, if it is local: the one to load at once.
+pub(crate) fn first(config: &Config) -> Option<&Arc<Target>> {
+    let default = config.default_model.as_ref().and_then(|name| config.models.get(name))?;
+    default.targets.first().filter(|target| is_local(target))
+}
+
+/// What there is of a target, found without loading or calling it.
+enum Presence {
+    /// A provider answers for it.
+    Remote,
+    NoKey {
+        env: String,
+    },
+    Embedded,
+    File {
+        path: PathBuf,
+        header: gguf::Header,
+    },
+    Missing {
+        path: PathBuf,
+    },
+    Broken {
+        error: String,
+    },
+}
+
+fn presence(target: &Target) -> Presence {
+    if !is_local(target) {
+        return match &target.provider.api_key {
+            ApiKey::Unset { env } => Presence::NoKey { env: env.clone() },
+            ApiKey::None | ApiKey::Set(_) => Presence::Remote,
+        };
+    }
+    match model(target).map(|model| model.source) {
+        Err(error) => Presence::Broken { error },
+        Ok(ModelSource::Embedded(_)) => Presence::Embedded,
+        Ok(ModelSource::File(path)) => match header(&path) {
+            Ok(header) => Presence::File { path, header },
+            Err(EngineError::Missing { path }) => Presence::Missing { path },
+            Err(error) => Presence::Broken { error: format!("{}: {error}", path.display()) },
+        },
+    }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote => f.write_str("asked by HTTP"),
+            Self::NoKey { env } => write!(f, "no key: {env} is not set"),
+            Self::Embedded => f.write_str("built in"),
+            Self::File { path, header } => write!(f, "{}: {}", path.display(), Summary(header)),
+            Self::Missing { path } => {
+                let path = path.display();
+                write!(f, "missing: {path} is not there. {}", remedy(&path))
+            }
+            Self::Broken { error } => f.write_str(error),
+        }
+    }
+}
+
+/// A model's header in a few words.
+pub(crate) struct Summary<'h>(pub(crate) &'h gguf::Header);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.0;
+        let name = header.name.as_deref().unwrap_or("a model without a name");
+        let megabytes = header.file_bytes.div_ceil(1_000_000);
+        let (architecture, window) = (&header.architecture, header.window_tokens);
+        write!(f, "{name}, {architecture}, {window} tokens of context, {megabytes} MB")
+    }
+}
+
+/// Reads and checks a model file's header.
+pub(crate) fn header(path: &Path) -> Result<gguf::Header, EngineError> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => EngineError::Missing { path: path.to_owned() },
+        _ => EngineError::Unreadable { reason: error.to_string() },
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    gguf::check(std::io::BufReader::new(file), bytes)
+}
+
+/// Where a local target's model is: built in, or `NAME.gguf` in its provider's folder.
+fn model(target: &Target) -> Result<Model, String> {
+    let name = Path::new(&target.model);
+    if target.model == EMBEDDED_MODEL {
+        return Ok(Model::tiny());
+    }
+    if !name.components().all(|component| matches!(component, Component::Normal(_))) {
+        return Err(format!("{target}: the name leads out of the models' folder"));
+    }
+    let folder = target.provider.models_dir.as_deref().unwrap_or(MODELS_DIR);
+    Ok(Model::file(Path::new(folder).join(format!("{}.gguf", target.model))))
+}
+
+fn is_local(target: &Target) -> bool {
+    target.provider.protocol == Protocol::Local
+}
+
+fn local_targets(config: &Config) -> impl Iterator<Item = &Arc<Target>> {
+    config.models.values().flat_map(|model| &model.targets).filter(|target| is_local(target))
+}
+
+fn by_model(config: &Config) -> BTreeMap<&str, &[Arc<Target>]> {
+    config.models.iter().map(|(name, model)| (name.as_str(), &*model.targets)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(target: &str) -> Config {
+        let text = format!(
+            "providers.l = {{ protocol = \"local\", models_dir = \"m\" }}\n\
+             models.it.targets = [\"l/{target}\"]"
+        );
+        Config::parse(&text, |_| None).unwrap()
+    }
+
+    fn source(target: &str) -> Result<ModelSource, String> {
+        model(&config(target).models["it"].targets[0]).map(|model| model.source)
+    }
+
+    #[test]
+    fn names_are_files_of_the_folder() {
+        let path = |name| match source(name) {
+            Ok(ModelSource::File(path)) => path,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(path("llama-3.1"), Path::new("m/llama-3.1.gguf"));
+        assert_eq!(path("meta/llama"), Path::new("m/meta/llama.gguf"));
+        assert!(matches!(source("tiny"), Ok(ModelSource::Embedded(_))));
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        for name in ["../secret", "a/../../b", "/etc/passwd"] {
+            assert!(source(name).unwrap_err().contains("leads out"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_listing_says_what_is_missing_and_how_to_get_it() {
+        let listing = listing(&config("big"));
+        assert!(listing.starts_with("it (default)\n  l/big: missing: m/big.gguf"), "{listing}");
+        assert!(listing.contains("curl --location --create-dirs --output m/big.gguf"), "{listing}");
+    }
+}

@@ -1,0 +1,225 @@
+//! The server: one thread accepts connections and deals them out in turn to threads that serve
+//! them; on Ctrl-C or SIGTERM it stops accepting and lets running answers finish.
+
+mod connection;
+mod listener;
+mod signals;
+
+use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use streamgate_core::config::Config;
+use streamgate_core::gateway::Gateway;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use crate::configuration::Configuration;
+use crate::engine::Engine;
+use crate::models;
+use crate::upstream::Upstream;
+use crate::worker::{Clock, Running, Worker};
+use connection::Connections;
+use signals::Signals;
+
+/// How to serve.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Where, if not where the configuration says.
+    pub(crate) listen: Option<String>,
+    /// On how many threads; `None` takes as many as there are cores.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// How long running answers may go on once the server is to end.
+    pub(crate) drain_max: Duration,
+}
+
+/// Why there is no server.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The configuration asks for what cannot be.
+    Misconfigured(String),
+    /// The machine does not let it.
+    Impossible(String),
+}
+
+/// Serves until a signal ends it.
+pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Failed> {
+    let Configuration { config, file } = configuration;
+    let engine = models::engine(&config).map_err(Failed::Misconfigured)?;
+    let runtime = runtime()?;
+    let listen = plan.listen.as_deref().or(config.listen.as_deref());
+    let listener = runtime.block_on(listener::bind(listen))?;
+    match &file {
+        Some(file) => tracing::info!(file = %file.display(), "configured"),
+        None => tracing::info!("no configuration file: serving the built-in model"),
+    }
+    models::log(&config);
+    let server = Server::start(&config, &engine, plan)?;
+    let impossible = |error: std::io::Error| Failed::Impossible(error.to_string());
+    let signals = {
+        let _context = runtime.enter();
+        Signals::listen().map_err(impossible)?
+    };
+    listener::announce(&listener).map_err(impossible)?;
+    load_first(&runtime, &config, &engine);
+    let ended = runtime.block_on(server.serve(listener, signals, plan.drain_max));
+    if ended == Ended::Drained {
+        runtime.block_on(engine.drain());
+    }
+    Ok(())
+}
+
+/// Loads the model that is most likely asked first, so that nobody waits for it.
+fn load_first(runtime: &Runtime, config: &Config, engine: &Engine) {
+    if let Some(target) = models::first(config) {
+        let (engine, name) = (engine.clone(), models::engine_name(target));
+        // The engine itself logs how it went.
+        runtime.spawn(async move { engine.load(&name).await.map(drop) });
+    }
+}
+
+/// How the serving ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// Every answer came to its end.
+    Drained,
+    /// Answers were cut: their time was over, or a second signal came.
+    Cut,
+}
+
+/// What the threads are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Serve.
+    Serving,
+    /// Let running answers finish, and begin no others.
+    Draining,
+    /// End at once.
+    Ending,
+}
+
+/// The threads that serve.
+struct Server {
+    threads: Vec<Thread>,
+    running: Running,
+    phase: watch::Sender<Phase>,
+    /// Closed once every thread has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+struct Thread {
+    /// Sockets to serve.
+    sockets: mpsc::UnboundedSender<TcpStream>,
+    handle: JoinHandle<()>,
+}
+
+impl Server {
+    fn start(config: &Config, engine: &Engine, plan: &Plan) -> Result<Self, Failed> {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let gateway = Gateway::new(config.clone());
+        let running = Running::default();
+        let clock = Clock::start();
+        let (phase, told) = watch::channel(Phase::Serving);
+        let (alive, ended) = mpsc::channel(1);
+        let start = |number: usize| {
+            let upstream = Upstream::new(config.timeouts.connect).map_err(Failed::Impossible)?;
+            let worker = Worker {
+                gateway: gateway.clone(),
+                upstream,
+                engine: engine.clone(),
+                clock,
+                running: running.clone(),
+            };
+            Thread::start(number, worker, told.clone(), alive.clone())
+        };
+        let count = plan.threads.unwrap_or_else(cores).get();
+        let threads = (0..count).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { threads, running, phase, ended })
+    }
+
+    /// Accepts until the first signal, then waits for what is running.
+    async fn serve(
+        mut self,
+        listener: TcpListener,
+        mut signals: Signals,
+        drain_max: Duration,
+    ) -> Ended {
+        tokio::select! {
+            () = listener::accept(&listener, &self.threads) => {}
+            () = signals.next() => {}
+        }
+        drop(listener);
+        let handles: Vec<_> = self.threads.drain(..).map(|thread| thread.handle).collect();
+        self.phase.send_replace(Phase::Draining);
+        self.say_what_is_waited_for(drain_max);
+        let ended = tokio::select! {
+            // Nothing is ever sent: this is the end of the last thread.
+            _ = self.ended.recv() => Ended::Drained,
+            () = signals.next() => Ended::Cut,
+            () = tokio::time::sleep(drain_max) => Ended::Cut,
+        };
+        if ended == Ended::Cut {
+            tracing::warn!(answers = self.running.count(), "ending before they have finished");
+            self.phase.send_replace(Phase::Ending);
+        }
+        handles.into_iter().for_each(join);
+        ended
+    }
+
+    fn say_what_is_waited_for(&self, drain_max: Duration) {
+        let answers = self.running.count();
+        if answers > 0 {
+            let seconds = drain_max.as_secs();
+            tracing::info!(
+                answers,
+                "waiting for running answers, {seconds} s at most; Ctrl-C ends at once"
+            );
+        } else {
+            tracing::info!("ending");
+        }
+    }
+}
+
+impl Thread {
+    fn start(
+        number: usize,
+        worker: Worker,
+        phase: watch::Receiver<Phase>,
+        alive: mpsc::Sender<()>,
+    ) -> Result<Self, Failed> {
+        let (sockets, accepted) = mpsc::unbounded_channel();
+        let runtime = runtime()?;
+        let handle = std::thread::Builder::new()
+            .name(format!("worker {number}"))
+            .spawn(move || {
+                runtime.block_on(Connections::new(worker, phase).serve(accepted));
+                // What still resolves a name or reads a prompt is not waited for.
+                runtime.shutdown_background();
+                drop(alive);
+            })
+            .map_err(|error| Failed::Impossible(format!("no thread can be started: {error}")))?;
+        Ok(Self { sockets, handle })
+    }
+
+    fn take(&self, stream: tokio::net::TcpStream) {
+        // A socket that is broken already concerns nobody; a thread that ended is told elsewhere.
+        if let Ok(stream) = stream.into_std() {
+            let _ = self.sockets.send(stream);
+        }
+    }
+}
+
+fn join(handle: JoinHandle<()>) {
+    if handle.join().is_err() {
+        tracing::error!("a serving thread panicked");
+    }
+}
+
+fn runtime() -> Result<Runtime, Failed> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::Impossible(format!("no event loop: {error}")))
+}

@@ -1,0 +1,109 @@
+//! The connections of one thread: HTTP/1.1, kept alive, each served from its first byte to its
+//! last by one task.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+
+use super::Phase;
+use crate::routes;
+use crate::worker::Worker;
+
+/// How long a client may take for a request's head, and be silent between two requests.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a client may take no byte of what is sent to it.
+const STALL_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What the connections of one thread share.
+pub(super) struct Connections {
+    http: http1::Builder,
+    router: Router,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connections {
+    pub(super) fn new(worker: Worker, phase: watch::Receiver<Phase>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+        Self { http, router: routes::router(Arc::new(worker)), phase }
+    }
+
+    /// Serves the sockets that are handed in. Ends when there are no more and the last connection
+    /// has ended, or when the server ends.
+    pub(super) async fn serve(self, mut accepted: mpsc::UnboundedReceiver<std::net::TcpStream>) {
+        let mut tasks = JoinSet::new();
+        let mut phase = self.phase.clone();
+        let mut ending = pin!(phase.wait_for(|phase| *phase == Phase::Ending));
+        let mut open = true;
+        while open || !tasks.is_empty() {
+            tokio::select! {
+                socket = accepted.recv(), if open => match socket {
+                    Some(socket) => drop(tasks.spawn(self.converse(socket))),
+                    None => open = false,
+                },
+                Some(_) = tasks.join_next() => {}
+                _ = &mut ending => return,
+            }
+        }
+    }
+
+    /// Serves one connection to its end.
+    fn converse(&self, socket: std::net::TcpStream) -> impl Future<Output = ()> + 'static {
+        let (http, phase) = (self.http.clone(), self.phase.clone());
+        let service = TowerToHyperService::new(self.router.clone());
+        async move {
+            let stream = match prepare(socket) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::debug!(%error, "the client is gone already"),
+            };
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = until_drained(connection, phase).await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        }
+    }
+}
+
+/// The socket, for this thread's event loop: every write leaves at once, and one that nobody takes
+/// fails some time.
+fn prepare(socket: std::net::TcpStream) -> io::Result<Pin<Box<TimeoutStream<TcpStream>>>> {
+    socket.set_nodelay(true)?;
+    let mut stream = TimeoutStream::new(TcpStream::from_std(socket)?);
+    stream.set_write_timeout(Some(STALL_TIME_MAX));
+    Ok(Box::pin(stream))
+}
+
+type Connection =
+    http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>>;
+
+/// Runs a connection; once the server drains, only until its answer ends.
+async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    let mut changes = phase.clone();
+    let mut draining = pin!(changes.wait_for(|phase| *phase != Phase::Serving));
+    let (mut asked, mut told) = (false, false);
+    poll_fn(|context| {
+        // To ask the channel takes a lock; whether there is news does not, and this is the way
+        // of every token. Once asked, the channel wakes this task.
+        if !told && (!asked || phase.has_changed().unwrap_or(true)) {
+            asked = true;
+            if draining.as_mut().poll(context).is_ready() {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
+}

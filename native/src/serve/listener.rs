@@ -1,0 +1,83 @@
+//! The socket that clients find: bound, announced, and its connections dealt out.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::{Failed, Thread};
+
+/// Only this machine may ask, unless the operator says otherwise.
+const LISTEN: &str = "127.0.0.1:8000";
+
+/// How long accepting pauses when the system is out of sockets.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds `listen`, a host and a port.
+pub(super) async fn bind(listen: Option<&str>) -> Result<TcpListener, Failed> {
+    let listen = listen.unwrap_or(LISTEN);
+    TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))
+}
+
+fn cannot_listen(listen: &str, error: &io::Error) -> Failed {
+    let what = format!("cannot listen on {listen}: {error}");
+    match error.kind() {
+        ErrorKind::AddrInUse => Failed::Impossible(format!(
+            "cannot listen on {listen}: the port is in use; choose another with --listen"
+        )),
+        ErrorKind::PermissionDenied => {
+            Failed::Impossible(format!("{what}; choose a port from 1024 up with --listen"))
+        }
+        ErrorKind::AddrNotAvailable => {
+            Failed::Impossible(format!("{what}; choose an address of this machine with --listen"))
+        }
+        _ => Failed::Misconfigured(format!(
+            "{what}; expected HOST:PORT, such as 127.0.0.1:8000, in --listen or server.listen"
+        )),
+    }
+}
+
+/// Says on stdout where the server is; programs that start it read this line.
+pub(super) fn announce(listener: &TcpListener) -> io::Result<()> {
+    let addr = listener.local_addr()?;
+    if !is_loopback(addr.ip()) {
+        tracing::warn!(
+            %addr,
+            "anyone who reaches this address can use every configured model and its keys: \
+             there are no user keys; listen on 127.0.0.1, or keep others out"
+        );
+    }
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on http://{addr}")?;
+    stdout.flush()
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// Deals connections out to the threads in turn, for ever.
+pub(super) async fn accept(listener: &TcpListener, threads: &[Thread]) {
+    for thread in threads.iter().cycle() {
+        let stream = loop {
+            match listener.accept().await {
+                Ok((stream, _)) => break stream,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        thread.take(stream);
+    }
+}
+
+/// The client gave up before it was accepted: nothing to wait for.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,91 @@
+//! What one serving thread has: its own connections to providers, so that nothing on the way of a
+//! token is shared; the engine and the gateway, which are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::time::Instant;
+
+use crate::engine::Engine;
+use crate::upstream::Upstream;
+
+/// What one serving thread has.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) running: Running,
+}
+
+impl Worker {
+    /// Notes that a request came.
+    pub(crate) fn arrival(&self) -> Arrival {
+        let mut random = [0; 16];
+        if let Err(error) = getrandom::fill(&mut random) {
+            // The name only has to differ from other names.
+            tracing::warn!(%error, "no random numbers: naming the stream by the clock");
+            random[..8].copy_from_slice(&self.clock.now().as_micros().to_ne_bytes());
+        }
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Arrival {
+            now: self.clock.now(),
+            unix_seconds: unix.as_secs(),
+            random: u128::from_ne_bytes(random),
+        }
+    }
+}
+
+/// The clock of core's instants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: tokio::time::Instant,
+}
+
+impl Clock {
+    /// A clock that stands at zero.
+    pub(crate) fn start() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+
+    /// The time.
+    pub(crate) fn now(self) -> Instant {
+        let elapsed = self.origin.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// When tokio's clock shows `instant`.
+    pub(crate) fn tokio(self, instant: Instant) -> tokio::time::Instant {
+        self.origin + Duration::from_micros(instant.as_micros())
+    }
+}
+
+/// Counts the answers that are running, on all threads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    /// Counts one more, until it is dropped.
+    pub(crate) fn one(&self) -> RunningOne {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        RunningOne(Self(Arc::clone(&self.0)))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One running answer.
+#[derive(Debug)]
+pub(crate) struct RunningOne(Running);
+
+impl Drop for RunningOne {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,199 @@
+//! The program as the shell sees it: what it prints, and its exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const DONE: i32 = 0;
+const FAILED: i32 = 1;
+const MISUSED: i32 = 2;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let folder = Self::new();
+        std::fs::write(folder.path(name), content).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+        command.args(arguments).current_dir(self.0.path()).env_remove("STREAMGATE_CONFIG_FILE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the program to its end; what it prints must hold all of `told`.
+    #[track_caller]
+    fn check(&self, arguments: &[&str], code: i32, told: &[&str]) {
+        let output = self.command(arguments).output().unwrap();
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        for part in told {
+            assert!(text.contains(part), "{arguments:?}: expected `{part}` in: {text}");
+        }
+    }
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{err}")
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let folder = Folder::new();
+    let overview = ["serve", "models", "check", "--listen", "--threads", "Exit codes"];
+    folder.check(&["--help"], DONE, &overview);
+    folder.check(&["serve", "--help"], DONE, &["--config", "--drain", "--log-format"]);
+    folder.check(&["models", "--help"], DONE, &["--config", "missing"]);
+    folder.check(&["check", "--help"], DONE, &["GGUF", "exit code"]);
+}
+
+#[test]
+fn unknown_arguments_are_misuse() {
+    Folder::new().check(&["--lisen", "x"], MISUSED, &["--lisen", "--listen"]);
+}
+
+#[test]
+fn a_port_in_use_is_told_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let told = [addr.as_str(), "port is in use", "--listen"];
+    Folder::new().check(&["--listen", &addr], FAILED, &told);
+}
+
+#[test]
+fn an_address_that_is_none_is_misuse() {
+    Folder::new().check(&["--listen", "nowhere"], MISUSED, &["nowhere", "HOST:PORT"]);
+}
+
+#[test]
+fn a_wrong_configuration_is_told_by_line_and_key() {
+    let text = "[timeouts]\nconnect = 1.0\nfirst_bite = 2.0\n";
+    let folder = Folder::with("streamgate.toml", text);
+    let told = ["streamgate.toml", "line 3", "first_bite", "first_byte"];
+    folder.check(&["serve"], MISUSED, &told);
+    folder.check(&["models"], MISUSED, &told);
+    folder.check(&["check", "streamgate.toml"], FAILED, &told);
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told_by_name() {
+    Folder::new().check(&["--config", "nix.toml"], MISUSED, &["nix.toml", "No such file"]);
+}
+
+#[test]
+fn a_model_that_leaves_its_folder_is_refused() {
+    let text = "providers.l.protocol = \"local\"\nmodels.m.targets = [\"l/../../etc/passwd\"]\n";
+    let folder = Folder::with("streamgate.toml", text);
+    folder.check(&["serve"], MISUSED, &["l/../../etc/passwd", "leads out"]);
+}
+
+#[test]
+fn models_are_listed_with_what_is_missing() {
+    let text = "providers.l.protocol = \"local\"\n\
+                models.small.targets = [\"l/tiny\"]\nmodels.big.targets = [\"l/big\"]\n";
+    let folder = Folder::with("streamgate.toml", text);
+    folder.check(&["models"], DONE, &["built in", "models/big.gguf", "curl"]);
+    Folder::new().check(&["models"], DONE, &["auto (default)", "local/tiny: built in"]);
+}
+
+#[test]
+fn fine_files_are_fine() {
+    let folder = Folder::with(
+        "streamgate.toml",
+        "providers.l.protocol = \"local\"\nmodels.m.targets = [\"l/tiny\"]\n",
+    );
+    std::fs::write(folder.path("tiny.gguf"), streamgate::engine::TINY).unwrap();
+    let files = ["check", "streamgate.toml", "tiny.gguf"];
+    folder.check(&files, DONE, &["streamgate.toml: fine", "tiny.gguf: fine", "llama"]);
+}
+
+#[test]
+fn broken_files_are_told_what_is_wrong() {
+    let folder = Folder::with("not.gguf", "hello");
+    let half = &streamgate::engine::TINY[..streamgate::engine::TINY.len() / 2];
+    std::fs::write(folder.path("half.gguf"), half).unwrap();
+    folder.check(&["check", "not.gguf"], FAILED, &["not.gguf", "not a GGUF model"]);
+    folder.check(&["check", "half.gguf"], FAILED, &["half.gguf", "truncated"]);
+    folder.check(&["check", "nix.gguf"], FAILED, &["nix.gguf", "No such file"]);
+}
+
+/// A server that runs, and is killed when dropped.
+struct Server {
+    process: Child,
+    addr: String,
+}
+
+impl Server {
+    fn start(folder: &Folder) -> Self {
+        let mut process = folder.command(&["--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+        Self { process, addr }
+    }
+
+    fn ask(&self, request: &str) -> TcpStream {
+        let mut client = TcpStream::connect(&self.addr).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        client
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const CHAT: &str = "POST /chat/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                    content-length: 33\r\n\r\n{\"message\": \"What is streaming?\"}";
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_an_idle_server_well() {
+    for name in ["-INT", "-TERM"] {
+        let mut server = Server::start(&Folder::new());
+        server.signal(name);
+        assert_eq!(server.process.wait().unwrap().code(), Some(DONE), "{name}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_running_answer_comes_to_its_end() {
+    let mut server = Server::start(&Folder::new());
+    let mut client = server.ask(CHAT);
+    let mut answer = vec![0; 64];
+    let first = client.read(&mut answer).unwrap();
+    answer.truncate(first);
+    server.signal("-INT");
+    client.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("\"done\":true"), "{answer}");
+    assert_eq!(server.process.wait().unwrap().code(), Some(DONE));
+}
