@@ -183,9 +183,42 @@ def cut(text: str, rng: Random) -> tuple[str, str]:
 
 # ---- untidy questions ------------------------------------------------------------------------------
 
-PREFIXES = ["hey, ", "ok, ", "so ", "please ", "um, ", "well, ", "and ", "quick question: ", "I was wondering, ", "hello, ", "now "]
-SUFFIXES = [" please", " pls", " thanks", " I am curious", " lol", " :)", ", please", " thx", " now", " again", " dude"]
-SHORT = [("what is", "whats"), ("what is", "what's"), ("you", "u"), ("are", "r"), ("please", "plz"), ("do not", "dont"), ("I am", "im"), ("is it", "is that")]
+PREFIXES = [
+    "hey, ",
+    "ok, ",
+    "so ",
+    "please ",
+    "um, ",
+    "well, ",
+    "and ",
+    "quick question: ",
+    "I was wondering, ",
+    "hello, ",
+    "now ",
+]
+SUFFIXES = [
+    " please",
+    " pls",
+    " thanks",
+    " I am curious",
+    " lol",
+    " :)",
+    ", please",
+    " thx",
+    " now",
+    " again",
+    " dude",
+]
+SHORT = [
+    ("what is", "whats"),
+    ("what is", "what's"),
+    ("you", "u"),
+    ("are", "r"),
+    ("please", "plz"),
+    ("do not", "dont"),
+    ("I am", "im"),
+    ("is it", "is that"),
+]
 
 
 def tidy(ask: str, rng: Random) -> str:
@@ -225,12 +258,21 @@ def typo(text: str, rng: Random) -> str:
     at = rng.randrange(1, len(text) - 1)
     before, here, after = text[:at], text[at], text[at + 1 :]
     letter = rng.choice("abcdefghijklmnopqrstuvwxyz")
-    return rng.choice([before + after[:1] + here + after[1:], before + after, before + here + here + after, before + letter + after])
+    return rng.choice(
+        [
+            before + after[:1] + here + after[1:],
+            before + after,
+            before + here + here + after,
+            before + letter + after,
+        ]
+    )
 
 
 # ---- words that nobody knows -----------------------------------------------------------------------
 
-ONSETS = "b c d f g h j k l m n p r s t v w z bl br ch cl cr dr fl fr gl gr pl pr sh sk sl sp st th tr".split()
+ONSETS = (
+    "b c d f g h j k l m n p r s t v w z bl br ch cl cr dr fl fr gl gr pl pr sh sk sl sp st th tr".split()
+)
 VOWELS = "a e i o u a e i o ai ea ee oo ou y".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "nd", "st", "ck", "x", "sh", "rt", "ng"]
 
@@ -241,7 +283,18 @@ def made_up(rng: Random) -> str:
 
 
 # First and last code points: Latin, Greek, Cyrillic, Hebrew, Arabic, Devanagari, kana, Han, Hangul, emoji.
-SCRIPTS = [(0xC0, 0x17F), (0x391, 0x3C9), (0x410, 0x44F), (0x5D0, 0x5EA), (0x620, 0x64A), (0x905, 0x939), (0x3041, 0x30FE), (0x4E00, 0x9FA5), (0xAC00, 0xD7A3), (0x1F300, 0x1F64F)]
+SCRIPTS = [
+    (0xC0, 0x17F),
+    (0x391, 0x3C9),
+    (0x410, 0x44F),
+    (0x5D0, 0x5EA),
+    (0x620, 0x64A),
+    (0x905, 0x939),
+    (0x3041, 0x30FE),
+    (0x4E00, 0x9FA5),
+    (0xAC00, 0xD7A3),
+    (0x1F300, 0x1F64F),
+]
 
 
 def gibberish(rng: Random) -> str:
@@ -255,7 +308,9 @@ def gibberish(rng: Random) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Prints some of the conversations that the tiny model learns from.")
+    parser = argparse.ArgumentParser(
+        description="Prints some of the conversations that the tiny model learns from."
+    )
     parser.add_argument("--seed", type=int, default=1, help="the same seed prints the same text (default: 1)")
     parser.add_argument("--count", type=int, default=3, help="number of conversations (default: 3)")
     parser.add_argument("--exchanges", type=int, default=6, help="exchanges in each (default: 6)")

@@ -14,7 +14,7 @@ from vocabulary import CHAT_TEMPLATE, END, PADDING, SPECIAL, Vocabulary
 
 ARCHITECTURE = gguf.MODEL_ARCH.LLAMA
 
-# Our name of a tensor, with the number of the block taken out, and GGUF's.
+# What a part is called in network.py, and in GGUF.
 NAMES = {
     "embedding": Tensor.TOKEN_EMBD,
     "norm": Tensor.OUTPUT_NORM,
@@ -52,7 +52,9 @@ def read(path: Path) -> tuple[Network, Vocabulary]:
     model = Network()
     state = {name: torch.from_numpy(np.array(tensors[file_name(name)])) for name in model.state_dict()}
     model.load_state_dict(state)
-    tokens, merges = (file.fields[key].contents() for key in (gguf.Keys.Tokenizer.LIST, gguf.Keys.Tokenizer.MERGES))
+    tokens, merges = (
+        file.fields[key].contents() for key in (gguf.Keys.Tokenizer.LIST, gguf.Keys.Tokenizer.MERGES)
+    )
     return model, Vocabulary.restore(tokens, merges)
 
 
@@ -95,7 +97,7 @@ def describe_tokens(file: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
 
 
 def file_name(name: str) -> str:
-    """"blocks.3.query.weight" is "blk.3.attn_q.weight" in the file."""
+    """GGUF's name of a tensor: blocks.3.query.weight is blk.3.attn_q.weight there."""
     *block, part, suffix = name.split(".")
     number = block[1] if block else 0
     return f"{gguf.TENSOR_NAMES[NAMES[part]].format(bid=number)}.{suffix}"

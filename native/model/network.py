@@ -23,14 +23,14 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(VOCABULARY, WIDTH)  # also the output matrix
         self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm = nn.RMSNorm(WIDTH, NORM_EPSILON)
-        self.register_buffer("angles", rope_angles(), persistent=False)
+        self.register_buffer("turns", rope_turns(), persistent=False)
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embedding(tokens)
-        angles = self.angles[: tokens.shape[1]]
+        turns = self.turns[: tokens.shape[1]]
         for block in self.blocks:
-            x = block(x, angles)
+            x = block(x, turns)
         return self.norm(x) @ self.embedding.weight.T
 
 
@@ -47,16 +47,17 @@ class Block(nn.Module):
         self.up = matrix(WIDTH, FEED_FORWARD)
         self.down = matrix(FEED_FORWARD, WIDTH, zero=True)
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        x = x + self.attend(self.attention_norm(x), angles)
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+        x = x + self.attend(self.attention_norm(x), turns)
         h = self.feed_norm(x)
         return x + self.down(F.silu(self.gate(h)) * self.up(h))
 
-    def attend(self, x: Tensor, angles: Tensor) -> Tensor:
+    def attend(self, x: Tensor, turns: Tensor) -> Tensor:
         query, key, value = (
-            project(x).unflatten(-1, (HEADS, HEAD_WIDTH)).transpose(1, 2) for project in (self.query, self.key, self.value)
+            project(x).unflatten(-1, (HEADS, HEAD_WIDTH)).transpose(1, 2)
+            for project in (self.query, self.key, self.value)
         )
-        mixed = F.scaled_dot_product_attention(rotate(query, angles), rotate(key, angles), value, is_causal=True)
+        mixed = F.scaled_dot_product_attention(turn(query, turns), turn(key, turns), value, is_causal=True)
         return self.attention_out(mixed.transpose(1, 2).flatten(-2))
 
 
@@ -67,15 +68,14 @@ def matrix(inputs: int, outputs: int, zero: bool = False) -> nn.Linear:
     return linear
 
 
-def rope_angles() -> Tensor:
-    """The cosine and sine of each position and pair: (CONTEXT, HEAD_WIDTH / 2, 2)."""
+def rope_turns() -> Tensor:
+    """The turn of each position and pair, as a complex number: (CONTEXT, HEAD_WIDTH / 2)."""
     speeds = ROPE_BASE ** (-torch.arange(0, HEAD_WIDTH, 2) / HEAD_WIDTH)
     angles = torch.outer(torch.arange(CONTEXT), speeds)
-    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+    return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
+def turn(x: Tensor, turns: Tensor) -> Tensor:
     """Turns neighbouring pairs, as llama.cpp does for this architecture (not halves, as others do)."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    cos, sin = angles.to(x.dtype).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)

@@ -1,6 +1,6 @@
 """Trains the tiny model that is embedded in streamgate, and writes it as a GGUF file.
 
-  python train.py                    train and write tiny.gguf, about ten minutes on two cores
+  python train.py                    train and write tiny.gguf, within half an hour on two cores
   python train.py --check            ask the finished tiny.gguf a list of questions
   python train.py --ask "hello"      ask it one question
 
@@ -25,9 +25,11 @@ from vocabulary import END, PADDING, Vocabulary
 
 HERE = Path(__file__).parent
 
-STEP_TOKENS = 8192
+STEP_TOKENS = 4096
 ROW_TOKENS = {128: 0.45, 256: 0.25, 512: 0.2, CONTEXT: 0.1}  # length of rows: share of steps
+PADDING_SHARE_MAX = 0.2  # of a row
 USER_WEIGHT = 0.1  # what is asked teaches the language, but is not to be imitated
+HEAD_TOKENS, HEAD_WEIGHT = 6, 3.0  # an answer's first tokens decide what it is about
 SPLIT_SHARE = 0.15  # answers that are tokenized in two parts, as a continued answer is
 VOCABULARY_CONVERSATIONS = 1500
 
@@ -52,15 +54,43 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE / "tiny.gguf", metavar="FILE", help="the model file, written or asked (default: tiny.gguf beside this script)")
-    parser.add_argument("--steps", type=int, default=1000, help=f"training steps of {STEP_TOKENS} tokens (default: 1000)")
-    parser.add_argument("--seed", type=int, default=1, help="decides the text, the first weights and the answers (default: 1)")
-    parser.add_argument("--threads", type=int, default=2, help="processor threads, 0 for all; part of what makes a run repeatable (default: 2)")
-    parser.add_argument("--check", action="store_true", help="train nothing: ask the model file the questions in questions.txt")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=HERE / "tiny.gguf",
+        metavar="FILE",
+        help="the model file, written or asked (default: tiny.gguf beside this script)",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=1100, help=f"training steps of {STEP_TOKENS} tokens (default: 1100)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="decides the text, the first weights and the answers (default: 1)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="processor threads, 0 for all; part of what makes a run repeatable (default: 2)",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="train nothing: ask the model file the questions in questions.txt",
+    )
     parser.add_argument("--ask", metavar="TEXT", help="train nothing: ask the model file one question")
-    parser.add_argument("--temperature", type=float, default=0.0, help="for --check and --ask: 0 takes the likeliest token (default: 0)")
-    parser.add_argument("--max-tokens", type=int, default=400, help="for --check and --ask: the longest answer (default: 400)")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.0,
+        help="for --check and --ask: 0 takes the likeliest token (default: 0)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=400, help="for --check and --ask: the longest answer (default: 400)"
+    )
     return parser.parse_args()
 
 
@@ -101,7 +131,9 @@ def make_optimizers(model: Network) -> list[torch.optim.Optimizer]:
     ]
 
 
-def train_step(model: Network, optimizers: list[torch.optim.Optimizer], tokens: Tensor, weights: Tensor, rate: float) -> float:
+def train_step(
+    model: Network, optimizers: list[torch.optim.Optimizer], tokens: Tensor, weights: Tensor, rate: float
+) -> float:
     """One step on rows of tokens, each position weighted by how much its token matters."""
     with torch.autocast("cpu", torch.bfloat16):
         scores = model(tokens[:, :-1])
@@ -109,7 +141,7 @@ def train_step(model: Network, optimizers: list[torch.optim.Optimizer], tokens: 
     weights = weights[:, 1:].flatten()
     loss = (losses * weights).sum() / weights.sum()
     loss.backward()
-    for optimizer, full in zip(optimizers, (MATRIX_RATE, OTHER_RATE)):
+    for optimizer, full in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = full * rate
         optimizer.step()
@@ -132,30 +164,41 @@ class Batches:
     def next(self) -> tuple[Tensor, Tensor]:
         length = self.rng.choices(list(ROW_TOKENS), list(ROW_TOKENS.values()))[0]
         rows = [self.row(length) for _ in range(STEP_TOKENS // length)]
-        tokens, weights = zip(*rows)
+        tokens, weights = zip(*rows, strict=True)
         return torch.tensor(tokens), torch.tensor(weights)
 
     def row(self, length: int) -> tuple[list[int], list[float]]:
-        """As much of one conversation as fits, then padding."""
+        """As much of one conversation as fits, then a little padding."""
+        while True:
+            tokens, weights = self.fill(length + 1)
+            rest = length + 1 - len(tokens)
+            if rest < PADDING_SHARE_MAX * length:
+                return tokens + [PADDING] * rest, weights + [0.0] * rest
+
+    def fill(self, length: int) -> tuple[list[int], list[float]]:
         tokens, weights = [], []
         for messages in self.chats.conversation(self.rng):
             more = [self.encode(message) for message in messages]
-            if len(tokens) + sum(len(part) for part, _ in more) > length + 1:
-                break
+            if len(tokens) + sum(len(part) for part, _ in more) > length:
+                return tokens, weights
             for part, part_weights in more:
                 tokens += part
                 weights += part_weights
-        rest = length + 1 - len(tokens)
-        return tokens + [PADDING] * rest, weights + [0.0] * rest
 
     def encode(self, message: Message) -> tuple[list[int], list[float]]:
         opening, closing = self.openings[message.role], self.vocabulary.closing()
         text = self.encode_text(message)
-        answer = message.role == "assistant"
-        weight = USER_WEIGHT if not answer else float(message.learn)
-        end = float(answer and message.learn)
-        weights = [0.0] * len(opening) + [weight] * len(text) + [end] + [0.0] * (len(closing) - 1)
+        weights = [0.0] * len(opening) + self.weigh(message, len(text) + 1) + [0.0] * (len(closing) - 1)
         return opening + text + closing, weights
+
+    def weigh(self, message: Message, length: int) -> list[float]:
+        """How much each token of the text matters, and the token that ends it."""
+        if message.role != "assistant":
+            return [USER_WEIGHT] * (length - 1) + [0.0]
+        if not message.learn:
+            return [0.0] * length
+        head = min(HEAD_TOKENS, length)
+        return [HEAD_WEIGHT] * head + [1.0] * (length - head)
 
     def encode_text(self, message: Message) -> list[int]:
         encode, text = self.vocabulary.encode, message.text
@@ -175,7 +218,12 @@ def answer_all(path: Path, questions: list[str], args: argparse.Namespace) -> No
     for line in questions:
         tokens = []
         for question in line.split(" | "):
-            tokens += [*vocabulary.opening("user"), *vocabulary.encode(question), *vocabulary.closing(), *vocabulary.opening("assistant")]
+            tokens += [
+                *vocabulary.opening("user"),
+                *vocabulary.encode(question),
+                *vocabulary.closing(),
+                *vocabulary.opening("assistant"),
+            ]
             answer = list(generate(model, tokens, args))
             tokens += [*answer, *vocabulary.closing()]
             print(f"> {question}\n{vocabulary.decode(answer)}\n")

@@ -32,7 +32,9 @@ class Vocabulary:
     def train(cls, texts: Iterable[str]) -> "Vocabulary":
         tokenizer = byte_level(models.BPE())
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(vocab_size=SIZE, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=SIZE, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        )
         tokenizer.train_from_iterator((text for text in texts if text.isascii()), trainer)
         return cls(tokenizer)
 
