@@ -101,7 +101,7 @@ fn apt_get_install(sh: &Shell, packages: &[&str]) -> Result<()> {
 /// Never asks: sudo refuses where it would want a password.
 fn apt_get(sh: &Shell, args: &[&str]) -> Result<()> {
     let is_root = cmd!(sh, "id -u").quiet().read()? == "0";
-    let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
-    let apt_get = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"];
+    let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n", "env"] };
+    let apt_get = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"];
     Ok(cmd!(sh, "env {sudo...} {apt_get...} {args...}").run()?)
 }

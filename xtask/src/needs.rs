@@ -183,6 +183,8 @@ fn install_cargo_deny(sh: &Shell) -> Result<()> {
 
 fn install_node_modules(sh: &Shell) -> Result<()> {
     cmd!(sh, "npm ci --loglevel=error").run()?;
+    // npm 9, Debian's, takes back `.bin/node` together with the Node of the other architecture.
+    cmd!(sh, "npm rebuild --ignore-scripts --loglevel=error").run()?;
     stamp(sh, "node_modules", LOCKFILE)
 }
 
