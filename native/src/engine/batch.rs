@@ -277,10 +277,16 @@ impl<'m> BatchLoop<'m> {
     }
 }
 
-/// The free slot whose cache holds most of the job's prompt; among equals the one unused longest.
+/// The free slot whose conversation the job goes on with; if there is none, the one unused
+/// longest. A few tokens in common, as of a shared template, are not worth another
+/// conversation's cache.
 fn best_slot(slots: &[Slot], job: &Job) -> Option<usize> {
     let free = slots.iter().enumerate().filter(|(_, slot)| slot.is_free());
-    free.max_by_key(|(_, slot)| (slot.reusable(&job.prompt), std::cmp::Reverse(slot.taken)))
+    let worth = |slot: &Slot| {
+        let reusable = slot.reusable(&job.prompt);
+        if reusable * 2 >= slot.cached_tokens() { reusable } else { 0 }
+    };
+    free.max_by_key(|(_, slot)| (worth(slot), std::cmp::Reverse(slot.taken)))
         .map(|(index, _)| index)
 }
 

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use super::EngineError;
 use super::batch::Command;
 
-/// What a reader may lag behind before the answer waits for it.
-const PIECES_MAX: usize = 256;
+/// What a reader may lag behind before the answer waits for it; few in tests, so that short
+/// answers reach it.
+const PIECES_MAX: usize = if cfg!(test) { 4 } else { 256 };
 /// What a decode step sends at most: the text of its token, text that was held back, and the
 /// end. A step begins only where so many places are free, so it can always send what it made.
 const PIECES_PER_STEP: usize = 3;

@@ -68,6 +68,10 @@ impl Slot {
         self.run.as_ref().is_some_and(|run| run.job.sink.is_closed())
     }
 
+    pub(super) fn cached_tokens(&self) -> usize {
+        self.cached
+    }
+
     /// How much of a prompt the cache holds already. The last token is always computed, for its
     /// logits.
     pub(super) fn reusable(&self, prompt: &[LlamaToken]) -> usize {
