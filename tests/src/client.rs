@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -19,10 +20,27 @@ use crate::scenario::{Client, Leave};
 /// Longer than any scenario takes: an answer that hangs is a failure, not a hanging test.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// How a client that leaves closes its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goodbye {
+    /// As most do, by a FIN.
+    Fin,
+    /// By a reset, as when there was more to read, or a proxy stands between.
+    Reset,
+}
+
 /// Does what the scenario's client does. Times count from `epoch`.
-pub async fn ask(gateway: SocketAddr, client: &Client, epoch: Instant) -> io::Result<Answer> {
+pub async fn ask(
+    gateway: SocketAddr,
+    client: &Client,
+    goodbye: Goodbye,
+    epoch: Instant,
+) -> io::Result<Answer> {
     let stream = TcpStream::connect(gateway).await?;
     stream.set_nodelay(true)?;
+    if client.leave.is_some() && goodbye == Goodbye::Reset {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    }
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = Connection(tokio::spawn(async move {

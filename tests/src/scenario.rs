@@ -304,6 +304,14 @@ impl Scenario {
         }
     }
 
+    /// Whether it says how soon something must be seen, so that nothing should run beside it.
+    pub fn is_timed(&self) -> bool {
+        let expect = &self.expect;
+        let times =
+            [expect.upstream_closed_within_ms, expect.grows_over_ms, expect.first_text_within_ms];
+        times.iter().any(Option::is_some)
+    }
+
     /// How its answer ends.
     pub fn end(&self) -> End {
         if let Some(end) = self.expect.end {

@@ -191,7 +191,7 @@ impl<'a> Simulation<'a> {
         match &happening {
             Happening::Head(head) => {
                 let header = |name: &str| head.headers.get(name).map(String::as_str);
-                let head = Head::read(head.status, |name| header(name));
+                let head = Head::read(head.status, header);
                 self.answer.handle(self.now, Input::Head { attempt, head });
             }
             Happening::Bytes(bytes) => {

@@ -2,6 +2,7 @@
 //! `cargo test -p streamgate-tests --test scenarios native::cut_midway`.
 
 use std::path::Path;
+use std::sync::RwLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use streamgate_tests::scenario::{self, Runner, Scenario};
@@ -9,6 +10,9 @@ use streamgate_tests::{run, simulator};
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
 const AT_ONCE: usize = 8;
+
+/// Held by one that measures, shared by those that do not.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -36,11 +40,20 @@ fn trial(runner: Runner, scenario: Scenario) -> Trial {
     Trial::test(format!("{runner}::{}", scenario.name), move || {
         let ran = match runner {
             Runner::Core => simulator::run(&scenario),
-            Runner::Native | Runner::Worker => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(run::over_http(&scenario, runner))
-            }
+            Runner::Native | Runner::Worker => over_http(&scenario, runner),
         };
         ran.map_err(|wrong| Failed::from(format!("{}\n\n{wrong}", scenario.why)))
     })
+}
+
+fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
+    // A lock that another test poisoned locks nonetheless.
+    let (_alone, _among_others) = if scenario.is_timed() {
+        (Some(MACHINE.write()), None)
+    } else {
+        (None, Some(MACHINE.read()))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(run::over_http(scenario, runner))
 }
