@@ -2,11 +2,10 @@
 //! judges them.
 //!
 //! ```text
-//! scenarios/*.toml -> scenario --+-> script -> provider (sockets) ---+
-//!                                |                                   |
-//!                                +-> client -> gateway (built shell) +-> check
-//!                                |                                   |
-//!                                +-> simulator (core, virtual time) -+
+//! scenarios/*.toml -> scenario -> run --+-> on_core: core, virtual time ----------------+
+//!                                       |                                               |
+//!                                       +-> over_http: client, gateway (built shell), --+-> check
+//!                                                      provider (sockets)
 //! ```
 //!
 //! A scenario is written once and runs on the pure core, on the native server and on the Worker;
@@ -22,5 +21,4 @@ pub mod provider;
 pub mod run;
 pub mod scenario;
 pub mod script;
-pub mod simulator;
 pub mod step;

@@ -1,8 +1,8 @@
 //! What a fake provider does with one call, as data: the `[[provider.NAME]]` tables of a scenario.
 //!
 //! A [`Call`] is what a person writes. [`Call::plan`] turns it into a [`Plan`], a flat list of acts
-//! in time. The fake provider plays a plan on a socket, the simulator plays the same plan in virtual
-//! time, so both mean the same by construction.
+//! in time. The fake provider plays a plan on a socket, the pure core is told of the same plan in
+//! virtual time, so both mean the same by construction.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::RwLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use streamgate_tests::run;
 use streamgate_tests::scenario::{self, Runner, Scenario};
-use streamgate_tests::{run, simulator};
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
 const AT_ONCE: usize = 8;
@@ -39,7 +39,7 @@ fn trials(path: &Path) -> Vec<Trial> {
 fn trial(runner: Runner, scenario: Scenario) -> Trial {
     Trial::test(format!("{runner}::{}", scenario.name), move || {
         let ran = match runner {
-            Runner::Core => simulator::run(&scenario),
+            Runner::Core => run::on_core(&scenario),
             Runner::Native | Runner::Worker => over_http(&scenario, runner),
         };
         ran.map_err(|wrong| Failed::from(format!("{}\n\n{wrong}", scenario.why)))

@@ -24,7 +24,7 @@ use crate::script::{self, Act, Framing, Opening, split};
 
 /// How a provider's bytes come to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+enum Delivery {
     /// Each send by itself.
     AsSent,
     /// Each byte by itself.
@@ -42,16 +42,16 @@ const DELIVERIES: [Delivery; 4] =
 const VIRTUAL_TIME_MAX: Instant = Instant::from_millis(3_600_000);
 
 /// Plays the scenario in every delivery and judges what came of it.
-pub fn run(scenario: &Scenario) -> Result<(), String> {
+pub fn on_core(scenario: &Scenario) -> Result<(), String> {
     for delivery in DELIVERIES {
-        let seen = simulate(scenario, delivery)?;
+        let seen = play(scenario, delivery)?;
         check(scenario, &seen).map_err(|wrong| format!("{delivery:?}: {wrong}\n{seen}"))?;
     }
     Ok(())
 }
 
 /// Plays the scenario once.
-pub fn simulate(scenario: &Scenario, delivery: Delivery) -> Result<Seen, String> {
+fn play(scenario: &Scenario, delivery: Delivery) -> Result<Seen, String> {
     let gateway = gateway(scenario)?;
     let client = &scenario.client;
     let path = client.path().split('?').next().unwrap_or_default();
@@ -65,7 +65,7 @@ pub fn simulate(scenario: &Scenario, delivery: Delivery) -> Result<Seen, String>
             } else {
                 gateway.answer(protocol, &body, &arrival)
             };
-            Simulation::new(scenario, delivery, answer).run()
+            CoreRun::new(scenario, delivery, answer).run()
         }
     }
 }
@@ -96,14 +96,14 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
 }
 
 /// One answer, its client and the calls it makes.
-struct Simulation<'a> {
+struct CoreRun<'a> {
     scenario: &'a Scenario,
     delivery: Delivery,
     answer: Answer,
     now: Instant,
     until: Option<Instant>,
     calls: Vec<LiveCall>,
-    client: SimulatedClient<'a>,
+    client: CoreClient<'a>,
     records: BTreeMap<String, Vec<CallRecord>>,
     settled: bool,
 }
@@ -127,7 +127,7 @@ enum Happening {
     Lost(Reason),
 }
 
-impl<'a> Simulation<'a> {
+impl<'a> CoreRun<'a> {
     fn new(scenario: &'a Scenario, delivery: Delivery, answer: Answer) -> Self {
         Self {
             scenario,
@@ -136,7 +136,7 @@ impl<'a> Simulation<'a> {
             now: Instant::ZERO,
             until: None,
             calls: Vec::new(),
-            client: SimulatedClient::new(&scenario.client),
+            client: CoreClient::new(&scenario.client),
             records: scenario.provider.keys().map(|name| (name.clone(), Vec::new())).collect(),
             settled: false,
         }
@@ -364,7 +364,7 @@ fn deliver(acts: Vec<Act>, delivery: Delivery) -> Vec<Act> {
 }
 
 /// The client, as far as it reads and leaves.
-struct SimulatedClient<'a> {
+struct CoreClient<'a> {
     client: &'a Client,
     reader: Reader,
     texts: usize,
@@ -372,7 +372,7 @@ struct SimulatedClient<'a> {
     left: bool,
 }
 
-impl<'a> SimulatedClient<'a> {
+impl<'a> CoreClient<'a> {
     fn new(client: &'a Client) -> Self {
         let reader = Reader::new(client.protocol());
         Self { client, reader, texts: 0, answer: answer::Answer::default(), left: false }

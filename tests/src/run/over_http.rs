@@ -1,0 +1,106 @@
+//! Sets up the providers and a built shell between them and a client, over real sockets and in real
+//! time, and runs scenarios there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::check::{Seen, check};
+use crate::client::{self, Goodbye};
+use crate::gateway::Gateway;
+use crate::provider::{AfterLast, CallRecord, FakeProvider};
+use crate::scenario::{Runner, Scenario};
+
+/// How long a gateway may take to let go of the calls of an answer that is over: it may read out
+/// what is left of a complete one for a while, to use the connection again.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Plays the scenario and judges what came of it.
+pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
+    let stage = Stage::set(scenario, runner).await?;
+    let began = Instant::now();
+    let answer = client::ask(stage.gateway.addr, &scenario.client, goodbye(runner), began)
+        .await
+        .map_err(|error| format!("{error}\n{}", stage.gateway.log()))?;
+    let calls = stage.providers.settled_calls(began).await;
+    let seen = Seen { answer, calls };
+    check(scenario, &seen)
+        .map_err(|wrong| format!("{wrong}\n{seen}\n--- gateway ---\n{}", stage.gateway.log()))
+}
+
+/// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
+/// that the client left when it next writes. On Cloudflare's network clients end at a proxy that
+/// tells it at once; here a reset does.
+fn goodbye(runner: Runner) -> Goodbye {
+    match runner {
+        Runner::Worker => Goodbye::Reset,
+        Runner::Native | Runner::Core => Goodbye::Fin,
+    }
+}
+
+/// A shell with the scenario's providers behind it, ready for any client, until it is dropped.
+#[derive(Debug)]
+pub struct Stage {
+    /// The shell.
+    pub gateway: Gateway,
+    providers: Providers,
+}
+
+impl Stage {
+    /// Starts the providers, then the shell.
+    pub async fn set(scenario: &Scenario, runner: Runner) -> Result<Self, String> {
+        let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
+        let config = scenario.config_text(&providers.base_urls());
+        let gateway = Gateway::start(runner, Some(&config)).await?;
+        Ok(Self { gateway, providers })
+    }
+}
+
+/// The providers of a scenario.
+#[derive(Debug)]
+struct Providers {
+    by_name: BTreeMap<String, FakeProvider>,
+    epoch: Instant,
+}
+
+impl Providers {
+    async fn start(scenario: &Scenario) -> std::io::Result<Self> {
+        let epoch = Instant::now();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut by_name = BTreeMap::new();
+        for (name, scripts) in &scenario.provider {
+            let provider = FakeProvider::start(any_port, scripts, AfterLast::Refuse, epoch).await?;
+            by_name.insert(name.clone(), provider);
+        }
+        Ok(Self { by_name, epoch })
+    }
+
+    fn base_urls(&self) -> HashMap<String, String> {
+        self.by_name.iter().map(|(name, provider)| (name.clone(), provider.base_url())).collect()
+    }
+
+    /// The calls so far, once none is open any more or the time for that is over; times count from
+    /// `began`.
+    async fn settled_calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
+        let patience = Instant::now() + SETTLE_TIME_MAX;
+        loop {
+            let calls = self.calls(began);
+            let open = |call: &CallRecord| !call.ended && call.closed.is_none();
+            if !calls.values().flatten().any(open) || Instant::now() > patience {
+                return calls;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
+        let before = began - self.epoch;
+        let since = |call: CallRecord| CallRecord {
+            came: call.came.saturating_sub(before),
+            closed: call.closed.map(|closed| closed.saturating_sub(before)),
+            ..call
+        };
+        let calls = self.by_name.iter();
+        calls.map(|(name, p)| (name.clone(), p.calls().into_iter().map(since).collect())).collect()
+    }
+}
