@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::script::Call;
-use crate::step::MODEL;
+use crate::step::{Hex, MODEL};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -81,6 +81,8 @@ pub struct Client {
     pub body: Option<Value>,
     /// The body as it is, JSON or not.
     pub raw: Option<String>,
+    /// The body as it is, in hexadecimal, blanks ignored.
+    pub hex: Option<Hex>,
     /// Makes the user's message a text of so many bytes.
     pub filler: Option<usize>,
     /// When the client leaves; it stays to the end unless given.
@@ -121,7 +123,7 @@ impl Client {
 
     /// What is spoken at the path.
     pub fn protocol(&self) -> Protocol {
-        match self.path() {
+        match self.path().split('?').next().unwrap_or_default() {
             "/v1/chat/completions" => Protocol::Chat,
             "/chat/stream" => Protocol::Token,
             _ => Protocol::Other,
@@ -132,6 +134,9 @@ impl Client {
     pub fn body_bytes(&self) -> Vec<u8> {
         if let Some(raw) = &self.raw {
             return raw.clone().into_bytes();
+        }
+        if let Some(Hex(bytes)) = &self.hex {
+            return bytes.to_vec();
         }
         if self.method() == "GET" {
             return Vec::new();
@@ -230,6 +235,8 @@ pub enum End {
     Whole,
     /// A JSON error with an error status.
     Refused,
+    /// Any other body.
+    Text,
     /// The client left.
     Left,
 }
@@ -372,7 +379,7 @@ fn merge(base: &mut toml::Table, more: &toml::Table) {
     }
 }
 
-/// Puts the URL of provider `a` where a text says `{a}`.
+/// Puts the URL of provider `a` where a text says `{a}`, and its port where it says `{a:port}`.
 fn fill_in(config: &mut toml::Table, base_urls: &HashMap<String, String>) {
     for (_, value) in config.iter_mut() {
         match value {
@@ -380,11 +387,18 @@ fn fill_in(config: &mut toml::Table, base_urls: &HashMap<String, String>) {
             toml::Value::String(text) => {
                 for (name, url) in base_urls {
                     *text = text.replace(&format!("{{{name}}}"), url);
+                    *text = text.replace(&format!("{{{name}:port}}"), port(url));
                 }
             }
             _ => {}
         }
     }
+}
+
+fn port(url: &str) -> &str {
+    let address = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = address.split('/').next().unwrap_or_default();
+    host.rsplit_once(':').map_or("", |(_, port)| port)
 }
 
 /// All scenario files of a folder, by name.

@@ -84,9 +84,10 @@ enum Event {
 #[serde(try_from = "bool")]
 struct Yes;
 
+/// Bytes in hexadecimal, blanks ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Hex(Bytes);
+pub struct Hex(pub Bytes);
 
 /// What happens without sending.
 #[derive(Clone, Debug, Deserialize)]

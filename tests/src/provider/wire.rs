@@ -162,6 +162,9 @@ pub(crate) fn keeps_alive(head: &Head) -> bool {
 
 /// A request at the front of `bytes` and its length, once it is there whole.
 fn parse_request(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
+    if bytes.first().is_some_and(|first| !first.is_ascii_uppercase()) {
+        return Err(invalid("this is no HTTP"));
+    }
     let Some(head_len) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let mut request = parse_head(&bytes[..head_len])?;
     let rest = &bytes[head_len + 4..];
@@ -260,6 +263,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
+        assert!(parse_request(b"\x16\x03\x01").is_err());
         assert!(parse_request(b"POST\r\n\r\n").is_err());
         assert!(parse_request(b"POST /v1/x HTTP/1.1\r\nno colon\r\n\r\n").is_err());
     }
