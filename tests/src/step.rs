@@ -1,8 +1,8 @@
 //! One step of a provider's stream, and OpenAI's events by shorthand.
 //!
-//! A step is a string (a text delta) or a table with the keys of exactly one of three kinds: a
-//! [`Chunk`] (keys can be combined into one event), a raw [`Event`], or a [`Control`]. The first two
-//! take `times`, `every` and `split` as well.
+//! A step is a string (a text delta) or a table with the keys of exactly one of three kinds: a chunk
+//! (keys can be combined into one event), an event or bytes as they are, or something that happens
+//! without sending. The first two take `times`, `every` and `split` as well.
 
 use std::time::Duration;
 
