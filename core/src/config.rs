@@ -129,6 +129,9 @@ pub struct Timeouts {
     /// From the call until the first content.
     #[serde(deserialize_with = "seconds")]
     pub first_content: Duration,
+    /// From the call until a whole answer, one that is not streamed, has come.
+    #[serde(deserialize_with = "seconds")]
+    pub whole: Duration,
     /// From one sign of life of the upstream to the next, once there is content.
     #[serde(deserialize_with = "seconds")]
     pub between_tokens: Duration,
@@ -149,6 +152,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(15),
             first_content: Duration::from_secs(30),
+            whole: Duration::from_secs(120),
             between_tokens: Duration::from_secs(20),
             total: Duration::from_secs(600),
             head: Duration::from_secs(10),

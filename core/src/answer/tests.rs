@@ -27,6 +27,7 @@ targets = ["here/tiny"]
 
 [timeouts]
 total = 100
+whole = 90
 "#;
 
 /// One step of a script: what happens, after how many milliseconds.
@@ -412,10 +413,10 @@ fn a_whole_answer_goes_through_as_it_came() {
         ],
         r#"
         call 0 a/gpt-4-turbo whole
-        wait Total 100000
-        wait Total 100000
-        wait Total 100000
-        wait Total 100000
+        wait FirstContent 90000
+        wait FirstContent 90000
+        wait FirstContent 90000
+        wait FirstContent 90000
         head 200 application/json
         body {"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"x":1}
         settle stop [a/gpt-4-turbo whole finished 0 ms]

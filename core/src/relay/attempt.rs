@@ -265,8 +265,10 @@ impl Attempt {
                 let first_content = (self.began + timeouts.first_content, Timer::FirstContent);
                 Some(first_byte.min(first_content))
             }
-            // A whole answer is silent for as long as it takes: only the total bounds it.
-            Awaiting::Head | Awaiting::Whole { .. } => None,
+            // A whole answer is silent for as long as it takes to write.
+            Awaiting::Head | Awaiting::Whole { .. } => {
+                Some((self.began + timeouts.whole, Timer::FirstContent))
+            }
             Awaiting::Content => Some((self.began + timeouts.first_content, Timer::FirstContent)),
             Awaiting::More { .. } if paused => None,
             Awaiting::More { since } => {
