@@ -14,7 +14,7 @@ mod wasm;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -103,6 +103,7 @@ fn run(sh: &Shell, release: bool, features: Option<String>, args: Vec<OsString>)
 fn edge(sh: &Shell, serve: bool, config: Option<PathBuf>) -> Result<()> {
     install::ensure(sh, needs::EDGE)?;
     let serve = serve.then_some("--serve");
+    let config = config.map(path::absolute).transpose()?;
     let config = config.map(|file| ["--config".into(), file]).into_iter().flatten();
     let bundler = cargo::bundler(sh)?;
     replace_by(cmd!(sh, "{bundler} {serve...} {config...}"))
