@@ -66,6 +66,7 @@ mod generation;
 pub mod gguf;
 mod llama;
 mod model;
+mod pace;
 mod prompt;
 mod registry;
 mod sampling;

@@ -9,12 +9,13 @@
 //!                     choose and send tokens <- decode <- fill batch-+
 //! ```
 //!
-//! A step takes one token of every slot that knows all but its next, and fills what is left of
-//! the batch with prompts, oldest first. A slot whose reader lags wants nothing until there is
+//! A step takes one token of every slot that knows all but its next, and then prompts, oldest
+//! first, as far as the batch and the [`Pace`] allow. A slot whose reader lags wants nothing until there is
 //! room again, so it neither stalls the others nor gathers text.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -23,11 +24,8 @@ use llama_cpp_2::vocab::LlamaVocab;
 use super::EngineError;
 use super::generation::{FinishReason, Piece};
 use super::llama;
+use super::pace::Pace;
 use super::slot::{Job, Slot, Want};
-
-/// Prompt tokens that a step takes at most while others wait for their next token: what a long
-/// prompt may add to everyone's latency.
-const PROMPT_TOKENS_BESIDE_ANSWERS: usize = 128;
 
 /// What the loop is told.
 pub(super) enum Command {
@@ -69,6 +67,7 @@ pub(super) struct BatchLoop<'m> {
     commands: Receiver<Command>,
     phase: Phase,
     admissions: u64,
+    pace: Pace,
     shares: Vec<Share>,
     bytes: Vec<u8>,
 }
@@ -93,6 +92,7 @@ impl<'m> BatchLoop<'m> {
             commands,
             phase: Phase::Serving,
             admissions: 0,
+            pace: Pace::default(),
             shares: Vec::new(),
             bytes: Vec::new(),
         }
@@ -181,19 +181,19 @@ impl<'m> BatchLoop<'m> {
     fn fill(&mut self) {
         self.batch.clear();
         self.shares.clear();
-        let wants: Vec<(usize, Want)> =
-            self.slots.iter().enumerate().map(|(index, slot)| (index, slot.want())).collect();
-        for (index, _) in wants.iter().filter(|(_, want)| *want == Want::Token) {
-            self.add(*index, 1);
+        let mut prompts = Vec::new();
+        for index in 0..self.slots.len() {
+            match self.slots[index].want() {
+                Want::Nothing => {}
+                Want::Token => {
+                    self.add(index, 1);
+                }
+                Want::Prompt => prompts.push(index),
+            }
         }
-        let mut room = match self.shares.is_empty() {
-            true => self.batch_tokens_max,
-            false => (self.batch_tokens_max - self.shares.len()).min(PROMPT_TOKENS_BESIDE_ANSWERS),
-        };
-        let mut prompts: Vec<usize> = wants
-            .iter()
-            .filter_map(|(index, want)| (*want == Want::Prompt).then_some(*index))
-            .collect();
+        let answers = self.shares.len();
+        let room = self.batch_tokens_max - answers;
+        let mut room = room.min(self.pace.prompt_tokens(answers > 0));
         prompts.sort_unstable_by_key(|&index| self.slots[index].taken);
         for index in prompts {
             room -= self.add(index, room);
@@ -218,11 +218,16 @@ impl<'m> BatchLoop<'m> {
 
     /// Decodes the batch, then chooses and sends the next tokens.
     fn step(&mut self) {
+        let began = Instant::now();
         if let Err(error) = self.context.decode(&mut self.batch) {
             let reason = llama::first_error().unwrap_or_else(|| error.to_string());
             return self.fail_step(EngineError::Decode { reason });
         }
-        for share in std::mem::take(&mut self.shares) {
+        // The first look at the logits would wait for the device; wait here, to see how long.
+        self.context.synchronize();
+        self.pace.learn(self.shares.iter().map(|share| share.tokens).sum(), began.elapsed());
+        for index in 0..self.shares.len() {
+            let share = self.shares[index];
             if self.slots[share.slot].decoded(share.tokens) {
                 self.advance(share);
             }
@@ -249,8 +254,8 @@ impl<'m> BatchLoop<'m> {
 
     fn fail_step(&mut self, error: EngineError) {
         tracing::warn!(%error, answers = self.shares.len(), "decode step failed");
-        for share in std::mem::take(&mut self.shares) {
-            self.fail_slot(share.slot, error.clone());
+        for index in 0..self.shares.len() {
+            self.fail_slot(self.shares[index].slot, error.clone());
         }
     }
 

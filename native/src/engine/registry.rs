@@ -176,7 +176,7 @@ impl Registry {
             say,
         };
         let thread = std::thread::Builder::new()
-            .name(format!("model {name}"))
+            .name(format!("model {}", name.replace('\0', "")))
             .spawn(move || load.run())
             .map_err(|error| EngineError::LoadFailed { reason: error.to_string() })?;
         Ok((State::Loading { result: result.clone(), thread }, result))
@@ -195,10 +195,13 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes in a load's end.
+    /// Takes in the end of the load on this thread, unless its entry was replaced meanwhile.
     fn end_load(&self, name: &str, running: Option<Running>) {
         let mut entries = self.lock();
         let Some(entry) = entries.by_name.get_mut(name) else { return };
+        if !entry.is_loaded_here() {
+            return;
+        }
         let State::Loading { thread, .. } = std::mem::replace(&mut entry.state, State::Unloaded)
         else {
             return;
@@ -288,6 +291,14 @@ impl Entries {
 }
 
 impl Entry {
+    /// Whether this thread is the one that loads the model.
+    fn is_loaded_here(&self) -> bool {
+        match &self.state {
+            State::Loading { thread, .. } => thread.thread().id() == std::thread::current().id(),
+            State::Unloaded | State::Loaded(_) => false,
+        }
+    }
+
     fn is_idle(&self) -> bool {
         matches!(&self.state, State::Loaded(running) if running.seats.are_free())
     }

@@ -139,8 +139,9 @@ impl Keys {
         let mut tokens = HashSet::new();
         for index in 0..count {
             let mut token = reader.string()?;
+            // As llama.cpp reads them: up to a NUL, and with a name for those that are empty.
+            token.truncate(token.iter().position(|&byte| byte == 0).unwrap_or(token.len()));
             if token.is_empty() {
-                // llama.cpp names them so, and then no longer sees them as repeated.
                 token = format!("[EMPTY_{index}]").into_bytes();
             }
             if !tokens.insert(token) {

@@ -9,6 +9,7 @@ use crate::engine::llama;
 /// More tensors than any model has.
 pub(super) const TENSORS_MAX: u64 = 1 << 18;
 const DIMENSIONS_MAX: u32 = 4;
+const F32: u32 = 0;
 
 /// Reads the list and checks that the file holds every tensor whole.
 pub(super) fn check_tensors<R: Read>(
@@ -43,6 +44,10 @@ fn read_tensor<R: Read>(reader: &mut Reader<R>, alignment: u64) -> Result<u64, E
         *dimension = reader.u64()?;
     }
     let number = reader.u32()?;
+    if given == 1 && number != F32 && name.ends_with("norm.weight") {
+        // llama.cpp loads these and aborts when it computes with them.
+        return Err(broken(format!("tensor `{name}` has the type {number}")));
+    }
     let offset = reader.u64()?;
     if !offset.is_multiple_of(alignment) {
         return Err(broken(format!("tensor `{name}` is not aligned")));

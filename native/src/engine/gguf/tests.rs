@@ -159,6 +159,24 @@ fn tensors_must_lie_in_the_file_and_have_a_known_type() {
 }
 
 #[test]
+fn norms_are_of_the_type_that_llama_cpp_computes_with() {
+    let name = b"output_norm.weight";
+    let at = TINY.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+    assert_broken(check_bytes(&patched(at + 4 + 8, &1_u32.to_le_bytes())), "output_norm");
+}
+
+#[test]
+fn a_token_is_what_stands_before_its_nul() {
+    let mut tokens = 2_u64.to_le_bytes().to_vec();
+    for token in [*b"a\0b", *b"a\0c"] {
+        tokens.extend_from_slice(&3_u64.to_le_bytes());
+        tokens.extend_from_slice(&token);
+    }
+    let at = value_at("tokenizer.ggml.tokens") + 4;
+    assert_broken(check_bytes(&patched(at, &tokens)), "token 1 repeats");
+}
+
+#[test]
 fn no_changed_byte_of_the_header_makes_the_check_panic() {
     let header = TINY.len().min(16 << 10);
     let mut file = TINY.to_vec();
