@@ -1,0 +1,230 @@
+// The Worker's IO. What is to be done is decided in Rust: an `Exchange` (src/exchange.rs) tells its
+// `Wire` to fetch, to write, to sleep, and the wire tells it what happened. Nothing here reads a byte
+// of what passes through.
+//
+// This half is JavaScript because a token's cost at the edge is promises and stream calls, which are
+// cheapest where they live, and because it must outlast a trap of the wasm half.
+
+import module from "./index_bg.wasm";
+import { Exchange, __wbg_reset_state, initSync } from "streamgate-edge";
+import { Client } from "./client.mjs";
+import { joined } from "./bytes.mjs";
+
+// Unsent bytes of one answer at which its provider is no longer read.
+const UNSENT_BYTES_MAX = 64 * 1024;
+// One read of a provider takes at most this; it begins small, for most chunks are.
+const READ_BYTES_MIN = 4 * 1024;
+const READ_BYTES_MAX = 64 * 1024;
+// setTimeout takes no more.
+const SLEEP_MS_MAX = 2 ** 31 - 1;
+// For a client that left before its response began: it will not see it.
+const CLIENT_CLOSED_REQUEST = 499;
+
+initSync({ module });
+// Which wasm instance serves now: what an earlier one began cannot go on.
+let instance = 0;
+
+export default {
+  fetch(request, env, ctx) {
+    return new Wire(request, env, ctx).response;
+  },
+};
+
+/** The IO of one exchange. Its public methods are for Rust, which calls them within a step. */
+class Wire {
+  /** A promise of the response. */
+  response;
+
+  #request;
+  #env;
+  #exchange;
+  #instance = instance;
+  #respond;
+  #release;
+  #client;
+  #calls = new Map();
+  #timer;
+  #over = false;
+
+  constructor(request, env, ctx) {
+    this.#request = request;
+    this.#env = env;
+    this.response = new Promise((resolve) => (this.#respond = resolve));
+    // Without it the runtime may drop what is still to be done once the client left.
+    ctx.waitUntil(new Promise((resolve) => (this.#release = resolve)));
+    // Comes at once, also while the provider is silent and no write could fail.
+    request.signal.addEventListener("abort", () => this.#hangup());
+    this.#step(() => {
+      this.#exchange = new Exchange(this);
+      this.#exchange.begin(request.method, new URL(request.url).pathname);
+    });
+  }
+
+  // --- configuration ----------------------------------------------------------------------------
+
+  /** A variable or secret of the Worker, if it is a text. */
+  variable(name) {
+    const value = this.#env[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  // --- the client -------------------------------------------------------------------------------
+
+  /** Reads the request's body, if it is no longer than that. */
+  async receive(bytes_max) {
+    const chunks = [];
+    let length = 0;
+    try {
+      for await (const chunk of this.#request.body ?? []) {
+        length += chunk.byteLength;
+        if (length > bytes_max) break;
+        chunks.push(chunk);
+      }
+    } catch {
+      return this.#hangup();
+    }
+    const [high, low] = crypto.getRandomValues(new BigUint64Array(2));
+    const body = length > bytes_max ? undefined : joined(chunks, length);
+    this.#step((exchange) => exchange.ask(Date.now(), high, low, body));
+  }
+
+  /** Sends a whole response. */
+  respond(status, headers, body) {
+    // No bytes are no body: an answer to HEAD must not have one.
+    const bytes = body.length > 0 ? body.slice() : null;
+    this.#respond(new Response(bytes, { status, headers: pairs(headers) }));
+  }
+
+  /** Sends a response's head; `write` sends its body. */
+  open(status, headers) {
+    const { readable, writable } = new IdentityTransformStream();
+    this.#client = new Client(writable.getWriter(), () => this.#hangup());
+    this.#respond(new Response(readable, { status, headers: pairs(headers) }));
+  }
+
+  /** Sends more of the body. */
+  write(bytes) {
+    this.#client.write(bytes.slice());
+  }
+
+  /** Ends the response: the exchange is over. */
+  finish() {
+    this.#close();
+    // Changes nothing where a response was sent.
+    this.#respond(new Response(null, { status: CLIENT_CLOSED_REQUEST }));
+    if (this.#client) this.#client.end().then(this.#release);
+    else this.#release();
+  }
+
+  // --- providers --------------------------------------------------------------------------------
+
+  /** Begins a call; what is told of it carries its number. */
+  call(number, url, headers, body) {
+    const controller = new AbortController();
+    this.#calls.set(number, controller);
+    this.#run(number, url, {
+      method: "POST",
+      headers: pairs(headers),
+      body: body.slice(),
+      // The key would follow to wherever it leads.
+      redirect: "manual",
+      signal: controller.signal,
+    });
+  }
+
+  /** Stops a call at once. */
+  cancel(number) {
+    this.#calls.get(number)?.abort();
+    this.#calls.delete(number);
+  }
+
+  async #run(number, url, init) {
+    try {
+      const answer = await fetch(url, init);
+      const headers = [...answer.headers].flat();
+      this.#step((exchange) => exchange.head(number, Date.now(), answer.status, headers));
+      if (answer.body) await this.#read(number, answer.body.getReader({ mode: "byob" }));
+      this.#step((exchange) => exchange.end(number, Date.now()));
+    } catch (error) {
+      this.#step((exchange) => exchange.lost(number, Date.now(), String(error?.message ?? error)));
+    }
+  }
+
+  // One buffer goes back and forth: the runtime fills it, Rust takes a copy.
+  async #read(number, reader) {
+    let buffer = new ArrayBuffer(READ_BYTES_MIN);
+    while (this.#calls.has(number)) {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done) return;
+      this.#step((exchange) => exchange.bytes(number, Date.now(), value));
+      // What follows the end of an answer is not wanted.
+      if (this.#over) return this.cancel(number);
+      const full = value.byteLength === value.buffer.byteLength;
+      buffer = full ? new ArrayBuffer(Math.min(2 * value.byteLength, READ_BYTES_MAX)) : value.buffer;
+      if (this.#client?.unsent > UNSENT_BYTES_MAX) await this.#pause();
+    }
+  }
+
+  // The client reads slower than the provider writes, so the provider has to wait.
+  async #pause() {
+    this.#step((exchange) => exchange.pause(Date.now()));
+    await this.#client.sent();
+    this.#step((exchange) => exchange.resume(Date.now()));
+  }
+
+  // --- time and log -----------------------------------------------------------------------------
+
+  /** Asks for a tick after that time, in place of the one asked for before. */
+  sleep(ms) {
+    clearTimeout(this.#timer);
+    const tick = () => this.#step((exchange) => exchange.tick(Date.now()));
+    this.#timer = setTimeout(tick, Math.min(ms, SLEEP_MS_MAX));
+  }
+
+  log(line) {
+    console.log(line);
+  }
+
+  // --- steps ------------------------------------------------------------------------------------
+
+  #hangup() {
+    this.#step((exchange) => exchange.hangup(Date.now()));
+  }
+
+  // The one way into Rust. A trap leaves the instance's memory as it stood, so a new instance takes
+  // its place for those who come after. Who is served by the old one finds out at its own next step:
+  // no request may touch another's streams.
+  #step(take) {
+    if (this.#over) return;
+    if (this.#instance !== instance) return this.#fail();
+    try {
+      take(this.#exchange);
+      if (this.#over) this.#exchange.free();
+    } catch (error) {
+      console.error(JSON.stringify({ message: "trap", error: String(error?.stack ?? error) }));
+      instance += 1;
+      __wbg_reset_state();
+      this.#fail();
+    }
+  }
+
+  // A response that has begun is cut, so that it does not look finished.
+  #fail() {
+    this.#close();
+    for (const number of this.#calls.keys()) this.cancel(number);
+    this.#client?.cut();
+    const error = { message: "The gateway failed.", type: "server_error", code: "internal_error" };
+    this.#respond(Response.json({ error }, { status: 500 }));
+    this.#release();
+  }
+
+  #close() {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** `[name, value, name, value]` as `[[name, value], [name, value]]`. */
+function pairs(flat) {
+  return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1]]] : []));
+}

@@ -1,0 +1,60 @@
+//! The log: one JSON object a line, the same fields as native's. Nothing is logged per token.
+
+use serde_json::Value;
+use streamgate_core::protocol::Protocol;
+use streamgate_core::relay::{Call, Field, Settlement};
+
+use crate::wire::Wire;
+
+/// Says why no request can be answered.
+pub(crate) fn configuration(wire: &Wire, detail: &str) {
+    wire.log(&line("misconfigured", [("detail", detail.to_owned())]));
+}
+
+/// Says what a call asks of a target, and what bounds its answer.
+pub(crate) fn call(wire: &Wire, stream_id: &str, call: &Call) {
+    let own = [("stream_id", stream_id.to_owned())];
+    wire.log(&line("request", own.into_iter().chain(call.log_fields())));
+}
+
+/// Says how an answer went.
+pub(crate) fn answer(
+    wire: &Wire,
+    stream_id: &str,
+    client: Protocol,
+    model: &str,
+    settlement: &Settlement,
+) {
+    let own = [
+        ("stream_id", stream_id.to_owned()),
+        ("client", name(client).to_owned()),
+        ("model", model.to_owned()),
+    ];
+    wire.log(&line("answer", own.into_iter().chain(settlement.log_fields())));
+}
+
+/// What a client speaks, as it is called in paths and configurations.
+fn name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::OpenAi => "openai",
+        Protocol::Token => "token",
+        Protocol::Local => "local",
+    }
+}
+
+fn line(message: &str, fields: impl IntoIterator<Item = Field>) -> String {
+    let mut line = format!("{{\"message\":{}", Value::from(message));
+    for (name, value) in fields {
+        line.push_str(&format!(",{}:{}", Value::from(name), typed(value)));
+    }
+    line.push('}');
+    line
+}
+
+/// A field's value as what it is: a number, a truth or a text.
+fn typed(text: String) -> Value {
+    if let Ok(number) = text.parse::<u64>() {
+        return number.into();
+    }
+    text.parse::<bool>().map_or_else(|_| text.into(), Value::from)
+}
