@@ -87,7 +87,7 @@ pub struct Relay {
     ladder: Ladder,
     /// The attempts under way: one, or two while a hedge runs.
     live: Vec<Attempt>,
-    /// When the next pass over the targets begins.
+    /// When the next target is ready, while none is asked.
     backoff: Option<Instant>,
     next_id: u32,
     continuations: u32,
@@ -230,8 +230,9 @@ impl Relay {
     fn hedge_due(&self) -> Option<(Instant, Timer)> {
         let after = self.job.fallback.hedge_after;
         match self.live.as_slice() {
-            [only] if !after.is_zero() && !only.reading.content && self.ladder.has_next() => {
-                Some((only.began + after, Timer::Hedge))
+            [only] if !after.is_zero() && !only.reading.content => {
+                let next = self.ladder.next()?;
+                Some((next.ready.max(only.began + after), Timer::Hedge))
             }
             _ => None,
         }
@@ -283,21 +284,28 @@ impl Relay {
 
     // --- rungs ----------------------------------------------------------------------------------
 
-    /// Asks the next target that can be asked; else waits for the next pass, or gives up.
+    /// Asks the next target that can be asked; else waits until one is ready, or gives up.
     fn call_next(&mut self) {
-        while let Some(place) = self.ladder.next() {
-            let target = self.ladder.target(place);
+        loop {
+            let Some(turn) = self.ladder.next() else {
+                if !self.live.is_empty() {
+                    return;
+                }
+                if self.ladder.next_pass(&self.job.fallback, self.now) {
+                    continue;
+                }
+                return self.exhausted();
+            };
+            if self.now < turn.ready {
+                self.backoff = self.live.is_empty().then_some(turn.ready);
+                return;
+            }
+            self.ladder.take_turn();
+            let target = self.ladder.target(turn.place);
             let continues = self.delivery.has_content().then_some(target.provider.continuation);
             match self.admit(&target, continues) {
-                Ok(()) => return self.begin(place, self.job.request.stream, continues),
+                Ok(()) => return self.begin(turn.place, self.job.request.stream, continues),
                 Err(failure) => self.note_uncalled(&target, failure),
-            }
-        }
-        if self.live.is_empty() {
-            let wait = self.ladder.next_pass(&self.job.fallback);
-            self.backoff = wait.map(|wait| self.now + wait);
-            if wait.is_none() {
-                self.exhausted();
             }
         }
     }
@@ -422,7 +430,11 @@ impl Relay {
             return self.go_on(&attempt, &failure);
         }
         let can_be_whole = attempt.stream && attempt.target.provider.protocol != Protocol::Local;
-        match failure.reason.row().recovery {
+        let recovery = failure.reason.row().recovery;
+        if recovery == Recovery::Again {
+            self.ladder.may_be_asked_again(attempt.place, &failure, self.now);
+        }
+        match recovery {
             Recovery::Nothing => {
                 self.cancel_live();
                 self.settle_failed();
@@ -430,11 +442,7 @@ impl Relay {
             // A rival is still at it.
             _ if !self.live.is_empty() => {}
             Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
-            Recovery::Whole | Recovery::Next => self.call_next(),
-            Recovery::Again => {
-                self.ladder.may_be_asked_again(attempt.place, &failure);
-                self.call_next();
-            }
+            Recovery::Whole | Recovery::Next | Recovery::Again => self.call_next(),
         }
     }
 
@@ -456,7 +464,7 @@ impl Relay {
         } else if self.refused_prefill(attempt, failure) {
             return self.begin(attempt.place, attempt.stream, Some(Continuation::Ask));
         } else if failure.reason.row().recovery == Recovery::Again {
-            self.ladder.may_be_asked_again(attempt.place, failure);
+            self.ladder.may_be_asked_again(attempt.place, failure, self.now);
         }
         self.call_next();
     }
@@ -527,13 +535,17 @@ impl Relay {
     /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
     /// nothing counted.
     fn account(&mut self, attempt: &Attempt) {
-        let delivered = attempt.reading.content;
-        let cost = attempt.reading.usage.unwrap_or_else(|| Usage {
-            input_tokens: if delivered { input_tokens(&self.job.request) } else { 0 },
-            output_tokens: estimate_tokens(self.delivery.bytes - attempt.bytes_before),
-            cached_tokens: 0,
-            estimated: delivered,
-        });
+        // What came since is not the attempt's own if it lost a hedge.
+        let estimate = || match attempt.reading.content {
+            false => Usage::default(),
+            true => Usage {
+                input_tokens: input_tokens(&self.job.request),
+                output_tokens: estimate_tokens(self.delivery.bytes - attempt.bytes_before),
+                cached_tokens: 0,
+                estimated: true,
+            },
+        };
+        let cost = attempt.reading.usage.unwrap_or_else(estimate);
         self.spent = Usage {
             input_tokens: self.spent.input_tokens.saturating_add(cost.input_tokens),
             output_tokens: self.spent.output_tokens.saturating_add(cost.output_tokens),
@@ -542,9 +554,10 @@ impl Relay {
         };
     }
 
-    /// Everything failed: the first cause is reported, not the last symptom.
+    /// Everything failed: the first cause is reported, not the last symptom. What a continuation
+    /// said and may have been a repetition is not handed on: an end that is missing is told, a text
+    /// that comes twice is not.
     fn settle_failed(&mut self) {
-        self.delivery.end_seam();
         let cause = self.cause.clone().unwrap_or_else(|| Reason::Internal.into());
         self.settle(End::Failed(cause), false);
     }

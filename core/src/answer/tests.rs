@@ -758,3 +758,69 @@ fn when_all_targets_cool_down_the_client_is_told_when_to_come_back() {
     assert_eq!(bench.log[0], "head 503 application/json retry-after 30");
     assert!(bench.log[1].contains("all_targets_cooling"), "{:?}", bench.log);
 }
+
+#[test]
+fn what_came_while_a_rival_ran_is_not_billed_to_it() {
+    let asked = STREAM.replace("true", "true,\"stream_options\":{\"include_usage\":true}");
+    let mut bench = Bench::new(Protocol::OpenAi, &asked, &with_fallback("hedge_after = 1"));
+    let script = [After(1_000), HeadOf(1, 200, SSE), Bytes(1, HI), Bytes(1, STOP), Bytes(1, DONE)];
+    script.iter().for_each(|step| bench.step(step));
+    let usage = bench.log.iter().find(|line| line.contains("usage")).unwrap();
+    assert!(usage.contains("\"completion_tokens\":1,"), "{usage}");
+    assert!(usage.contains("\"prompt_tokens\":1,"), "{usage}");
+}
+
+#[test]
+fn what_follows_the_finishing_frame_comes_after_what_that_says() {
+    let last =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"one\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let more = "data: {\"choices\":[{\"delta\":{\"content\":\"two\"}}]}\n\n";
+    let mut bench = Bench::new(Protocol::OpenAi, STREAM, CONFIG);
+    let script = [HeadOf(0, 200, SSE), Bytes(0, last), Bytes(0, more), Bytes(0, DONE)];
+    script.iter().for_each(|step| bench.step(step));
+    let all = bench.log.concat();
+    let place = |text: &str| all.find(text).unwrap();
+    assert!(place("one") < place("two") && place("two") < place("stop"), "{all}");
+    assert_eq!(all.matches("finish_reason\":\"stop\"").count(), 1, "{all}");
+}
+
+#[test]
+fn a_repetition_that_breaks_off_is_not_handed_on_when_nobody_is_left() {
+    let says = |text: &str| {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+    };
+    let (begun, repeated) = (says("The quick brown fox"), says("brown "));
+    let config = CONFIG.replace("\"a/gpt-4-turbo\", ", "");
+    let mut bench = Bench::new(Protocol::OpenAi, STREAM, &config.replace("\"KEY_C\"", "\"KEY_B\""));
+    let mut script = vec![HeadOf(0, 200, SSE), Bytes(0, &begun), Over(0)];
+    for attempt in 1..=4 {
+        script.extend([HeadOf(attempt, 200, SSE), Bytes(attempt, &repeated), Over(attempt)]);
+    }
+    script.iter().for_each(|step| bench.step(step));
+    let all = bench.log.concat();
+    assert!(all.contains("settle stream_cut"), "{all}");
+    assert_eq!(all.matches("brown").count(), 1, "{all}");
+}
+
+#[test]
+fn each_target_is_asked_again_when_it_is_ready() {
+    let down = crate::failure::Reason::Connect;
+    check(
+        Protocol::OpenAi,
+        STREAM,
+        &[HeadOf(0, 429, ""), Over(0), Lost(1, down), After(1_000), Lost(2, down), After(6_000)],
+        r#"
+        call 0 a/gpt-4-turbo stream
+        wait Head 10000
+        wait RefusalBody 2000
+        call 1 b/unknown stream
+        wait Head 10000
+        wait Backoff 173
+        call 2 b/unknown stream
+        wait Head 10000
+        wait Backoff 7000
+        call 3 a/gpt-4-turbo stream
+        wait Head 10000
+        "#,
+    );
+}

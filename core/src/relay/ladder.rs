@@ -1,28 +1,39 @@
 //! Which target is asked next.
 //!
 //! A pass asks each target in order, leaving out those whose breaker is open. Targets that failed
-//! in passing are asked again in a later pass: after what they asked for in `Retry-After`, or a
-//! backoff that doubles from pass to pass, with jitter from the answer's seed.
+//! in passing are asked again in a later pass, each when it is ready: after what it asked for in
+//! `Retry-After`, or a backoff that doubles from pass to pass, with jitter from the answer's seed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Fallback, Target};
 use crate::failure::Failure;
+use crate::time::Instant;
 
 pub(super) struct Ladder {
     targets: Vec<Arc<Target>>,
-    /// The places still to be asked in this pass, the next first.
-    pass: Vec<usize>,
-    /// The places that may be asked again, and when each asked to be.
-    again: Vec<(usize, Option<Duration>)>,
+    /// The turns of this pass, the next first.
+    pass: VecDeque<Turn>,
+    /// The places that may be asked again; for how long each asked to be left alone, and when.
+    again: Vec<(usize, Option<Duration>, Instant)>,
     passes: u32,
     random: u64,
 }
 
+/// When a target is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// Not before this.
+    pub(super) ready: Instant,
+    /// Its place among the targets.
+    pub(super) place: usize,
+}
+
 impl Ladder {
     pub(super) fn new(targets: Vec<Arc<Target>>, seed: u64) -> Self {
-        let pass = (0..targets.len()).collect();
+        let pass = (0..targets.len()).map(|place| Turn { ready: Instant::ZERO, place }).collect();
         Self { targets, pass, again: Vec::new(), passes: 0, random: seed }
     }
 
@@ -30,46 +41,49 @@ impl Ladder {
         self.targets[place].clone()
     }
 
-    /// Takes the next place of this pass.
-    pub(super) fn next(&mut self) -> Option<usize> {
-        (!self.pass.is_empty()).then(|| self.pass.remove(0))
+    /// The next turn of this pass.
+    pub(super) fn next(&self) -> Option<Turn> {
+        self.pass.front().copied()
     }
 
-    pub(super) fn has_next(&self) -> bool {
-        !self.pass.is_empty()
+    /// The next turn of this pass is over.
+    pub(super) fn take_turn(&mut self) {
+        self.pass.pop_front();
     }
 
     /// The target at this place failed in passing.
-    pub(super) fn may_be_asked_again(&mut self, place: usize, failure: &Failure) {
-        self.again.push((place, failure.retry_after));
+    pub(super) fn may_be_asked_again(&mut self, place: usize, failure: &Failure, now: Instant) {
+        self.again.push((place, failure.retry_after, now));
     }
 
     /// An answer of this place broke off: the targets after it are asked to go on, it itself last.
     pub(super) fn continue_after(&mut self, place: usize) {
         self.again.clear();
-        if !self.pass.contains(&place) {
-            self.pass.push(place);
+        if !self.pass.iter().any(|turn| turn.place == place) {
+            self.pass.push_back(Turn { ready: Instant::ZERO, place });
         }
     }
 
-    /// How long to wait before the next pass; `None` if there is none to make.
-    pub(super) fn next_pass(&mut self, fallback: &Fallback) -> Option<Duration> {
+    /// Begins the next pass, the one that is ready first first; `false` if there is none to make.
+    pub(super) fn next_pass(&mut self, fallback: &Fallback, now: Instant) -> bool {
         let passes = self.passes;
         self.passes += 1;
         if passes >= fallback.retries {
-            return None;
+            return false;
         }
         let backoff = fallback.backoff.saturating_mul(1 << passes.min(16));
         let jittered = backoff.mul_f64(0.5 + self.fraction() / 2.0).min(fallback.wait);
         let again = std::mem::take(&mut self.again).into_iter();
-        let mut waits: Vec<_> = again
-            .map(|(place, asked)| (asked.unwrap_or(jittered), place))
-            .filter(|(wait, _)| *wait <= fallback.wait)
+        let mut turns: Vec<_> = again
+            .filter(|(_, asked, _)| asked.is_none_or(|asked| asked <= fallback.wait))
+            .map(|(place, asked, since)| {
+                let ready = asked.map_or(now + jittered, |asked| since + asked);
+                Turn { ready, place }
+            })
             .collect();
-        // The one that is ready first is asked first; the others follow it in the same pass.
-        waits.sort();
-        self.pass = waits.iter().map(|(_, place)| *place).collect();
-        waits.first().map(|(wait, _)| *wait)
+        turns.sort_unstable();
+        self.pass = turns.into();
+        !self.pass.is_empty()
     }
 
     /// The next random number from 0 to 1: splitmix64.

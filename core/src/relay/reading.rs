@@ -30,6 +30,8 @@ pub(super) struct Reading {
     held: Vec<u8>,
     /// The frames that finish the answer, kept until its end is certain.
     last: Vec<u8>,
+    /// The data of the frame that finishes the answer, should it say something as well.
+    last_words: Vec<u8>,
     /// Whether those frames say why the model stopped, and what it cost.
     finished_as_it_came: bool,
     counted_as_it_came: bool,
@@ -63,6 +65,7 @@ impl Reading {
             start: None,
             held: Vec::new(),
             last: Vec::new(),
+            last_words: Vec::new(),
             finished_as_it_came: false,
             counted_as_it_came: false,
             content: false,
@@ -218,6 +221,9 @@ impl Reading {
         seen: &Seen,
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
+        if seen.content {
+            self.go_on(protocol, delivery)?;
+        }
         if seen.finish.is_some() && self.finish.is_some() {
             // A second finish must not get out; what the frame says beside it must.
             return self.forward_content_of(protocol, data, delivery);
@@ -226,6 +232,9 @@ impl Reading {
             self.finished_as_it_came = true;
             self.counted_as_it_came |= seen.usage;
             self.last.extend_from_slice(raw);
+            if seen.content {
+                self.last_words.extend_from_slice(data);
+            }
         } else if seen.usage && !seen.content {
             if self.forwarding.usage {
                 self.counted_as_it_came = true;
@@ -242,6 +251,19 @@ impl Reading {
             return Err(Failure::new(Reason::Garbage, detail));
         }
         Ok(())
+    }
+
+    /// There is content after the finish: what the finishing frame said goes before that, and the
+    /// finish waits on by itself.
+    fn go_on(&mut self, protocol: Protocol, delivery: &mut Delivery) -> Result<(), Failure> {
+        if self.last_words.is_empty() {
+            return Ok(());
+        }
+        self.release(delivery);
+        self.last.clear();
+        (self.finished_as_it_came, self.counted_as_it_came) = (false, false);
+        let words = std::mem::take(&mut self.last_words);
+        self.forward_content_of(protocol, &words, delivery)
     }
 
     fn forward_content_of(
