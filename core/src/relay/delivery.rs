@@ -64,7 +64,8 @@ impl Delivery {
             Some(seam) => seam.push(text),
             None => text,
         };
-        self.in_text = true;
+        // An empty delta says nothing, least of all that a tool call is over.
+        self.in_text |= !text.is_empty();
         self.bytes += new.len();
         self.text.push_str(new);
         let spliced_away = new.is_empty() && !text.is_empty();
