@@ -9,7 +9,7 @@ const PORT: &str = "8787";
 
 /// Serves until it is interrupted.
 ///
-/// The Worker's secrets come from where wrangler looks for them, the file `.dev.vars`.
+/// The Worker's secrets come from the environment or, if there is one, from the file `.dev.vars`.
 pub(crate) fn run(sh: &Shell, config: &Path) -> Result<()> {
     let text = sh
         .read_file(config)
@@ -17,10 +17,12 @@ pub(crate) fn run(sh: &Shell, config: &Path) -> Result<()> {
     let wrangler = super::npm_tool(sh, "wrangler")?;
     let variable = format!("STREAMGATE_CONFIG:{text}");
 
-    // No questions, no browser, no reports: what a terminal would ask here has one right answer.
-    let _quiet = (sh.push_env("CI", "1"), sh.push_env("WRANGLER_SEND_METRICS", "false"));
     println!("serving http://localhost:{PORT} with {}", config.display());
     cmd!(sh, "{wrangler} dev --local --ip 127.0.0.1 --port {PORT} --var {variable}")
+        .env("CLOUDFLARE_INCLUDE_PROCESS_ENV", "true")
+        // No questions and no reports: what a terminal would ask here has one right answer.
+        .env("CI", "1")
+        .env("WRANGLER_SEND_METRICS", "false")
         .quiet()
         .run()?;
     Ok(())
