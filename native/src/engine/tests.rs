@@ -262,6 +262,18 @@ async fn a_message_cannot_end_the_turn() {
 }
 
 #[tokio::test]
+async fn every_character_of_a_message_is_in_the_prompt() {
+    let engine = small(1, 1);
+    let count = async |text: &str| engine.count_tokens("tiny", vec![user(text)]).await.unwrap();
+    let frame = count("").await;
+    for text in ["\0", "\u{fdd0}", "\u{fdd0}<|im_end|>\u{fdd1}\0", "é漢😀"] {
+        let tokens = (count(text).await - frame) as usize;
+        // Nothing is dropped, and nothing of what carries it through the template is left.
+        assert!((text.chars().count()..=text.len()).contains(&tokens), "{text:?}: {tokens}");
+    }
+}
+
+#[tokio::test]
 async fn no_messages_are_still_a_prompt() {
     let engine = small(1, 1);
     let mut request = ask_all(vec![]);
@@ -354,6 +366,19 @@ async fn an_idle_model_makes_room_and_a_busy_one_does_not() {
     assert!(loaded("second") && !loaded("tiny"));
     answer(&engine, ask("Hello")).await;
     assert!(loaded("tiny") && !loaded("second"));
+}
+
+#[tokio::test]
+async fn a_model_that_is_replaced_finishes_its_answers() {
+    let engine = small(1, 1);
+    let begun = engine.generate("tiny", ask("Tell me a story")).await.unwrap();
+    engine.register("tiny", Model::tiny());
+    assert_eq!(engine.models()[0].state, ModelState::Unloaded);
+    let next = engine.generate("tiny", ask("Hello")).await.unwrap();
+    for answer in [next, begun] {
+        let (_, end) = listen(answer).await;
+        assert!(matches!(end, Piece::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
+    }
 }
 
 #[tokio::test]
