@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A scenario is written once and runs on the pure core, on the native server and on the Worker;
-//! [`check`] judges all of them alike.
+//! [`check`] judges all of them alike. [`simulation`] plays random ones on the pure core, a million
+//! at a time, against a model of what must come out.
 
 pub mod answer;
 pub mod check;
@@ -21,4 +22,5 @@ pub mod provider;
 pub mod run;
 pub mod scenario;
 pub mod script;
+pub mod simulation;
 pub mod step;

@@ -1,0 +1,258 @@
+//! The six promises as assertions on every step of a run and on what came of it. They hold whatever
+//! the script is; what exactly must come out of it the model says.
+
+use streamgate_core::answer::Head;
+use streamgate_core::config::{Continuation, Exhausted, Midstream};
+use streamgate_core::protocol::Protocol;
+use streamgate_core::relay::{AttemptId, Call, End, Settlement, Timer};
+use streamgate_core::time::Instant;
+
+use super::provider::Asked;
+use super::reader::Read;
+use super::script::{COST, Script};
+use super::world::{Outcome, place};
+
+/// When a waiting client hears of us at the latest.
+const HEAD: Instant = Instant::from_millis(10_000);
+/// When every answer is over at the latest.
+const TOTAL: Instant = Instant::from_millis(600_000);
+/// What a model that nobody knows is trusted with, in tokens.
+const UNKNOWN_MODEL_MAX_TOKENS: u32 = 4096;
+
+/// Watches a run.
+pub struct Promises<'a> {
+    script: &'a Script,
+    live: Vec<AttemptId>,
+    calls: usize,
+    /// What a call was told to go on with, or that it was told nothing; checked when the client
+    /// has been given everything from before it.
+    told: Option<Option<String>>,
+    head: Option<(Instant, u16)>,
+    /// Some provider has said something.
+    content: bool,
+    left: bool,
+    settled: bool,
+}
+
+type Kept = Result<(), String>;
+
+/// An error that says what was promised, unless it was kept.
+fn promise(kept: bool, what: impl FnOnce() -> String) -> Kept {
+    if kept { Ok(()) } else { Err(what()) }
+}
+
+impl<'a> Promises<'a> {
+    /// Watches a run of this script.
+    pub fn new(script: &'a Script) -> Self {
+        Self {
+            script,
+            live: Vec::new(),
+            calls: 0,
+            told: None,
+            head: None,
+            content: false,
+            left: false,
+            settled: false,
+        }
+    }
+
+    /// The client left.
+    pub fn left(&mut self) {
+        self.left = true;
+    }
+
+    /// A provider has said something.
+    pub fn content(&mut self) {
+        self.content = true;
+    }
+
+    /// A call ended by itself.
+    pub fn ended(&mut self, attempt: AttemptId) {
+        self.live.retain(|live| *live != attempt);
+    }
+
+    /// A call is made.
+    pub fn called(&mut self, call: &Call, asked: &Asked, outcome: &Outcome) -> Kept {
+        self.not_settled("a call")?;
+        promise(!self.left, || "a call after the client left".into())?;
+        promise(!self.live.contains(&call.attempt), || "an attempt's name comes twice".into())?;
+        self.live.push(call.attempt);
+        self.calls += 1;
+        let together = if self.script.gateway.hedge_after_ms > 0 { 2 } else { 1 };
+        promise(self.live.len() <= together, || format!("{} calls at once", self.live.len()))?;
+        promise(asked.stream == call.stream, || "the call asks for another form".into())?;
+        self.may_go_on(call, asked, outcome)?;
+        self.told = Some(asked.delivered().map(str::to_owned));
+        self.allowed(call, asked)
+    }
+
+    /// Goes on only where both the operator and the provider have it so.
+    fn may_go_on(&self, call: &Call, asked: &Asked, outcome: &Outcome) -> Kept {
+        if asked.delivered().is_none() {
+            return promise(outcome.read.text.is_empty(), || "begun anew after content".into());
+        }
+        let continuation = self.script.providers[place(call)].continuation;
+        let may = self.script.gateway.midstream == Midstream::Continue
+            && continuation != Continuation::Stop;
+        promise(may, || "continued where nobody should".into())
+    }
+
+    /// Promise 5: the smallest of what the client and the model allow, less what was delivered.
+    fn allowed(&self, call: &Call, asked: &Asked) -> Kept {
+        let delivered = asked.delivered().map_or(0, str::len).div_ceil(3) as u32;
+        let wanted = self.script.client.max_tokens.map(|n| n.saturating_sub(delivered).max(1));
+        let model = self.script.providers[place(call)].max_tokens;
+        let model = model.unwrap_or(UNKNOWN_MODEL_MAX_TOKENS);
+        let allowed = wanted.map(|wanted| wanted.min(model));
+        promise(asked.max_tokens == allowed, || {
+            format!("asked for {:?} tokens where {allowed:?} are allowed", asked.max_tokens)
+        })
+    }
+
+    /// A call is stopped.
+    pub fn cancelled(&mut self, attempt: AttemptId) -> Kept {
+        self.not_settled("a cancel")?;
+        let is_live = self.live.contains(&attempt);
+        self.ended(attempt);
+        promise(is_live, || format!("cancelled {attempt}, which is over"))
+    }
+
+    /// A call is let go.
+    pub fn released(&mut self, attempt: AttemptId) -> Kept {
+        self.cancelled(attempt)
+    }
+
+    /// The response begins.
+    pub fn head(&mut self, now: Instant, head: &Head) -> Kept {
+        self.not_settled("a head")?;
+        promise(self.head.is_none(), || "a second head".into())?;
+        self.head = Some((now, head.status));
+        Ok(())
+    }
+
+    /// The client gets bytes.
+    pub fn body(&mut self, bytes: &[u8], read: &mut Read) -> Kept {
+        self.not_settled("a body")?;
+        let (_, status) = self.head.ok_or("a body before its head")?;
+        if self.script.client.stream && status == 200 {
+            read.stream(self.script.client.protocol, bytes)
+        } else {
+            promise(!read.done && !read.error, || "a whole answer in two pieces".into())?;
+            read.whole(bytes)
+        }
+    }
+
+    /// The answer is over.
+    pub fn settled(&mut self, _settlement: &Settlement) -> Kept {
+        self.not_settled("a second settlement")?;
+        self.settled = true;
+        promise(self.live.is_empty(), || format!("settled while {:?} still run", self.live))
+    }
+
+    fn not_settled(&self, what: &str) -> Kept {
+        promise(!self.settled, || format!("{what} after the settlement"))
+    }
+
+    /// Nothing is left to do now.
+    pub fn waits(&mut self, now: Instant, until: Option<(Instant, Timer)>, read: &Read) -> Kept {
+        if self.settled {
+            return promise(until.is_none(), || format!("settled, and waits for {until:?}"));
+        }
+        promise(!self.left, || "the client left, and the answer goes on".into())?;
+        let Some((at, _)) = until else { return Err("waits for nothing".into()) };
+        promise(now < at, || format!("waits for what is past: {until:?} at {now:?}"))?;
+        promise(at <= TOTAL, || format!("waits past the end: {until:?}"))?;
+        self.begins_honestly(now)?;
+        match self.told.take() {
+            Some(told) => promise(told.as_deref().unwrap_or("") == read.text, || {
+                format!("told to go on with {told:?} where {:?} was delivered", read.text)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Promise 1: no head before content, or before its time.
+    fn begins_honestly(&self, now: Instant) -> Kept {
+        let Some((at, status)) = self.head else {
+            let waits = self.script.client.stream && HEAD <= now;
+            return promise(!waits, || "the client waits without a sign of life".into());
+        };
+        promise(status == 200 && (self.content || HEAD <= at), || {
+            format!("a head of {status} with nothing to say")
+        })
+    }
+
+    /// What came of it all.
+    pub fn over(&self, outcome: &Outcome) -> Kept {
+        let Some((at, settlement)) = &outcome.settlement else {
+            return Err("it is not settled, and nothing more happens".into());
+        };
+        promise(*at <= TOTAL, || format!("settled late: {at:?}"))?;
+        let took = at.since(Instant::ZERO);
+        promise(settlement.took == took, || {
+            format!("it took {took:?}, not {:?}", settlement.took)
+        })?;
+        promise(settlement.attempts.len() >= self.calls, || "a call without a record".into())?;
+        self.ends_once(outcome, settlement)?;
+        self.every_token_once(outcome, settlement)?;
+        self.accounted(outcome, settlement)
+    }
+
+    /// Promises 2 and 4: one end, which says how; and it never runs dry.
+    fn ends_once(&self, outcome: &Outcome, settlement: &Settlement) -> Kept {
+        let read = &outcome.read;
+        let told = (read.finishes, read.done, read.error);
+        let stream = self.script.client.stream;
+        let kept = match &settlement.end {
+            End::Finished(_) => {
+                let dry = settlement.chunks == 0 && !settlement.fallback;
+                promise(!dry, || "finished with nothing".into())?;
+                matches!(told, (1, true, false)) || (!stream && matches!(told, (0, true, false)))
+            }
+            End::Failed(failure) => {
+                let (_, status) = outcome.head.unwrap_or_default();
+                let honest = status == failure.status() || (stream && status == 200);
+                promise(honest, || format!("{failure} is told as {status}"))?;
+                told == (0, false, true)
+            }
+            End::Cancelled => outcome.left && told == (0, false, false),
+        };
+        promise(kept, || format!("{:?} is told as {told:?}", settlement.end))
+    }
+
+    /// Promise 3: what arrived is the truth, as far as it goes.
+    fn every_token_once(&self, outcome: &Outcome, settlement: &Settlement) -> Kept {
+        let text = &outcome.read.text;
+        if settlement.fallback {
+            let may = match self.script.gateway.exhausted {
+                Some(exhausted) => exhausted == Exhausted::Message,
+                None => self.script.client.protocol == Protocol::Token,
+            };
+            return promise(may && text.starts_with("Sorry"), || format!("a message: {text:?}"));
+        }
+        promise(outcome.mumbled || self.script.truth.starts_with(text.as_str()), || {
+            format!("{text:?} is not how {:?} begins", self.script.truth)
+        })
+    }
+
+    /// Promise 6: the provider's own number or an estimate marked as one; nothing for nothing.
+    fn accounted(&self, outcome: &Outcome, settlement: &Settlement) -> Kept {
+        let usage = &settlement.usage;
+        let calls = self.calls as u32;
+        let reported =
+            usage.output_tokens.is_multiple_of(COST.1) && usage.output_tokens <= calls * COST.1;
+        promise(usage.estimated || reported, || format!("{usage:?} is nobody's count"))?;
+        let nothing = settlement.chunks == 0 && usage.estimated;
+        promise(!nothing, || format!("{usage:?} for nothing"))?;
+        let text = outcome.read.text.is_empty() || settlement.fallback || usage.output_tokens > 0;
+        promise(text, || "an answer for nothing".into())?;
+        let wants_usage = self.script.client.include_usage;
+        promise(wants_usage || !outcome.read.usage_event, || "usage that nobody asked for".into())?;
+        let must_tell = wants_usage
+            && self.script.client.stream
+            && self.script.client.protocol == Protocol::OpenAi
+            && matches!(settlement.end, End::Finished(_))
+            && !settlement.fallback;
+        promise(!must_tell || outcome.read.usage.is_some(), || "the usage is not told".into())
+    }
+}
