@@ -25,6 +25,7 @@ pub mod config;
 pub mod failure;
 pub mod gateway;
 pub mod health;
+mod json;
 pub mod limit;
 pub mod page;
 pub mod protocol;

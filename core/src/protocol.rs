@@ -8,6 +8,7 @@
 use crate::chat::{ChatRequest, Event, FinishReason, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
+use crate::json::Shape;
 use crate::relay::Settlement;
 
 mod openai;
@@ -56,6 +57,48 @@ pub enum Unreadable {
 /// Where read events go.
 pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
 
+/// How large a buffer is kept for the texts of a stream's next event, in bytes.
+const TEXT_BYTES_KEPT_MAX: usize = 16 * 1024;
+
+/// What reading a stream keeps from one event to the next: buffers, and what spares it from reading
+/// the same again. No event means something else for it.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Where texts are decoded that cannot be borrowed from the bytes they came in.
+    text: String,
+    /// What the last event looked like that said nothing but a text.
+    shape: Shape,
+    /// What such a text is.
+    kind: TextKind,
+}
+
+/// Which part of an answer a text is.
+#[derive(Clone, Copy, Debug, Default)]
+enum TextKind {
+    #[default]
+    Answer,
+    Reasoning,
+    Refusal,
+}
+
+impl Memory {
+    fn trim(&mut self) {
+        if self.text.capacity() > TEXT_BYTES_KEPT_MAX {
+            self.text = String::new();
+        }
+    }
+}
+
+impl TextKind {
+    fn event(self, text: &str) -> Event<'_> {
+        match self {
+            Self::Answer => Event::Text(text.into()),
+            Self::Reasoning => Event::Reasoning(text.into()),
+            Self::Refusal => Event::Refusal(text.into()),
+        }
+    }
+}
+
 impl Protocol {
     /// Reads a client's request.
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
@@ -80,10 +123,18 @@ impl Protocol {
         }
     }
 
-    /// Reads the data of one event of a provider's stream.
-    pub fn read_event(self, data: &[u8], sink: &mut Sink<'_>) -> Result<Step, Unreadable> {
+    /// Reads the data of one event of a provider's stream, whose `memory` is its own.
+    ///
+    /// [`Event::Start`] may come with the first event only.
+    pub fn read_event(
+        self,
+        data: &[u8],
+        memory: &mut Memory,
+        sink: &mut Sink<'_>,
+    ) -> Result<Step, Unreadable> {
+        memory.trim();
         match self {
-            Self::OpenAi => openai::read_event(data, sink),
+            Self::OpenAi => openai::read_event(data, memory, sink),
             Self::Token | Self::Local => Err(Unreadable::Garbage("no such stream".into())),
         }
     }

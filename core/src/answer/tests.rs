@@ -650,6 +650,7 @@ fn a_tool_call_or_a_thought_is_never_continued() {
     let frames = [
         r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{"}}]}}]}"#,
         r#"data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}"#,
+        r#"data: {"choices":[{"delta":{"reasoning_content":"hm","content":""}}]}"#,
     ];
     for frame in frames {
         let mut bench = Bench::new(Protocol::OpenAi, STREAM, CONFIG);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::delivery::Delivery;
 use super::ladder::retry_after;
-use super::reading::{Forwarding, Reading};
+use super::reading::{Forwarding, Frame, Reading};
 use super::{Head, Timer};
 use crate::chat::Event;
 use crate::config::{Continuation, Target, Timeouts};
 use crate::failure::{Failure, Original, Reason};
-use crate::protocol::Step;
+use crate::protocol::{Memory, Step};
 use crate::sse;
 use crate::time::Instant;
 
@@ -102,6 +102,7 @@ pub(super) struct Attempt {
     pub(super) reading: Reading,
     awaiting: Awaiting,
     decoder: sse::Decoder,
+    memory: Memory,
     event_bytes_max: usize,
 }
 
@@ -120,6 +121,7 @@ impl Attempt {
             reading: Reading::new(plan.forwarding, continues.is_some()),
             awaiting: Awaiting::Head,
             decoder: sse::Decoder::new(plan.event_bytes_max),
+            memory: Memory::default(),
             event_bytes_max: plan.event_bytes_max,
         }
     }
@@ -191,8 +193,9 @@ impl Attempt {
             match self.decoder.next(&mut bytes) {
                 Ok(None) => return Ok(Progress::More),
                 Ok(Some(event)) => {
-                    let step =
-                        self.reading.frame(now, protocol, event.data, Some(event.raw), delivery)?;
+                    let (data, raw) = (event.data, event.raw);
+                    let frame = Frame { protocol, data, raw, memory: &mut self.memory };
+                    let step = self.reading.frame(now, frame, delivery)?;
                     if step == Step::Done {
                         return self.reading.verdict(true).map(|()| Progress::Complete);
                     }
@@ -239,8 +242,9 @@ impl Attempt {
         if event.data.is_empty() {
             return self.reading.verdict(false);
         }
-        let ended = [event.raw, b"\n\n"].concat();
-        let step = self.reading.frame(now, protocol, event.data, Some(&ended), delivery)?;
+        let raw = &[event.raw, b"\n\n"].concat();
+        let frame = Frame { protocol, data: event.data, raw, memory: &mut self.memory };
+        let step = self.reading.frame(now, frame, delivery)?;
         self.reading.verdict(step == Step::Done)
     }
 

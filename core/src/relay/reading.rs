@@ -4,7 +4,7 @@
 use super::delivery::Delivery;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Protocol, Step, Unreadable};
+use crate::protocol::{Memory, Protocol, Step, Unreadable};
 use crate::time::Instant;
 
 /// How much may come before the first content and be held for it, in bytes.
@@ -49,6 +49,16 @@ pub(super) struct Reading {
     garbage: Option<String>,
 }
 
+/// A frame of a stream.
+pub(super) struct Frame<'a> {
+    pub(super) protocol: Protocol,
+    pub(super) data: &'a [u8],
+    /// The frame as it came.
+    pub(super) raw: &'a [u8],
+    /// The stream's memory.
+    pub(super) memory: &'a mut Memory,
+}
+
 /// What one frame held.
 #[derive(Default)]
 struct Seen {
@@ -76,32 +86,29 @@ impl Reading {
         }
     }
 
-    /// Reads the data of one frame and hands it on. `raw` is the frame as it came, `None` where it
-    /// cannot be forwarded.
+    /// Reads one frame and hands it on.
     ///
     /// A frame that cannot be read is skipped and counted; an error the provider reports is one.
     pub(super) fn frame(
         &mut self,
         now: Instant,
-        protocol: Protocol,
-        data: &[u8],
-        raw: Option<&[u8]>,
+        frame: Frame<'_>,
         delivery: &mut Delivery,
     ) -> Result<Step, Failure> {
-        if data.is_empty() {
+        if frame.data.is_empty() {
             return Ok(Step::More);
         }
-        let raw = raw.filter(|_| self.forwarding.frames);
+        let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
-        let read = protocol.read_event(data, &mut |event| {
-            self.take(now, &event, raw.is_some(), &mut seen, delivery);
+        let read = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
+            self.take(now, &event, forwarded, &mut seen, delivery);
         });
-        match (read, raw) {
-            (Ok(Step::Done), _) => return Ok(Step::Done),
-            (Ok(Step::More), Some(raw)) => self.forward(protocol, data, raw, &seen, delivery)?,
-            (Ok(Step::More), None) => {}
-            (Err(Unreadable::Error(failure)), _) => return Err(failure),
-            (Err(Unreadable::Garbage(detail)), _) => {
+        match read {
+            Ok(Step::Done) => return Ok(Step::Done),
+            Ok(Step::More) if forwarded => self.forward(frame, &seen, delivery)?,
+            Ok(Step::More) => {}
+            Err(Unreadable::Error(failure)) => return Err(failure),
+            Err(Unreadable::Garbage(detail)) => {
                 self.skipped += 1;
                 self.garbage.get_or_insert(detail);
             }
@@ -201,12 +208,12 @@ impl Reading {
                     seen.content = true;
                     self.content = true;
                     self.release_start(delivery);
-                }
-                if self.content {
                     if !forwarded {
                         self.release(delivery);
                     }
                     delivery.content(now, event, forwarded);
+                } else if self.content && !forwarded {
+                    delivery.outputs.event(event);
                 }
             }
         }
@@ -215,25 +222,25 @@ impl Reading {
     /// Hands a frame on as it came, now or when its time has come.
     fn forward(
         &mut self,
-        protocol: Protocol,
-        data: &[u8],
-        raw: &[u8],
+        mut frame: Frame<'_>,
         seen: &Seen,
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
         if seen.content {
-            self.go_on(protocol, delivery)?;
+            self.go_on(&mut frame, delivery);
         }
+        let raw = frame.raw;
         if seen.finish.is_some() && self.finish.is_some() {
             // A second finish must not get out; what the frame says beside it must.
-            return self.forward_content_of(protocol, data, delivery);
+            forward_content_of(frame, delivery);
+            return Ok(());
         }
         if seen.finish.is_some() {
             self.finished_as_it_came = true;
             self.counted_as_it_came |= seen.usage;
             self.last.extend_from_slice(raw);
             if seen.content {
-                self.last_words.extend_from_slice(data);
+                self.last_words.extend_from_slice(frame.data);
             }
         } else if seen.usage && !seen.content {
             if self.forwarding.usage {
@@ -255,30 +262,16 @@ impl Reading {
 
     /// There is content after the finish: what the finishing frame said goes before that, and the
     /// finish waits on by itself.
-    fn go_on(&mut self, protocol: Protocol, delivery: &mut Delivery) -> Result<(), Failure> {
+    fn go_on(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery) {
         if self.last_words.is_empty() {
-            return Ok(());
+            return;
         }
         self.release(delivery);
         self.last.clear();
         (self.finished_as_it_came, self.counted_as_it_came) = (false, false);
-        let words = std::mem::take(&mut self.last_words);
-        self.forward_content_of(protocol, &words, delivery)
-    }
-
-    fn forward_content_of(
-        &mut self,
-        protocol: Protocol,
-        data: &[u8],
-        delivery: &mut Delivery,
-    ) -> Result<(), Failure> {
-        let read = protocol.read_event(data, &mut |event| {
-            if event.is_content() {
-                delivery.outputs.event(&event);
-            }
-        });
-        debug_assert!(read.is_ok(), "the frame was read before");
-        Ok(())
+        let data = &std::mem::take(&mut self.last_words);
+        let words = Frame { protocol: frame.protocol, data, raw: data, memory: frame.memory };
+        forward_content_of(words, delivery);
     }
 
     /// Hands on what was held for the first content.
@@ -294,4 +287,13 @@ impl Reading {
             delivery.outputs.event(&Event::Start { id: id.into(), model: model.into() });
         }
     }
+}
+
+fn forward_content_of(frame: Frame<'_>, delivery: &mut Delivery) {
+    let read = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
+        if event.is_content() {
+            delivery.outputs.event(&event);
+        }
+    });
+    debug_assert!(read.is_ok(), "the frame was read before");
 }

@@ -1,8 +1,12 @@
 use super::*;
 
+mod reference;
+
 fn read(data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
     let mut events = Vec::new();
-    let result = read_event(data.as_bytes(), &mut |event| events.push(format!("{event:?}")));
+    let result = read_event(data.as_bytes(), &mut Memory::default(), &mut |event| {
+        events.push(format!("{event:?}"));
+    });
     (events, result)
 }
 
@@ -85,7 +89,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
 #[test]
 fn text_without_escapes_is_borrowed() {
     let data = r#"{"choices":[{"delta":{"content":"plain ümläut"}}]}"#;
-    read_event(data.as_bytes(), &mut |event| {
+    read_event(data.as_bytes(), &mut Memory::default(), &mut |event| {
         assert!(matches!(event, Event::Text(Cow::Borrowed("plain ümläut"))), "{event:?}");
     })
     .unwrap();
