@@ -72,6 +72,9 @@ const STREAM_HEADERS: [(&str, &str); 3] = [
     ("x-accel-buffering", "no"),
 ];
 
+/// How large a buffer is kept for the body's next bytes, in bytes.
+const BODY_BYTES_KEPT_MAX: usize = 64 * 1024;
+
 /// The comment that tells a waiting client of our being there.
 const HEARTBEAT: &str = "waiting";
 
@@ -169,6 +172,7 @@ impl Answer {
     pub fn poll(&mut self) -> Output<'_> {
         if std::mem::take(&mut self.lent) {
             self.out.clear();
+            self.out.shrink_to(BODY_BYTES_KEPT_MAX);
         }
         if let Some(now) = self.drain() {
             return now;

@@ -101,6 +101,8 @@ pub struct Relay {
     skipped: u64,
     paused: bool,
     settled: bool,
+    /// What [`Self::deadline`] says since the last input.
+    until: Option<(Instant, Timer)>,
 }
 
 impl Relay {
@@ -108,6 +110,7 @@ impl Relay {
     pub fn new(job: Job, now: Instant) -> Self {
         let mut relay = Self::idle(job, now);
         relay.call_next();
+        relay.until = relay.deadline();
         relay
     }
 
@@ -135,6 +138,7 @@ impl Relay {
             skipped: 0,
             paused: false,
             settled: false,
+            until: None,
             job,
         }
     }
@@ -180,8 +184,7 @@ impl Relay {
 
     /// The next thing to do. Ends in [`Output::Wait`], also after [`Output::Settle`].
     pub fn poll(&mut self) -> Output<'_> {
-        let until = self.deadline();
-        self.delivery.outputs.poll(until)
+        self.delivery.outputs.poll(self.until)
     }
 
     /// Lets the attempt of that name take a step, if it still lives.
@@ -239,7 +242,9 @@ impl Relay {
     }
 
     fn check_deadlines(&mut self) {
-        while let Some((due, timer)) = self.deadline().filter(|(due, _)| *due <= self.now) {
+        loop {
+            self.until = self.deadline();
+            let Some((due, timer)) = self.until.filter(|(due, _)| *due <= self.now) else { return };
             match timer {
                 Timer::Backoff => {
                     self.backoff = None;

@@ -37,7 +37,9 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+        // In 64 bits: deadlines are moved with every chunk.
+        let us = rhs.as_secs().saturating_mul(1_000_000);
+        Self(self.0.saturating_add(us).saturating_add(u64::from(rhs.subsec_micros())))
     }
 }
 

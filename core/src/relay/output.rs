@@ -9,6 +9,9 @@ use super::{AttemptId, Call, Output, Sent, Settlement, Timer};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::time::Instant;
 
+/// How large a buffer is kept for the next step, in bytes.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 #[derive(Default)]
 pub(super) struct Outputs {
     queue: VecDeque<Queued>,
@@ -124,7 +127,9 @@ impl Outputs {
     fn forget_read(&mut self) {
         if self.queue.is_empty() {
             self.frames.clear();
+            self.frames.shrink_to(KEPT_BYTES_MAX);
             self.text.clear();
+            self.text.shrink_to(KEPT_BYTES_MAX);
         }
     }
 }
