@@ -1,0 +1,217 @@
+//! What one passed-on chunk asks of the allocator, counted from a read to a write.
+//!
+//! An answer's text is kept, for a model that may have to go on with it, and grows by doubling. Most
+//! tests let an answer grow before they count, so that they count chunks; the last counts the
+//! doublings.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::time::Duration;
+
+use streamgate_core::answer::{Answer, Output};
+use streamgate_core::chat::Event;
+use streamgate_core::config::Config;
+use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::protocol::Protocol;
+use streamgate_core::relay::{AttemptId, Head, Input};
+use streamgate_core::time::Instant;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The system's allocator, counting per thread: tests run side by side.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+const CONFIG: &str = r#"
+[providers.far]
+protocol = "openai"
+base_url = "http://far/v1"
+[providers.here]
+protocol = "local"
+[models.far]
+targets = ["far/m"]
+[models.here]
+targets = ["here/m"]
+"#;
+
+/// Contents as JSON has them.
+const WORDS: [&str; 8] =
+    ["The", " quick", "\\n\\n", " \\\"fox\\\"", "\\u00fc", " 狗", "\\ud83d\\ude00", "\\\\"];
+
+/// An answer under way.
+struct Bench {
+    answer: Answer,
+    attempt: AttemptId,
+    now: Instant,
+    written: usize,
+}
+
+impl Bench {
+    /// An answer whose target's response has begun.
+    fn new(client: Protocol, model: &str) -> Self {
+        let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
+        let arrival = Arrival { now: Instant::ZERO, unix_seconds: 1_741_570_283, random: 7 };
+        let body = format!(
+            r#"{{"model":"{model}","stream":true,"message":"Hi","messages":[{{"role":"user","content":"Hi"}}]}}"#
+        );
+        let mut answer = gateway.answer(client, body.as_bytes(), &arrival);
+        let Output::Call(call) = answer.poll() else { panic!("no call") };
+        let attempt = call.attempt;
+        let mut bench = Self { answer, attempt, now: Instant::ZERO, written: 0 };
+        let head = Head { status: 200, content_type: "text/event-stream", ..Head::default() };
+        bench.take(Input::Head { attempt, head });
+        bench
+    }
+
+    /// An answer that has grown, to have room for what is counted.
+    fn grown(client: Protocol) -> Self {
+        let mut bench = Self::new(client, "far");
+        bench.read(&stream(&["x".repeat(40_000).as_str()]), 16 * 1024);
+        bench.read(&stream(&["x".repeat(40_000).as_str()]), 16 * 1024);
+        bench
+    }
+
+    fn read(&mut self, stream: &[u8], read_bytes: usize) {
+        for bytes in stream.chunks(read_bytes) {
+            self.take(Input::Bytes { attempt: self.attempt, bytes });
+        }
+    }
+
+    fn take(&mut self, input: Input<'_>) {
+        self.now = self.now + Duration::from_millis(10);
+        self.answer.handle(self.now, input);
+        loop {
+            match self.answer.poll() {
+                Output::Body(bytes) => self.written += bytes.len(),
+                Output::Wait { .. } => return,
+                Output::Settle(settlement) => panic!("settled: {:?}", settlement.end),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The number of allocations `work` makes.
+fn counted(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// A chunk for each content.
+fn stream(contents: &[&str]) -> Vec<u8> {
+    let frames = contents.iter().map(|content| {
+        format!(
+            "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1741570283,\
+             \"model\":\"gpt-4o\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}},\
+             \"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
+        )
+    });
+    frames.collect::<String>().into_bytes()
+}
+
+/// A chunk for each content, none like the one before: each in another second, with a probability.
+fn unlike_stream(contents: &[&str]) -> Vec<u8> {
+    let frames = contents.iter().enumerate().map(|(number, content)| {
+        format!(
+            "data: {{\"id\":\"chatcmpl-1\",\"created\":{number},\"model\":\"m\",\"choices\":[{{\
+             \"delta\":{{\"content\":\"{content}\"}},\"logprobs\":{{\"content\":[{{\
+             \"token\":\"{content}\",\"logprob\":-{number}.5,\"bytes\":[1,2]}}]}}}}]}}\n\n"
+        )
+    });
+    frames.collect::<String>().into_bytes()
+}
+
+fn tool_stream(contents: &[&str]) -> Vec<u8> {
+    let frames = contents.iter().map(|content| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":0,\
+             \"function\":{{\"arguments\":\"{content}\"}}}}]}}}}]}}\n\n"
+        )
+    });
+    frames.collect::<String>().into_bytes()
+}
+
+/// How events are cut into reads, in bytes: within events, about one event a read, many.
+const READS: [usize; 4] = [7, 100, 216, 16 * 1024];
+
+fn check(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) {
+    let stream = stream(&WORDS.repeat(100));
+    for read_bytes in READS {
+        let mut bench = Bench::grown(client);
+        bench.read(&stream, read_bytes);
+        let written = bench.written;
+        let allocations = counted(|| bench.read(&stream, read_bytes));
+        assert!(bench.written >= written + 800 * 10, "{} bytes came through", bench.written);
+        assert_eq!(allocations, 0, "reads of {read_bytes} bytes");
+    }
+}
+
+#[test]
+fn a_forwarded_chunk_allocates_nothing() {
+    check(Protocol::OpenAi, stream);
+}
+
+#[test]
+fn a_chunk_unlike_the_last_allocates_nothing() {
+    check(Protocol::OpenAi, unlike_stream);
+}
+
+#[test]
+fn a_fragment_of_a_tool_call_allocates_nothing() {
+    check(Protocol::OpenAi, tool_stream);
+}
+
+#[test]
+fn a_translated_chunk_allocates_nothing() {
+    check(Protocol::Token, stream);
+    check(Protocol::Token, unlike_stream);
+}
+
+#[test]
+fn an_engines_event_allocates_nothing() {
+    let mut bench = Bench::new(Protocol::OpenAi, "here");
+    let attempt = bench.attempt;
+    let mut say = |text: &str| {
+        bench.take(Input::Event { attempt, event: Event::Text(Cow::Borrowed(text)) });
+    };
+    say(&"x".repeat(40_000));
+    say(&"x".repeat(40_000));
+    let texts = ["The", " \"quick\"", "\n", " 狗", " \u{1f600}\\"];
+    texts.iter().for_each(|text| say(text));
+    let allocations = counted(|| texts.repeat(200).iter().for_each(|text| say(text)));
+    // The list of texts itself.
+    assert_eq!(allocations, 1);
+}
+
+#[test]
+fn an_answers_text_grows_by_doubling() {
+    let stream = stream(&WORDS.repeat(100));
+    let mut bench = Bench::new(Protocol::OpenAi, "far");
+    bench.read(&stream, 250);
+    // The text becomes 64 times as long.
+    let allocations = counted(|| (1..64).for_each(|_| bench.read(&stream, 250)));
+    assert!((5..=6).contains(&allocations), "{allocations} in 50,400 chunks");
+}
