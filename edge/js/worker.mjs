@@ -92,14 +92,14 @@ class Wire {
   respond(status, headers, body) {
     // No bytes are no body: an answer to HEAD must not have one.
     const bytes = body.length > 0 ? body.slice() : null;
-    this.#respond(new Response(bytes, { status, headers: pairs(headers) }));
+    this.#respond(new Response(bytes, { status, headers: sendable(headers) }));
   }
 
   /** Sends a response's head; `write` sends its body. */
   open(status, headers) {
     const { readable, writable } = new IdentityTransformStream();
     this.#client = new Client(writable.getWriter(), () => this.#hangup());
-    this.#respond(new Response(readable, { status, headers: pairs(headers) }));
+    this.#respond(new Response(readable, { status, headers: sendable(headers) }));
   }
 
   /** Sends more of the body. */
@@ -227,4 +227,15 @@ class Wire {
 /** `[name, value, name, value]` as `[[name, value], [name, value]]`. */
 function pairs(flat) {
   return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1]]] : []));
+}
+
+/** The same as headers. A name of the configuration may hold what no header can: it goes unsaid. */
+function sendable(flat) {
+  const headers = new Headers();
+  for (const [name, value] of pairs(flat)) {
+    try {
+      headers.append(name, value);
+    } catch {}
+  }
+  return headers;
 }
