@@ -1,7 +1,8 @@
 // What a streamed chunk costs at the edge: CPU time of one workerd process that runs the streamgate
 // Worker beside the plainest JavaScript Workers there can be, each fed by the same paced upstream.
 //
-//   node tests/bench/edge.mjs [--rounds N] [--seconds N] [name=directory ...]
+//   node tests/bench/edge.mjs [--rounds N] [--seconds N] [--loads paced,quick,burst]
+//       [name=directory ...]
 //
 // A directory holds a bundled Worker (`index.js`, `index_bg.wasm`); `streamgate=target/edge` is the
 // default. Figures are user plus system time of workerd, taken from /proc, so Linux only; the ratio
@@ -219,6 +220,8 @@ function capnp(services, upstream) {
                 (name = "STREAMGATE_CONFIG", text = ${JSON.stringify(config)})],
     globalOutbound = "network",
   )`;
+  const socket = ({ name }) =>
+    `(name = "${name}", address = "127.0.0.1:0", http = (), service = "${name}")`;
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
@@ -226,7 +229,7 @@ const config :Workerd.Config = (
     ${services.map((service) => `(name = "${service.name}", worker = ${worker(service)})`).join(",\n")}
   ],
   sockets = [
-    ${services.map(({ name }) => `(name = "${name}", address = "127.0.0.1:0", http = (), service = "${name}")`).join(",\n")}
+    ${services.map(socket).join(",\n")}
   ]
 );`;
 }
@@ -299,5 +302,6 @@ function padded_event() {
 function chunk_json(content, finish_reason) {
   const delta = content === "" ? {} : { content };
   const choices = [{ index: 0, delta, finish_reason }];
-  return JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "bench", choices });
+  const object = "chat.completion.chunk";
+  return JSON.stringify({ id: "chatcmpl-1", object, created: 1, model: "bench", choices });
 }
