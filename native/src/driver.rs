@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     until: Option<Instant>,
     timer: Timer,
     head: Option<Head>,
+    /// The response is a stream.
+    stream: bool,
     /// What is ready to be sent.
     body: BytesMut,
     /// Settled: nothing comes after `body`.
@@ -72,6 +74,7 @@ impl Driver {
             until: None,
             timer: Timer::default(),
             head: None,
+            stream: false,
             body: BytesMut::new(),
             over: false,
             _running: worker.running.one(),
@@ -83,6 +86,7 @@ impl Driver {
     pub(crate) async fn respond(mut self) -> Response<Self> {
         self.carry_out();
         let head = poll_fn(|context| self.poll_head(context)).await;
+        self.stream = head.headers.contains(&("content-type", "text/event-stream".into()));
         let mut response = Response::new(self);
         *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
         let headers = response.headers_mut();
@@ -224,7 +228,8 @@ impl Body for Driver {
 
     fn size_hint(&self) -> SizeHint {
         let ready = self.body.len() as u64;
-        if self.over {
+        // A stream is sent in chunks even if it is over already: its form is not to depend on time.
+        if self.over && !self.stream {
             return SizeHint::with_exact(ready);
         }
         let mut hint = SizeHint::new();

@@ -1,177 +1,222 @@
-//! Calls to providers over HTTP.
+//! Calls to providers over HTTP/1.1.
+//!
+//! The protocol is ureq-proto's, a client without IO: it writes requests and reads responses in
+//! buffers. The IO is here, because it is the way of every token: a call is read inside the task
+//! of the client that waits for it, into a buffer that all calls of the thread share, and what has
+//! come is handed on as one piece, however many HTTP chunks it was.
 
-use std::error::Error;
-use std::future::Future;
+mod connect;
+mod exchange;
+mod idle;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use reqwest::redirect::Policy;
-use reqwest::{Body, Client, Response};
-use streamgate_core::config::Target;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::protocol::HttpCall;
-use streamgate_core::relay::{self, AttemptId, Head, Input};
+use streamgate_core::relay::{self, AttemptId, Input};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use crate::driver::Progress;
+use connect::{Connector, Origin, Stream};
+use exchange::{Exchange, Part};
+use idle::Idle;
 
+/// What is read at once, in bytes; also the most that a response's head may have.
+const READ_BYTES: usize = 64 * 1024;
 /// What a response may still hold when its answer is complete, for its connection to be used again.
 const LEFTOVER_BYTES_MAX: usize = 16 * 1024;
 /// How long that may take.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The connections of one thread to providers.
+thread_local! {
+    /// Nothing stays in it between two reads, so streams that wait cost no buffer.
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers::new());
+}
+
+struct Buffers {
+    received: Box<[u8]>,
+    /// The same without HTTP's framing.
+    body: Box<[u8]>,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        let buffer = || vec![0; READ_BYTES].into_boxed_slice();
+        Self { received: buffer(), body: buffer() }
+    }
+}
+
+/// The connections of one thread to providers. Cheap to clone: clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    client: Client,
+    connector: Arc<Connector>,
+    idle: Idle,
 }
 
 impl Upstream {
     /// No connections yet. The error is a text for a person.
-    pub(crate) fn new(connect_timeout: Duration) -> Result<Self, String> {
-        // Fails if it was done before, which is as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .connect_timeout(connect_timeout)
-            .tcp_nodelay(true)
-            .redirect(Policy::none())
-            // Compressing tokens delays them. One that compresses unasked is understood.
-            .default_headers(HeaderMap::from_iter([(
-                ACCEPT_ENCODING,
-                HeaderValue::from_static("identity"),
-            )]))
-            .build()
-            .map_err(|error| format!("no HTTP client: {}", root_cause(&error)))?;
-        Ok(Self { client })
+    pub(crate) fn new(connect_time_max: Duration) -> Result<Self, String> {
+        let connector = Arc::new(Connector::new(connect_time_max)?);
+        Ok(Self { connector, idle: Idle::default() })
     }
 
     /// Begins a call.
     pub(crate) fn call(&self, call: &relay::Call) -> Call {
         let target = call.target.to_string();
-        let state = match call.http().and_then(|http| self.send(http, &call.target)) {
-            Ok(sending) => State::Sending(sending),
-            Err(failure) => State::Refused(Some(failure)),
-        };
-        Call { target, state }
+        let (upstream, http, told) = (self.clone(), call.http(), target.clone());
+        let begun = async move { upstream.begin(http?, &told).await };
+        Call { target, idle: self.idle.clone(), state: State::Beginning(Box::pin(begun)) }
     }
 
-    fn send(&self, call: HttpCall, target: &Target) -> Result<Sending, Failure> {
-        let mut request = self.client.post(&call.url).body(call.body);
-        for (name, value) in call.headers {
-            request = request.header(name, value);
+    /// Sends the request, over a connection that was used before if one is still good.
+    async fn begin(self, call: HttpCall, target: &str) -> Result<Box<Reading>, Failure> {
+        let invalid = |what| Failure::new(Reason::Internal, format!("{target}: {what}."));
+        let (request, exchange) = exchange::request(&call).map_err(invalid)?;
+        let origin = Origin::of(&call.url).map_err(invalid)?;
+        if let Some(mut stream) = self.idle.take(&origin) {
+            // One that broke meanwhile is no failure of the call.
+            if stream.write_all(&request).await.is_ok() && stream.flush().await.is_ok() {
+                return Ok(Reading::new(origin, stream, exchange));
+            }
         }
-        let request = request.build().map_err(|error| {
-            let detail = format!("{target} cannot be called: {}.", root_cause(&error));
-            Failure::new(Reason::Internal, detail)
-        })?;
-        Ok(Box::pin(self.client.execute(request)))
+        let mut stream = self.connector.connect(&origin, target).await?;
+        let lost = |error| lost(target, &error);
+        stream.write_all(&request).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
+        Ok(Reading::new(origin, stream, exchange))
     }
 }
-
-type Sending = Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>>;
 
 /// A call to a provider. Dropping it breaks the connection off.
 pub(crate) struct Call {
     /// Whom, for what is said of failures.
     target: String,
+    idle: Idle,
     state: State,
 }
 
 enum State {
-    /// The call cannot be made at all.
-    Refused(Option<Failure>),
-    Sending(Sending),
-    Reading(Body),
+    Beginning(Pin<Box<dyn Future<Output = Result<Box<Reading>, Failure>> + Send>>),
+    Reading(Box<Reading>),
+    Over,
+}
+
+/// A response on its way.
+struct Reading {
+    origin: Origin,
+    stream: Stream,
+    exchange: Exchange,
+    /// What was received and could not be used yet: a part of the head or of a chunk's frame.
+    rest: Vec<u8>,
 }
 
 impl Call {
-    /// Says the next thing that is ready.
+    /// Says what is ready.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
         attempt: AttemptId,
         say: &mut dyn FnMut(Input<'_>),
     ) -> Poll<Progress> {
-        let failure = match &mut self.state {
-            State::Refused(failure) => failure.take().unwrap_or_else(|| Reason::Internal.into()),
-            State::Sending(sending) => match ready!(sending.as_mut().poll(context)) {
-                Ok(response) => {
-                    say(Input::Head { attempt, head: head(&response) });
-                    self.state = State::Reading(response.into());
+        let read = match &mut self.state {
+            State::Beginning(begun) => match ready!(begun.as_mut().poll(context)) {
+                Ok(reading) => {
+                    self.state = State::Reading(reading);
                     return Poll::Ready(Progress::More);
                 }
-                Err(error) => failure(&self.target, &error),
+                Err(failure) => Err(failure),
             },
-            State::Reading(body) => match ready!(Pin::new(body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    if let Some(bytes) = frame.data_ref() {
-                        say(Input::Bytes { attempt, bytes });
-                    }
-                    return Poll::Ready(Progress::More);
-                }
-                Some(Err(error)) => failure(&self.target, &error),
-                None => {
-                    say(Input::End { attempt });
-                    return Poll::Ready(Progress::Over);
-                }
-            },
+            State::Reading(reading) => {
+                let mut say = |part: Part<'_>| match part {
+                    Part::Head(head) => say(Input::Head { attempt, head: exchange::facts(head) }),
+                    Part::Body(bytes) => say(Input::Bytes { attempt, bytes }),
+                    Part::End => say(Input::End { attempt }),
+                };
+                ready!(reading.poll(context, &mut say)).map_err(|error| lost(&self.target, &error))
+            }
+            State::Over => return Poll::Ready(Progress::Over),
         };
-        say(Input::Lost { attempt, failure });
+        match read {
+            Ok(Progress::More) => return Poll::Ready(Progress::More),
+            Ok(Progress::Over) => {}
+            Err(failure) => say(Input::Lost { attempt, failure }),
+        }
+        if let State::Reading(reading) = std::mem::replace(&mut self.state, State::Over) {
+            reading.put_back(&self.idle);
+        }
         Poll::Ready(Progress::Over)
     }
 
     /// Lets the connection be used again, if the response ends soon.
     pub(crate) fn release(self) {
-        if let State::Reading(body) = self.state {
-            tokio::spawn(tokio::time::timeout(LEFTOVER_TIME_MAX, read_out(body)));
+        if let State::Reading(reading) = self.state {
+            tokio::spawn(tokio::time::timeout(LEFTOVER_TIME_MAX, reading.finish(self.idle)));
         }
     }
 }
 
-async fn read_out(mut body: Body) {
-    let mut left = LEFTOVER_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, bytes::Bytes::len);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
+impl Reading {
+    fn new(origin: Origin, stream: Stream, exchange: Exchange) -> Box<Self> {
+        Box::new(Self { origin, stream, exchange, rest: Vec::new() })
+    }
+
+    /// Reads once, and says what was read.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        say: &mut dyn FnMut(Part<'_>),
+    ) -> Poll<std::io::Result<Progress>> {
+        BUFFERS.with_borrow_mut(|Buffers { received, body }| {
+            let mut buffer = ReadBuf::new(received);
+            buffer.put_slice(&self.rest);
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+            let received = buffer.filled();
+            if received.len() == before {
+                return Poll::Ready(self.exchange.close(say).map(|()| Progress::Over));
+            }
+            let used = self.exchange.receive(received, body, say)?;
+            self.rest.clear();
+            self.rest.extend_from_slice(&received[used..]);
+            if self.rest.len() == READ_BYTES {
+                return Poll::Ready(Err(std::io::Error::other("its response has no end of head")));
+            }
+            let over = self.exchange.is_over();
+            Poll::Ready(Ok(if over { Progress::Over } else { Progress::More }))
+        })
+    }
+
+    /// Reads what is left of the response, for the sake of the connection.
+    async fn finish(mut self, idle: Idle) {
+        let mut left = LEFTOVER_BYTES_MAX;
+        loop {
+            let mut read = 0;
+            let mut count = |part: Part<'_>| {
+                if let Part::Body(bytes) = part {
+                    read += bytes.len();
+                }
+            };
+            match poll_fn(|context| self.poll(context, &mut count)).await {
+                Ok(Progress::Over) => return self.put_back(&idle),
+                Ok(Progress::More) if read <= left => left -= read,
+                Ok(Progress::More) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Keeps the connection, if the response left it in a state to be used again.
+    fn put_back(self, idle: &Idle) {
+        if self.exchange.is_reusable() && self.rest.is_empty() {
+            idle.put(self.origin, self.stream);
         }
     }
 }
 
-fn head(response: &Response) -> Head<'_> {
-    Head::read(response.status().as_u16(), |name| response.headers().get(name)?.to_str().ok())
-}
-
-/// What broke, and at which step of the way.
-fn failure(target: &str, error: &reqwest::Error) -> Failure {
-    let (reason, what) = match error {
-        _ if error.is_dns() => (Reason::Dns, "its host name could not be resolved"),
-        _ if error.is_connect() && is_tls(error) => (Reason::Tls, "no secure connection"),
-        _ if error.is_connect() && error.is_timeout() => {
-            (Reason::ConnectTimeout, "it did not accept the connection in time")
-        }
-        _ if error.is_connect() => (Reason::Connect, "it could not be reached"),
-        _ => (Reason::Lost, "the connection broke"),
-    };
-    Failure::new(reason, format!("{target}: {what} ({}).", root_cause(error)))
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| {
-        // An io::Error shows what it wraps here, but not among its sources.
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
-    })
-}
-
-fn root_cause(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&error| error.source())
+fn lost(target: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Reason::Lost, format!("{target}: the connection broke ({error})."))
 }

@@ -1,0 +1,350 @@
+//! One request and its response as bytes, without IO.
+
+use std::io::{self, Write};
+
+use flate2::write::GzDecoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use streamgate_core::protocol::HttpCall;
+use streamgate_core::relay::Head;
+use ureq_proto::BodyMode;
+use ureq_proto::client::state::{RecvBody, RecvResponse};
+use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
+
+const AGENT: &str = concat!("streamgate/", env!("CARGO_PKG_VERSION"));
+
+/// What is decompressed at once; at worst it becomes a thousand times as much.
+const GZIP_BYTES: usize = 512;
+
+/// What a response says.
+pub(super) enum Part<'a> {
+    /// Its head.
+    Head(&'a Response<()>),
+    /// More of its body, without HTTP's framing and decompressed.
+    Body(&'a [u8]),
+    /// It is complete.
+    End,
+}
+
+/// What a response's reader awaits.
+pub(super) enum Exchange {
+    /// The end of its head.
+    Head(Call<RecvResponse>),
+    /// More of its body.
+    Body(Call<RecvBody>, Option<Box<Gunzip>>),
+    /// Nothing: it is complete.
+    Over {
+        /// Another request may follow on the connection.
+        reusable: bool,
+    },
+}
+
+/// The request's bytes, and what reads its response. The error is a text for a person.
+pub(super) fn request(call: &HttpCall) -> Result<(Vec<u8>, Exchange), String> {
+    let mut request = Request::post(&call.url);
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
+    let request = request
+        .header(CONTENT_LENGTH, call.body.len())
+        .header(USER_AGENT, AGENT)
+        // To compress tokens is to delay them.
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        .body(())
+        .map_err(|error| error.to_string())?;
+    write(call, request).map_err(|error| error.to_string())
+}
+
+fn write(call: &HttpCall, request: Request<()>) -> Result<(Vec<u8>, Exchange), ureq_proto::Error> {
+    let line = |(name, value): &(&str, String)| name.len() + value.len() + 4;
+    let head_bytes_max = 512 + call.url.len() + call.headers.iter().map(line).sum::<usize>();
+    let mut bytes = vec![0; head_bytes_max + call.body.len()];
+    let mut sending = Call::new(request)?.proceed();
+    let head = sending.write(&mut bytes)?;
+    let Some(SendRequestResult::SendBody(mut sending)) = sending.proceed()? else {
+        return Err(ureq_proto::Error::OutputOverflow);
+    };
+    let (_, body) = sending.write(&call.body, &mut bytes[head..])?;
+    bytes.truncate(head + body);
+    let receiving = sending.proceed().ok_or(ureq_proto::Error::OutputOverflow)?;
+    Ok((bytes, Exchange::Head(receiving)))
+}
+
+/// What matters of a response's head.
+pub(super) fn facts(response: &Response<()>) -> Head<'_> {
+    Head::read(response.status().as_u16(), |name| response.headers().get(name)?.to_str().ok())
+}
+
+impl Exchange {
+    /// Takes in what was received, and says what it means. Returns how much was used; the rest is
+    /// to be given again, with more. `body` must have room for as much as is given.
+    pub(super) fn receive(
+        &mut self,
+        received: &[u8],
+        body: &mut [u8],
+        say: &mut dyn FnMut(Part<'_>),
+    ) -> io::Result<usize> {
+        let mut used = 0;
+        loop {
+            let step = match self {
+                Self::Head(_) => self.receive_head(&received[used..], say)?,
+                Self::Body(..) => self.receive_body(&received[used..], body, say)?,
+                // What comes after the end was not asked for.
+                Self::Over { reusable } => {
+                    *reusable &= used == received.len();
+                    return Ok(received.len());
+                }
+            };
+            used += step;
+            if step == 0 && !self.is_over() {
+                return Ok(used);
+            }
+        }
+    }
+
+    fn receive_head(
+        &mut self,
+        received: &[u8],
+        say: &mut dyn FnMut(Part<'_>),
+    ) -> io::Result<usize> {
+        let Self::Head(call) = self else { return Ok(0) };
+        let (used, response) = call.try_response(received, false).map_err(invalid)?;
+        // None also where an interim response was used up.
+        let Some(response) = response else { return Ok(used) };
+        say(Part::Head(&response));
+        let Self::Head(call) = std::mem::replace(self, Self::Over { reusable: false }) else {
+            return Ok(used);
+        };
+        *self = match call.proceed() {
+            Some(RecvResponseResult::RecvBody(call)) => Self::Body(call, Gunzip::of(&response)),
+            Some(RecvResponseResult::Redirect(call)) => over(call.must_close_connection(), say),
+            Some(RecvResponseResult::Cleanup(call)) => over(call.must_close_connection(), say),
+            None => over(true, say),
+        };
+        Ok(used)
+    }
+
+    fn receive_body(
+        &mut self,
+        received: &[u8],
+        body: &mut [u8],
+        say: &mut dyn FnMut(Part<'_>),
+    ) -> io::Result<usize> {
+        let Self::Body(call, gunzip) = self else { return Ok(0) };
+        let (used, read) = call.read(received, body).map_err(invalid)?;
+        match gunzip {
+            None if read > 0 => say(Part::Body(&body[..read])),
+            None => {}
+            Some(gunzip) => gunzip.receive(&body[..read], say)?,
+        }
+        if call.can_proceed() && call.body_mode() != BodyMode::CloseDelimited {
+            self.end(say);
+        }
+        Ok(used)
+    }
+
+    /// The connection was closed: the end of a response that says its length in no other way.
+    pub(super) fn close(&mut self, say: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
+        match self {
+            Self::Body(call, _) if call.body_mode() == BodyMode::CloseDelimited => self.end(say),
+            Self::Head(_) | Self::Body(..) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Self::Over { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, say: &mut dyn FnMut(Part<'_>)) {
+        let ended = std::mem::replace(self, Self::Over { reusable: false });
+        let Self::Body(call, _) = ended else { return };
+        *self = match call.proceed() {
+            Some(RecvBodyResult::Redirect(call)) => over(call.must_close_connection(), say),
+            Some(RecvBodyResult::Cleanup(call)) => over(call.must_close_connection(), say),
+            None => over(true, say),
+        };
+    }
+
+    /// Whether the response is complete.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over { .. })
+    }
+
+    /// Whether another request may follow on the connection.
+    pub(super) fn is_reusable(&self) -> bool {
+        matches!(self, Self::Over { reusable: true })
+    }
+}
+
+fn over(must_close: bool, say: &mut dyn FnMut(Part<'_>)) -> Exchange {
+    say(Part::End);
+    Exchange::Over { reusable: !must_close }
+}
+
+fn invalid(error: ureq_proto::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Decompresses the body of a server that compresses unasked.
+pub(super) struct Gunzip(GzDecoder<Vec<u8>>);
+
+impl Gunzip {
+    fn of(response: &Response<()>) -> Option<Box<Self>> {
+        let coding = response.headers().get(CONTENT_ENCODING)?;
+        let is_gzip = coding.as_bytes().eq_ignore_ascii_case(b"gzip");
+        is_gzip.then(|| Box::new(Self(GzDecoder::new(Vec::new()))))
+    }
+
+    fn receive(&mut self, bytes: &[u8], say: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
+        for bytes in bytes.chunks(GZIP_BYTES) {
+            self.0.write_all(bytes)?;
+            self.0.flush()?;
+            let text = self.0.get_mut();
+            if !text.is_empty() {
+                say(Part::Body(text));
+                text.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+
+    fn begun() -> Exchange {
+        let call = HttpCall {
+            url: "http://a.example:81/v1/chat".into(),
+            headers: vec![("content-type", "application/json".into())],
+            body: b"{}".to_vec(),
+        };
+        let (bytes, exchange) = request(&call).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("POST /v1/chat HTTP/1.1\r\nhost: a.example:81\r\n"), "{text}");
+        assert!(text.contains("content-length: 2\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\n{}"), "{text}");
+        exchange
+    }
+
+    /// Gives `response` in pieces, each ending at one of `cuts`, as a socket would.
+    fn read(response: &[u8], cuts: &[usize], closes: bool) -> io::Result<(String, bool)> {
+        let (mut exchange, mut told) = (begun(), Vec::new());
+        let mut say = |part: Part<'_>| match part {
+            Part::Head(head) => told.extend(format!("{} ", head.status().as_u16()).bytes()),
+            Part::Body(bytes) => told.extend(bytes),
+            Part::End => told.extend(b" END"),
+        };
+        let mut body = [0; 1024];
+        let (mut from, mut rest) = (0, Vec::new());
+        for &to in cuts.iter().chain([&response.len()]) {
+            rest.extend(&response[from..to]);
+            let used = exchange.receive(&rest, &mut body, &mut say)?;
+            rest.drain(..used);
+            from = to;
+        }
+        if closes {
+            exchange.close(&mut say)?;
+        }
+        let reusable = exchange.is_reusable() && rest.is_empty();
+        Ok((String::from_utf8(told).unwrap(), reusable))
+    }
+
+    /// However the response is cut, it means the same.
+    #[track_caller]
+    fn check(response: &[u8], closes: bool, told: &str, reusable: bool) {
+        let expected = (told.to_owned(), reusable);
+        let every: Vec<_> = (0..response.len()).collect();
+        assert_eq!(read(response, &[], closes).unwrap(), expected, "whole");
+        assert_eq!(read(response, &every, closes).unwrap(), expected, "byte by byte");
+        for cut in every {
+            assert_eq!(read(response, &[cut], closes).unwrap(), expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined() {
+        let response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                         3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n";
+        check(response, false, "200 abcd END", true);
+    }
+
+    #[test]
+    fn trailers_belong_to_no_one() {
+        let response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                         1\r\na\r\n0\r\ntook: 3\r\n\r\n";
+        check(response, false, "200 a END", true);
+    }
+
+    #[test]
+    fn lengths_are_kept() {
+        check(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd", false, "200 abcd END", true);
+        check(b"HTTP/1.1 204 No Content\r\n\r\n", false, "204  END", true);
+        check(
+            b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n",
+            false,
+            "302  END",
+            true,
+        );
+    }
+
+    #[test]
+    fn a_close_ends_what_has_no_length() {
+        check(b"HTTP/1.1 200 OK\r\n\r\nabcd", true, "200 abcd END", false);
+    }
+
+    #[test]
+    fn a_close_within_a_length_is_a_break() {
+        for response in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcd"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"",
+        ] {
+            let error = read(response, &[], true).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn interim_responses_are_passed_over() {
+        let response = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n\
+                         HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
+        check(response, false, "200 a END", true);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_spoils_the_connection() {
+        check(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\na",
+            false,
+            "200 a END",
+            false,
+        );
+        let (told, reusable) =
+            read(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\naHTTP/1.1 200", &[], false).unwrap();
+        assert_eq!((told.as_str(), reusable), ("200 a END", false));
+    }
+
+    #[test]
+    fn what_is_not_http_is_a_break() {
+        for response in [
+            &b"SSH-2.0-OpenSSH\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nabc\r\n",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        ] {
+            assert_eq!(read(response, &[], false).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_unasked_is_read() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(b"data: hello\n\n").unwrap();
+        let body = gzip.finish().unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        check(&[head.as_bytes(), &body].concat(), false, "200 data: hello\n\n END", true);
+    }
+}

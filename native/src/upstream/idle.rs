@@ -1,0 +1,118 @@
+//! Connections that wait to be used again.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::connect::{Origin, Stream};
+
+/// How many wait for one provider, per thread.
+const IDLE_MAX: usize = 128;
+/// How long one waits: less than what servers and middleboxes usually allow.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+
+/// The connections of one thread that wait. Cheap to clone: clones share them. The lock is taken
+/// once per call, by one thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Idle {
+    /// The one that waits longest is first.
+    waiting: Arc<Mutex<HashMap<Origin, Vec<Waiting>>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    stream: Stream,
+    since: Instant,
+}
+
+impl Idle {
+    /// The connection that was used last, if it is still good.
+    pub(super) fn take(&self, origin: &Origin) -> Option<Stream> {
+        let mut waiting = self.lock();
+        let waiting = waiting.get_mut(origin)?;
+        let stale = waiting.partition_point(|waiting| waiting.since.elapsed() > IDLE_TIME_MAX);
+        waiting.drain(..stale);
+        while let Some(Waiting { mut stream, .. }) = waiting.pop() {
+            if is_quiet(&mut stream) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response was read to its end.
+    pub(super) fn put(&self, origin: Origin, stream: Stream) {
+        let mut waiting = self.lock();
+        let waiting = waiting.entry(origin).or_default();
+        if waiting.len() == IDLE_MAX {
+            waiting.remove(0);
+        }
+        waiting.push(Waiting { stream, since: Instant::now() });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Vec<Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing came: neither the end, nor bytes that nobody asked for.
+fn is_quiet(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut context = Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::either::Either;
+
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Either::Left(near), listener.accept().await.unwrap().0)
+    }
+
+    fn origin() -> Origin {
+        Origin::of("http://a.example/").unwrap()
+    }
+
+    /// Lets the event loop notice what came.
+    async fn settle() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    #[tokio::test]
+    async fn a_good_connection_is_used_again_once() {
+        let (idle, (near, _far)) = (Idle::default(), pair().await);
+        idle.put(origin(), near);
+        settle().await;
+        assert!(idle.take(&Origin::of("http://b.example/").unwrap()).is_none());
+        assert!(idle.take(&origin()).is_some());
+        assert!(idle.take(&origin()).is_none());
+    }
+
+    #[tokio::test]
+    async fn one_that_closed_is_not() {
+        let (idle, (near, far)) = (Idle::default(), pair().await);
+        idle.put(origin(), near);
+        drop(far);
+        settle().await;
+        assert!(idle.take(&origin()).is_none());
+    }
+
+    #[tokio::test]
+    async fn one_that_spoke_unasked_is_not() {
+        let (idle, (near, mut far)) = (Idle::default(), pair().await);
+        idle.put(origin(), near);
+        far.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
+        settle().await;
+        assert!(idle.take(&origin()).is_none());
+    }
+}
