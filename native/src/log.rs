@@ -35,7 +35,8 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Writes one line: of `$fields` those with the names given, which must be constants to `tracing`.
+/// Writes one line: the `$own` fields, and of core's `$fields` those with the names given, for
+/// `tracing` wants names that are constants.
 macro_rules! line {
     ($level:ident, $message:literal, $fields:expr, { $($own:ident = $value:expr,)* } $($name:ident)*) => {
         tracing::$level!(
@@ -101,5 +102,86 @@ fn typed(fields: &[Field], name: &str) -> Option<Box<dyn Value>> {
     match text.parse::<bool>() {
         Ok(truth) => Some(Box::new(truth)),
         Err(_) => Some(Box::new(text.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use streamgate_core::config::Config;
+    use streamgate_core::failure::Reason;
+    use streamgate_core::gateway::{Arrival, Gateway};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `write` logs, as JSON.
+    fn logged(write: impl FnOnce()) -> serde_json::Value {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone()).with_target(false);
+        let layer = layer.json().flatten_event(true);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), write);
+        let bytes = lines.0.lock().unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[track_caller]
+    fn check_names(line: &serde_json::Value, fields: &[Field]) {
+        for (name, _) in fields {
+            assert!(line.get(name).is_some(), "{name} is not in {line}");
+        }
+    }
+
+    fn settlement() -> Settlement {
+        Settlement {
+            end: End::Failed(Reason::Cut.into()),
+            attempts: Vec::new(),
+            served_by: None,
+            fallback: true,
+            usage: streamgate_core::chat::Usage::default(),
+            chunks: 12,
+            skipped: 1,
+            first_content: Some(Duration::from_millis(3)),
+            took: Duration::from_millis(40),
+        }
+    }
+
+    #[test]
+    fn an_answers_line_has_every_field_of_core() {
+        let settlement = settlement();
+        let line = logged(|| answer("s1", Protocol::Token, "auto", &settlement));
+        check_names(&line, &settlement.log_fields());
+        assert_eq!((&line["level"], &line["client"]), (&"WARN".into(), &"token".into()));
+        assert_eq!(line["chunk_count"], 12);
+        assert_eq!(line["success"], false);
+    }
+
+    #[test]
+    fn a_calls_line_has_every_field_of_core() {
+        let gateway = Gateway::new(Config::embedded());
+        let arrival = Arrival { now: Default::default(), unix_seconds: 0, random: 0 };
+        let body = br#"{"message": "hello"}"#;
+        let mut answer = gateway.answer(Protocol::Token, body, &arrival);
+        let streamgate_core::answer::Output::Call(made) = answer.poll() else {
+            panic!("expected a call");
+        };
+        let line = logged(|| call("s1", &made));
+        check_names(&line, &made.log_fields());
+        assert_eq!((&line["target"], &line["plan"]), (&"local/tiny".into(), &"none".into()));
     }
 }

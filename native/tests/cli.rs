@@ -1,5 +1,7 @@
 //! The program as the shell sees it: what it prints, and its exit codes.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
