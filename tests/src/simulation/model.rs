@@ -5,18 +5,17 @@
 //! Where the outcome hangs on the exact moment of something, which is not the model's to know, it
 //! says nothing, and only the promises hold.
 
+mod hearing;
+
 use std::collections::VecDeque;
 
 use streamgate_core::config::{Continuation, Exhausted, Midstream};
-use streamgate_core::failure::Reason;
 use streamgate_core::protocol::Protocol;
 
-use super::provider::{Speaker, torn_bytes};
-use super::script::{
-    Answer, COST, Conduct, Ending, Form, Frame, Provider, RetryAfter, Script, Then,
-};
+use super::script::{COST, RetryAfter, Script};
 use super::splice::join;
 use super::world::Called;
+use hearing::{Next, Played, play};
 
 /// What must come of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +26,8 @@ pub struct Expected {
     pub text: String,
     /// Every call, in order.
     pub calls: Vec<Called>,
+    /// The client of a stream is told who speaks, for the provider said so.
+    pub role: bool,
     /// What providers reported it to cost; `None` where some of it must be an estimate.
     pub cost: Option<(u32, u32)>,
 }
@@ -42,50 +43,12 @@ pub enum End {
     Failed(u16),
 }
 
-/// The deadlines of the default configuration, in milliseconds.
-const FIRST_BYTE_MS: u64 = 15_000;
-const FIRST_CONTENT_MS: u64 = 30_000;
-const WHOLE_MS: u64 = 120_000;
-const BETWEEN_TOKENS_MS: u64 = 20_000;
-const AFTER_FINISH_MS: u64 = 2_000;
-const REFUSAL_BODY_MS: u64 = 2_000;
 /// The longest wait for a target that asks for one, in milliseconds.
 const WAIT_MS: u64 = 10_000;
 /// How often an answer goes on.
 const CONTINUATIONS_MAX: u32 = 4;
 /// What all deadlines of an answer must stay clear of, for the model to be sure, in milliseconds.
 const TOTAL_MS: u64 = 580_000;
-
-/// What is tried after a failure, before any content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// The same target, for a whole answer.
-    Whole,
-    /// The next target.
-    Target,
-    /// The next target, and this one again later.
-    Again(RetryAfter),
-    /// Nothing: the request is wrong.
-    Nothing,
-}
-
-/// What one call comes to.
-struct Played {
-    /// What it says.
-    text: String,
-    /// How much of that came before a tool call; all of it where there was none.
-    text_before_tool: Option<usize>,
-    /// It said something, were it no text.
-    content: bool,
-    /// The last it said was no text.
-    beside_text: bool,
-    cost: bool,
-    /// How it fails: with which status, and what is tried next.
-    failure: Option<(u16, Next)>,
-    took_ms: u64,
-    /// When its first content came, or when it was over.
-    silent_ms: u64,
-}
 
 /// What must come of `script`; `None` where timing decides.
 pub fn expect(script: &Script) -> Option<Expected> {
@@ -104,6 +67,7 @@ struct Walk<'a> {
     text: String,
     calls: Vec<Called>,
     cause: Option<u16>,
+    role: bool,
     cost: Option<(u32, u32)>,
     now: Time,
 }
@@ -139,6 +103,7 @@ impl<'a> Walk<'a> {
             text: String::new(),
             calls: Vec::new(),
             cause: None,
+            role: false,
             cost: Some((0, 0)),
             now: Time::default(),
         }
@@ -246,6 +211,7 @@ impl<'a> Walk<'a> {
             self.cost = None;
         }
         if played.content {
+            self.role |= !self.content && played.role;
             self.content = true;
             self.beside_text = played.beside_text;
         }
@@ -306,272 +272,7 @@ impl<'a> Walk<'a> {
     }
 
     fn end(self, end: End) -> Expected {
-        Expected { end, text: self.text, calls: self.calls, cost: self.cost }
-    }
-}
-
-// --- one call ---------------------------------------------------------------------------------
-
-impl Played {
-    fn failed(took_ms: u64, status: u16, next: Next) -> Self {
-        Self {
-            text: String::new(),
-            text_before_tool: None,
-            content: false,
-            beside_text: false,
-            cost: false,
-            failure: Some((status, next)),
-            took_ms,
-            silent_ms: took_ms,
-        }
-    }
-}
-
-/// What a provider's `nth` call comes to.
-fn play(
-    provider: &Provider,
-    nth: usize,
-    stream: bool,
-    delivered: Option<&str>,
-    truth: &str,
-) -> Played {
-    let Conduct { wait_ms, then } = provider.conduct(nth);
-    let late = stream && *wait_ms > FIRST_BYTE_MS;
-    if late || (stream && matches!(then, Then::Silence)) {
-        // A connection that is lost in time is no silence.
-        return Played::failed(FIRST_BYTE_MS, 504, Next::Target);
-    }
-    match then {
-        Then::Silence => Played::failed(WHOLE_MS, 504, Next::Target),
-        Then::Lost(reason) => {
-            let next = match reason {
-                Reason::Tls => Next::Target,
-                _ => Next::Again(RetryAfter::Unsaid),
-            };
-            Played::failed(*wait_ms, 502, next)
-        }
-        Then::Status { code, retry_after, stalls } => {
-            let (status, next) = refusal(*code, *retry_after);
-            Played::failed(wait_ms + if *stalls { REFUSAL_BODY_MS } else { 0 }, status, next)
-        }
-        Then::Answer(answer) => Hearing::new(*wait_ms, answer, delivered, truth).hear(stream),
-    }
-}
-
-/// What a status tells the client, and what is tried next.
-fn refusal(code: u16, asked: RetryAfter) -> (u16, Next) {
-    match code {
-        401..=404 => (502, Next::Target),
-        429 => (429, Next::Again(asked)),
-        503 | 529 => (503, Next::Again(asked)),
-        408 | 409 | 425 | 500.. => (502, Next::Again(asked)),
-        _ => (code, Next::Nothing),
-    }
-}
-
-/// One answer as it is heard.
-struct Hearing<'a> {
-    answer: &'a Answer,
-    speaker: Speaker<'a>,
-    continues: bool,
-    finished: bool,
-    now_ms: u64,
-    heard_ms: u64,
-    first_ms: Option<u64>,
-    played: Played,
-}
-
-impl<'a> Hearing<'a> {
-    fn new(wait_ms: u64, answer: &'a Answer, delivered: Option<&str>, truth: &'a str) -> Self {
-        Self {
-            answer,
-            speaker: Speaker::from(truth, delivered.unwrap_or(""), answer.repeats),
-            continues: delivered.is_some(),
-            finished: false,
-            now_ms: wait_ms,
-            heard_ms: wait_ms,
-            first_ms: None,
-            played: Played { failure: None, ..Played::failed(0, 0, Next::Nothing) },
-        }
-    }
-
-    fn hear(mut self, stream: bool) -> Played {
-        self.played.failure = match (self.answer.form, stream) {
-            (Form::Html, _) => Some((502, Next::Whole)),
-            (Form::AsAsked | Form::Stream, true) => self.stream(),
-            (Form::Stream, false) => self.nonsense(),
-            (Form::Whole, _) | (Form::AsAsked, false) => self.whole(),
-        };
-        self.played.took_ms = self.now_ms;
-        self.played.silent_ms = self.first_ms.unwrap_or(self.now_ms);
-        self.played
-    }
-
-    /// A stream, frame by frame: how it fails, or `None` if it is complete.
-    fn stream(&mut self) -> Option<(u16, Next)> {
-        let mut pause_ms = 0;
-        for frame in &self.answer.frames {
-            if let Frame::Pause(ms) = frame {
-                pause_ms += ms;
-            } else if let Some(over) = self.silence(pause_ms).or_else(|| self.frame(*frame)) {
-                return over;
-            } else {
-                pause_ms = 0;
-            }
-        }
-        if let Some(over) = self.silence(pause_ms) {
-            return over;
-        }
-        if let Some(over) = self.torn().and_then(|frame| self.frame(frame)) {
-            return over;
-        }
-        match self.answer.end {
-            Ending::Clean => self.verdict(false),
-            Ending::Reset if self.finished => self.verdict(false),
-            Ending::Reset => Some((502, Next::Again(RetryAfter::Unsaid))),
-            Ending::Stall => self.silence(u64::MAX / 2).unwrap_or(None),
-        }
-    }
-
-    /// Whether a deadline passes in a silence: how the call is over then.
-    fn silence(&mut self, ms: u64) -> Option<Option<(u16, Next)>> {
-        let until = self.now_ms + ms;
-        let (deadline, by_finish) = match (self.finished, self.played.content) {
-            (true, _) => (self.heard_ms + AFTER_FINISH_MS, true),
-            (false, true) => (self.heard_ms + BETWEEN_TOKENS_MS, false),
-            (false, false) => (FIRST_CONTENT_MS, false),
-        };
-        if until < deadline {
-            self.now_ms = until;
-            return None;
-        }
-        self.now_ms = deadline;
-        Some(if by_finish { self.verdict(false) } else { Some((504, Next::Target)) })
-    }
-
-    /// Takes in one event: how the call is over with it, if it is.
-    fn frame(&mut self, frame: Frame) -> Option<Option<(u16, Next)>> {
-        if frame != Frame::Comment {
-            self.heard_ms = self.now_ms;
-        }
-        if let Some(text) = self.speaker.text(frame) {
-            self.say(text);
-        }
-        match frame {
-            Frame::Thought => self.think(),
-            Frame::Tool => self.call_tool(),
-            Frame::Finish => self.finished = true,
-            Frame::Usage => self.played.cost = true,
-            Frame::Last(_) => (self.finished, self.played.cost) = (true, true),
-            Frame::Done => return Some(self.verdict(true)),
-            Frame::Error if self.finished && self.verdict(false).is_none() => return Some(None),
-            Frame::Error => return Some(Some((502, Next::Target))),
-            _ => {}
-        }
-        None
-    }
-
-    fn say(&mut self, text: &str) {
-        if !text.is_empty() {
-            self.content();
-            self.played.beside_text = false;
-            self.played.text.push_str(text);
-        }
-    }
-
-    /// Who goes on with an answer may think first; that is no part of it.
-    fn think(&mut self) {
-        let before = self.played.beside_text;
-        self.beside_text();
-        self.played.beside_text = !self.continues || before;
-    }
-
-    fn call_tool(&mut self) {
-        self.beside_text();
-        self.played.text_before_tool.get_or_insert(self.played.text.len());
-    }
-
-    fn beside_text(&mut self) {
-        self.content();
-        self.played.beside_text = true;
-    }
-
-    fn content(&mut self) {
-        self.played.content = true;
-        self.first_ms.get_or_insert(self.now_ms);
-    }
-
-    /// The torn frame, if as much of it came as counts: all up to its line's end when the body then
-    /// ends in good order.
-    fn torn(&mut self) -> Option<Frame> {
-        let (frame, bytes) = self.answer.torn?;
-        if matches!(frame, Frame::Pause(_) | Frame::Comment) {
-            return None;
-        }
-        let line_end = self.answer.line_end;
-        let mut ahead = self.speaker;
-        let text = ahead.frame(frame, line_end);
-        let bytes = torn_bytes(&text, bytes);
-        let line = text.len() - 2 * line_end.len();
-        // A blank line that ends in a carriage return is whole without its line feed.
-        let whole = line_end == "\r\n" && bytes + 1 == text.len();
-        (whole || (bytes >= line && self.answer.end == Ending::Clean)).then_some(frame)
-    }
-
-    /// Whether it is complete, now that no more comes; `marked`: it said so.
-    fn verdict(&self, marked: bool) -> Option<(u16, Next)> {
-        match self.played.content {
-            false if self.continues && self.finished => None,
-            false => Some((502, Next::Whole)),
-            true if marked || self.finished => None,
-            true => Some((502, Next::Target)),
-        }
-    }
-
-    /// A whole answer: nothing is known of it before its end.
-    fn whole(&mut self) -> Option<(u16, Next)> {
-        let frames = &self.answer.frames;
-        self.now_ms += frames.iter().map(|frame| frame.pause_ms()).sum::<u64>();
-        if self.answer.end != Ending::Clean || self.answer.torn.is_some() || self.now_ms > WHOLE_MS
-        {
-            return self.nonsense_now();
-        }
-        if frames.contains(&Frame::Garbage) {
-            return Some((502, Next::Whole));
-        }
-        if frames.contains(&Frame::Error) {
-            return Some((502, Next::Target));
-        }
-        // It says its thoughts first, then its text, then its tool calls.
-        let order = |frame: &&Frame| match frame {
-            Frame::Thought => 0,
-            Frame::Tool => 2,
-            _ => 1,
-        };
-        let mut frames: Vec<&Frame> =
-            frames.iter().filter(|frame| **frame != Frame::Done).collect();
-        frames.sort_by_key(order);
-        for frame in frames {
-            let _ = self.frame(*frame);
-        }
-        self.verdict(true)
-    }
-
-    /// What was not asked for, and cannot be read.
-    fn nonsense(&mut self) -> Option<(u16, Next)> {
-        self.now_ms += self.answer.frames.iter().map(|frame| frame.pause_ms()).sum::<u64>();
-        self.nonsense_now()
-    }
-
-    fn nonsense_now(&mut self) -> Option<(u16, Next)> {
-        let stalls = self.answer.end == Ending::Stall || self.now_ms > WHOLE_MS;
-        Some(match self.answer.end {
-            _ if stalls => {
-                self.now_ms = WHOLE_MS;
-                (504, Next::Target)
-            }
-            Ending::Reset => (502, Next::Again(RetryAfter::Unsaid)),
-            Ending::Clean | Ending::Stall => (502, Next::Whole),
-        })
+        let Self { text, calls, role, cost, .. } = self;
+        Expected { end, text, calls, role, cost }
     }
 }

@@ -9,7 +9,7 @@ use streamgate_core::time::Instant;
 
 use super::provider::Asked;
 use super::reader::Read;
-use super::script::{COST, Script};
+use super::script::{Answer, COST, Conduct, Frame, Provider, Script, Then};
 use super::world::{Outcome, place};
 
 /// When a waiting client hears of us at the latest.
@@ -30,6 +30,9 @@ pub struct Promises<'a> {
     head: Option<(Instant, u16)>,
     /// Some provider has said something.
     content: bool,
+    /// Whose input is taken in, and whether another was stopped on it.
+    acting: Option<AttemptId>,
+    unfair: Option<AttemptId>,
     left: bool,
     settled: bool,
 }
@@ -51,6 +54,8 @@ impl<'a> Promises<'a> {
             told: None,
             head: None,
             content: false,
+            acting: None,
+            unfair: None,
             left: false,
             settled: false,
         }
@@ -59,6 +64,11 @@ impl<'a> Promises<'a> {
     /// The client left.
     pub fn left(&mut self) {
         self.left = true;
+    }
+
+    /// A call's input is taken in.
+    pub fn acts(&mut self, attempt: AttemptId) {
+        self.acting = Some(attempt);
     }
 
     /// A provider has said something.
@@ -114,6 +124,9 @@ impl<'a> Promises<'a> {
         self.not_settled("a cancel")?;
         let is_live = self.live.contains(&attempt);
         self.ended(attempt);
+        if self.acting.is_some_and(|acting| acting != attempt) && !self.content {
+            self.unfair = Some(attempt);
+        }
         promise(is_live, || format!("cancelled {attempt}, which is over"))
     }
 
@@ -159,6 +172,10 @@ impl<'a> Promises<'a> {
             return promise(until.is_none(), || format!("settled, and waits for {until:?}"));
         }
         promise(!self.left, || "the client left, and the answer goes on".into())?;
+        self.acting = None;
+        if let Some(rival) = self.unfair {
+            return Err(format!("{rival} was stopped for a rival that said nothing"));
+        }
         let Some((at, _)) = until else { return Err("waits for nothing".into()) };
         promise(now < at, || format!("waits for what is past: {until:?} at {now:?}"))?;
         promise(at <= TOTAL, || format!("waits past the end: {until:?}"))?;
@@ -195,7 +212,11 @@ impl<'a> Promises<'a> {
         promise(settlement.attempts.len() >= self.calls, || "a call without a record".into())?;
         self.ends_once(outcome, settlement)?;
         self.every_token_once(outcome, settlement)?;
-        self.accounted(outcome, settlement)
+        self.accounted(outcome, settlement)?;
+        let finished = matches!(settlement.end, End::Finished(_)) && !settlement.fallback;
+        promise(finished || outcome.left || !self.script.must_finish(), || {
+            "a healthy provider was there, and it is not finished".into()
+        })
     }
 
     /// Promises 2 and 4: one end, which says how; and it never runs dry.
@@ -254,5 +275,46 @@ impl<'a> Promises<'a> {
             && matches!(settlement.end, End::Finished(_))
             && !settlement.fallback;
         promise(!must_tell || outcome.read.usage.is_some(), || "the usage is not told".into())
+    }
+}
+
+impl Script {
+    /// Whether nothing can keep the answer from being finished: somebody always would, and nobody
+    /// says that the request is wrong, or begins what none can go on with.
+    fn must_finish(&self) -> bool {
+        let mut calls = self.providers.iter().flat_map(|provider| &provider.calls);
+        let may_go_on = self.gateway.midstream == Midstream::Continue;
+        may_go_on
+            && self.providers.iter().any(Provider::is_healthy)
+            && calls.all(|call| !call.ends_all())
+    }
+}
+
+impl Provider {
+    fn is_healthy(&self) -> bool {
+        self.continuation != Continuation::Stop
+            && !self.rejects_prefill
+            && self.calls.iter().all(Conduct::is_healthy)
+    }
+}
+
+impl Conduct {
+    fn is_healthy(&self) -> bool {
+        self.wait_ms == 0
+            && matches!(&self.then, Then::Answer(answer)
+                if answer.frames == Answer::healthy().frames && answer.is_unharmed())
+    }
+
+    /// Whether nothing is tried after it, whoever is left.
+    fn ends_all(&self) -> bool {
+        let beside_text = |frame: &Frame| matches!(frame, Frame::Thought | Frame::Tool);
+        match &self.then {
+            Then::Status { code, .. } => matches!(code, 400 | 413 | 422),
+            Then::Answer(answer) => {
+                let torn = answer.torn.iter().map(|(frame, _)| frame);
+                answer.frames.iter().chain(torn).any(beside_text)
+            }
+            Then::Lost(_) | Then::Silence => false,
+        }
     }
 }

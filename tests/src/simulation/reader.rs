@@ -20,8 +20,8 @@ pub struct Read {
     pub usage_event: bool,
     /// Signs of life.
     pub heartbeats: u32,
-    /// It saw a thought, or part of a tool call.
-    pub beside_text: bool,
+    /// It was told who speaks.
+    pub role: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,8 +44,7 @@ struct Choice {
 #[derive(Deserialize)]
 struct Delta {
     content: Option<String>,
-    reasoning_content: Option<serde::de::IgnoredAny>,
-    tool_calls: Option<serde::de::IgnoredAny>,
+    role: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +112,7 @@ impl Read {
         self.finishes += u32::from(choice.finish_reason.is_some());
         if let Some(delta) = choice.delta {
             self.text.push_str(delta.content.as_deref().unwrap_or(""));
-            self.beside_text |= delta.reasoning_content.is_some() || delta.tool_calls.is_some();
+            self.role |= delta.role.is_some();
         }
     }
 }

@@ -433,7 +433,13 @@ impl RetryAfter {
 }
 
 impl Answer {
-    fn healthy() -> Self {
+    /// Nothing goes wrong with it on its way.
+    pub fn is_unharmed(&self) -> bool {
+        self.form == Form::AsAsked && self.torn.is_none() && self.end == Ending::Clean
+    }
+
+    /// An answer as it should be.
+    pub fn healthy() -> Self {
         Self {
             form: Form::AsAsked,
             repeats: Repeats::Nothing,

@@ -206,6 +206,7 @@ impl<'a> World<'a> {
         let call = &mut self.calls[index];
         let attempt = call.attempt;
         let Some((_, act)) = call.due.pop_front() else { return };
+        self.promises.acts(attempt);
         match act {
             Act::Head { status, content_type, retry_after } => {
                 let (header, millis) = retry_after_headers(retry_after);
