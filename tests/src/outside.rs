@@ -1,6 +1,5 @@
 //! Clients that are not ours: the official SDKs and a browser, started as programs of their own.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,15 +32,15 @@ pub fn node(package: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from("node"))
 }
 
-/// Runs a script of ours in `program` against a server at `base_url`.
+/// Runs a script of ours in `program` with these arguments.
 ///
 /// # Errors
 ///
 /// When it does not end well and in time, with all it said.
-pub async fn run(program: &Path, script: &str, base_url: &str) -> Result<(), String> {
+pub async fn run(program: &Path, script: &str, args: &[&str]) -> Result<(), String> {
     let script = root().join(script);
     let mut command = Command::new(program);
-    command.args([script.as_os_str(), OsStr::new(base_url)]).current_dir(root());
+    command.arg(&script).args(args).current_dir(root());
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(CLIENT_TIME_MAX, command.output())
         .await
@@ -62,6 +61,6 @@ pub async fn run(program: &Path, script: &str, base_url: &str) -> Result<(), Str
 /// Runs a script against a shell with the providers of [`scenario`] behind it.
 pub async fn run_on_stage(runner: Runner, program: &Path, script: &str) -> Result<(), String> {
     let stage = crate::run::Stage::set(&scenario()?, runner).await?;
-    let ran = run(program, script, &stage.gateway.url()).await;
+    let ran = run(program, script, &[&stage.gateway.url()]).await;
     ran.map_err(|said| format!("{said}\n--- gateway ---\n{}", stage.gateway.log()))
 }
