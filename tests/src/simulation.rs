@@ -11,6 +11,7 @@
 //! shrunk where it fails. So is a [`splice::Seam`].
 
 pub mod choices;
+pub mod fuzz;
 pub mod model;
 pub mod promises;
 pub mod provider;

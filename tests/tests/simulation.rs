@@ -11,12 +11,16 @@
 use std::env;
 use std::time::Instant;
 
+use streamgate_tests::simulation::choices::Random;
+use streamgate_tests::simulation::fuzz;
 use streamgate_tests::simulation::script::Script;
 use streamgate_tests::simulation::search::{Case, Tally, exhaust, replay, search};
 use streamgate_tests::simulation::splice::Seam;
 
 /// What CI plays.
 const STREAMS: u64 = 1_000_000;
+/// How often each fuzz target runs without a fuzzer.
+const FUZZED: u32 = 20_000;
 
 #[test]
 fn every_short_script() {
@@ -41,6 +45,19 @@ fn random_scripts() {
 #[test]
 fn random_seams() {
     random::<Seam>();
+}
+
+/// What `fuzz/` does for as long as one likes, for a moment.
+#[test]
+fn what_fuzzers_do() {
+    let mut random = Random::new(number("SEED").unwrap_or(0));
+    for (name, target) in fuzz::TARGETS {
+        for _ in 0..FUZZED {
+            let bytes = fuzz::bytes(&mut random);
+            let run = std::panic::catch_unwind(|| target(&bytes));
+            assert!(run.is_ok(), "{name} fails on {bytes:?}");
+        }
+    }
 }
 
 fn random<C: Case>() {
