@@ -458,7 +458,7 @@ fn an_engines_events_become_token_events() {
         wait Heartbeat 15000
         wait Heartbeat 15000
         wait AfterFinish 2000
-        body data: {"done":true,"fallback":false,"model":"local","tokens":2}|
+        body data: {"done":true,"fallback":false,"model":"tiny","tokens":2}|
         settle stop [here/tiny stream finished 0 ms]
         wait
         "#,
@@ -479,10 +479,10 @@ fn a_local_answer_is_written_as_chunks_with_their_role_first() {
         call 0 here/tiny stream
         wait Head 10000
         head 200 text/event-stream
-        body data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"local","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}|data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"local","choices":[{"index":0,"delta":{"content":"Hey"},"finish_reason":null}]}|
+        body data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}|data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"content":"Hey"},"finish_reason":null}]}|
         wait Heartbeat 15000
         wait AfterFinish 2000
-        body data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"local","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}|data: [DONE]|
+        body data: {"id":"chatcmpl-00000000000000000000000000000007","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}|data: [DONE]|
         settle length [here/tiny stream finished 0 ms]
         wait
         "#,

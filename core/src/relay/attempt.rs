@@ -11,7 +11,7 @@ use super::{Head, Timer};
 use crate::chat::Event;
 use crate::config::{Continuation, Target, Timeouts};
 use crate::failure::{Failure, Original, Reason};
-use crate::protocol::{Memory, Step};
+use crate::protocol::{Memory, Protocol, Step};
 use crate::sse;
 use crate::time::Instant;
 
@@ -109,6 +109,10 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(plan: Plan, began: Instant) -> Self {
         let Plan { id, place, target, stream, continues, bytes_before, .. } = plan;
+        let mut reading = Reading::new(plan.forwarding, continues.is_some());
+        if target.provider.protocol == Protocol::Local && continues.is_none() {
+            reading.name(&target.model);
+        }
         Self {
             id,
             place,
@@ -118,7 +122,7 @@ impl Attempt {
             bytes_before,
             began,
             over: false,
-            reading: Reading::new(plan.forwarding, continues.is_some()),
+            reading,
             awaiting: Awaiting::Head,
             decoder: sse::Decoder::new(plan.event_bytes_max),
             memory: Memory::default(),

@@ -117,6 +117,11 @@ impl Reading {
         Ok(Step::More)
     }
 
+    /// Names the model that answers, where no provider will.
+    pub(super) fn name(&mut self, model: &str) {
+        self.start = Some((String::new(), model.to_owned()));
+    }
+
     /// Notes one event, and hands it on unless its frame is forwarded.
     pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery) {
         let mut seen = Seen::default();

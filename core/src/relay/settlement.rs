@@ -84,7 +84,7 @@ impl Settlement {
         let model_used = self.served_by.as_ref().map_or_else(|| "none".into(), |t| t.to_string());
         let attempts: Vec<_> = self.attempts.iter().map(ToString::to_string).collect();
         let mut fields = vec![
-            ("success", matches!(self.end, End::Finished(_)).to_string()),
+            ("success", (!self.fallback && matches!(self.end, End::Finished(_))).to_string()),
             ("end", end.to_owned()),
             ("model_used", model_used),
             ("fallback_used", (self.fallback || self.attempts.len() > 1).to_string()),
