@@ -134,17 +134,18 @@ impl<'a> Walk<'a> {
 
     /// Asks one target in all the ways there are, until it is over or another's turn.
     fn ask(&mut self, place: usize, mut way: Continuation) -> Option<Option<End>> {
-        let mut stream = self.script.client.stream;
+        let mut stream = self.script.client.stream || self.script.providers[place].local;
         loop {
             let continues = self.content;
             let played = self.call(place, stream, way)?;
             let Some((status, next)) = played.failure else { return Some(Some(End::Finished)) };
             let cause = *self.cause.get_or_insert(status);
-            self.failures[place] += u32::from(next != Next::Nothing);
+            let local = self.script.providers[place].local;
+            self.failures[place] += u32::from(next != Next::Nothing && !local);
             if !self.content {
                 match next {
                     Next::Nothing => return Some(Some(End::Failed(cause))),
-                    Next::Whole if stream => stream = false,
+                    Next::Whole if stream && !local => stream = false,
                     Next::Again(asked) => {
                         self.again.push((place, asked, self.now));
                         return Some(None);
@@ -187,7 +188,7 @@ impl<'a> Walk<'a> {
         let delivered = continues.then_some(self.text.as_str());
         let prefilled =
             continues && (way == Continuation::Prefill || !self.script.gateway.instruction);
-        let played = if provider.rejects_prefill && prefilled {
+        let played = if provider.rejects_prefill && prefilled && !provider.local {
             Played::failed(0, 400, Next::Nothing)
         } else {
             play(provider, nth, stream, delivered, self.script.truth)

@@ -92,7 +92,8 @@ impl<'a> Promises<'a> {
         promise(self.live.len() <= together, || format!("{} calls at once", self.live.len()))?;
         promise(asked.stream == call.stream, || "the call asks for another form".into())?;
         self.may_go_on(call, asked, outcome)?;
-        self.told = Some(asked.delivered().map(str::to_owned));
+        // Who wants a whole answer has been given nothing yet.
+        self.told = self.script.client.stream.then(|| asked.delivered().map(str::to_owned));
         self.allowed(call, asked)
     }
 
@@ -112,8 +113,9 @@ impl<'a> Promises<'a> {
         let delivered = asked.delivered().map_or(0, str::len).div_ceil(3) as u32;
         let wanted = self.script.client.max_tokens.map(|n| n.saturating_sub(delivered).max(1));
         let model = self.script.providers[place(call)].max_tokens;
-        let model = model.unwrap_or(UNKNOWN_MODEL_MAX_TOKENS);
-        let allowed = wanted.map(|wanted| wanted.min(model));
+        // A model in this process knows its own limit.
+        let known = (!self.script.providers[place(call)].local).then_some(UNKNOWN_MODEL_MAX_TOKENS);
+        let allowed = wanted.map(|wanted| wanted.min(model.or(known).unwrap_or(u32::MAX)));
         promise(asked.max_tokens == allowed, || {
             format!("asked for {:?} tokens where {allowed:?} are allowed", asked.max_tokens)
         })

@@ -4,7 +4,9 @@
 use std::ops::Range;
 
 use serde::Deserialize;
+use streamgate_core::chat::{self, Event, FinishReason, Role, ToolCall, Usage};
 use streamgate_core::failure::Reason;
+use streamgate_core::relay::Call;
 
 use super::script::{
     Answer, COST, Conduct, Ending, Form, Frame, Provider, Repeats, RetryAfter, Then,
@@ -38,6 +40,19 @@ impl Asked {
         Some(&said.content)
     }
 
+    /// What an engine in this process is asked.
+    pub fn of(call: &Call) -> Self {
+        let message = |message: &chat::Message| Message {
+            role: if message.role == Role::Assistant { "assistant" } else { "user" }.into(),
+            content: message.content.as_text().unwrap_or_default().into_owned(),
+        };
+        Self {
+            stream: call.stream,
+            max_tokens: call.limit.map(|limit| limit.max_output),
+            messages: call.request.messages.iter().map(message).collect(),
+        }
+    }
+
     fn ends_in_prefill(&self) -> bool {
         self.messages.last().is_some_and(|message| message.role == "assistant")
     }
@@ -69,6 +84,8 @@ pub enum Act {
         /// When to ask again.
         retry_after: RetryAfter,
     },
+    /// An engine's event.
+    Event(Event<'static>),
     /// These bytes of the body.
     Bytes(Range<usize>),
     /// The body's end.
@@ -83,6 +100,10 @@ const SSE: &str = "text/event-stream; charset=utf-8";
 /// Plays what `provider` does with its `nth` call.
 pub fn perform(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> Performance {
     let mut play = Performance::default();
+    if provider.local {
+        play.local(provider.conduct(nth), truth, asked);
+        return play;
+    }
     if provider.rejects_prefill && asked.ends_in_prefill() {
         play.refuse(0, 400, RetryAfter::Unsaid, false);
         return play;
@@ -102,6 +123,37 @@ pub fn perform(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> P
 }
 
 impl Performance {
+    /// An engine has no head and no bytes.
+    fn local(&mut self, conduct: &Conduct, truth: &str, asked: &Asked) {
+        let at = conduct.wait_ms;
+        match &conduct.then {
+            Then::Lost(reason) => self.acts.push((at, Act::Lost(*reason))),
+            Then::Silence => {}
+            Then::Status { .. } => self.acts.push((at, Act::Lost(Reason::ModelBroken))),
+            Then::Answer(answer) => {
+                self.events(at, answer, Speaker::new(answer, truth, asked));
+            }
+        }
+    }
+
+    fn events(&mut self, mut at: u64, answer: &Answer, mut speaker: Speaker<'_>) {
+        for frame in &answer.frames {
+            at += frame.pause_ms();
+            match frame {
+                Frame::Error => return self.acts.push((at, Act::Lost(Reason::Internal))),
+                Frame::Done => {
+                    self.mumbles |= speaker.is_repeating();
+                    return self.acts.push((at, Act::End));
+                }
+                _ => self.acts.extend(speaker.events(*frame).map(|event| (at, Act::Event(event)))),
+            }
+            let ends = matches!(frame, Frame::Finish | Frame::Last(_) | Frame::Tool);
+            self.mumbles |= ends && speaker.is_repeating();
+        }
+        self.mumbles |= speaker.is_repeating();
+        self.end(at, answer.end);
+    }
+
     fn refuse(&mut self, at: u64, status: u16, retry_after: RetryAfter, stalls: bool) {
         self.acts.push((at, Act::Head { status, content_type: JSON, retry_after }));
         self.say(at, format!("{{\"error\":{{\"message\":\"no: {status}\"}}}}").as_bytes());
@@ -124,7 +176,11 @@ impl Performance {
         } else {
             self.whole(at, answer, &mut speaker)
         };
-        match answer.end {
+        self.end(at, answer.end);
+    }
+
+    fn end(&mut self, at: u64, end: Ending) {
+        match end {
             Ending::Clean => self.acts.push((at, Act::End)),
             Ending::Reset => self.acts.push((at, Act::Lost(Reason::Lost))),
             Ending::Stall => {}
@@ -245,6 +301,32 @@ impl<'a> Speaker<'a> {
             Frame::Text(chars) | Frame::Last(chars) => Some(self.next(chars)),
             _ => None,
         }
+    }
+
+    /// What an engine says where a provider would send a frame.
+    fn events(&mut self, frame: Frame) -> impl Iterator<Item = Event<'static>> + use<> {
+        let text = self.text(frame).map(|text| Event::Text(text.to_owned().into()));
+        let (finish, usage) = match frame {
+            Frame::Finish => (true, false),
+            Frame::Usage => (false, true),
+            Frame::Last(_) => (true, true),
+            _ => (false, false),
+        };
+        let beside_text = match frame {
+            Frame::Thought => Some(Event::Reasoning("Hm.".into())),
+            Frame::Tool => Some(Event::ToolCall(ToolCall {
+                index: 0,
+                id: Some("t".into()),
+                name: Some("f".into()),
+                arguments: "{}".into(),
+            })),
+            _ => None,
+        };
+        let (input_tokens, output_tokens) = COST;
+        let cost = Usage { input_tokens, output_tokens, ..Usage::default() };
+        let finish = finish.then_some(Event::Finish(FinishReason::Stop));
+        let usage = usage.then_some(Event::Usage(cost));
+        text.into_iter().chain(beside_text).chain(finish).chain(usage)
     }
 
     /// A frame on the wire.

@@ -72,6 +72,9 @@ pub struct Gateway {
 /// A provider of one target.
 #[derive(Clone, Debug)]
 pub struct Provider {
+    /// It is a model in the gateway's own process, that says events instead of bytes: no statuses,
+    /// no frames that are none.
+    pub local: bool,
     /// How it is asked to go on with an answer.
     pub continuation: Continuation,
     /// It answers 400 when the last message is the assistant's.
@@ -335,6 +338,7 @@ impl Gateway {
 impl Provider {
     fn of(then: Then) -> Self {
         Self {
+            local: false,
             continuation: Continuation::Ask,
             rejects_prefill: false,
             max_tokens: None,
@@ -347,6 +351,7 @@ impl Provider {
             [Continuation::Ask, Continuation::Prefill, Continuation::Prefill, Continuation::Stop];
         let calls = 1 + choices.below(3);
         Self {
+            local: choices.once_in(8),
             continuation: choices.pick(&ways),
             rejects_prefill: choices.once_in(6),
             max_tokens: choices.pick(&[None, None, Some(40)]),
@@ -524,10 +529,10 @@ impl fmt::Display for Script {
         writeln!(f, "{:?}", self.gateway)?;
         writeln!(f, "weather   {}", self.weather)?;
         for (place, provider) in self.providers.iter().enumerate() {
-            let Provider { continuation, rejects_prefill, max_tokens, calls } = provider;
+            let Provider { local, continuation, rejects_prefill, max_tokens, calls } = provider;
             writeln!(
                 f,
-                "target {place}: {continuation:?}, rejects_prefill {rejects_prefill}, \
+                "target {place}: local {local}, {continuation:?}, rejects_prefill {rejects_prefill}, \
                  max_tokens {max_tokens:?}"
             )?;
             for Conduct { wait_ms, then } in calls {

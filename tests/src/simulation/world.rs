@@ -218,6 +218,12 @@ impl<'a> World<'a> {
                 };
                 self.answer.handle(self.now, Input::Head { attempt, head });
             }
+            Act::Event(event) => {
+                if event.is_content() {
+                    self.promises.content();
+                }
+                self.answer.handle(self.now, Input::Event { attempt, event });
+            }
             Act::Bytes(range) => {
                 // An event may be whole before its last line end.
                 if call.content_at.is_some_and(|at| at <= range.end + 3) {
@@ -277,8 +283,12 @@ impl<'a> World<'a> {
     }
 
     fn call(&mut self, call: &Call) -> Result<(), String> {
-        let http = call.http().map_err(|failure| failure.to_string())?;
-        let asked = Asked::read(&http.body)?;
+        let asked = if call.target.provider.protocol == Protocol::Local {
+            Asked::of(call)
+        } else {
+            let http = call.http().map_err(|failure| failure.to_string())?;
+            Asked::read(&http.body)?
+        };
         self.promises.called(call, &asked, &self.outcome)?;
         let place = place(call);
         let nth = self.outcome.calls.iter().filter(|called| called.place == place).count();
@@ -376,7 +386,7 @@ fn gateway(script: &Script) -> Gateway {
         Arc::new(Target {
             provider: Arc::new(Provider {
                 name: name.into(),
-                protocol: Protocol::OpenAi,
+                protocol: if provider.local { Protocol::Local } else { Protocol::OpenAi },
                 base_url: "http://x/v1".into(),
                 api_key: ApiKey::None,
                 models_dir: None,

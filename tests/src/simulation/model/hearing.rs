@@ -71,6 +71,7 @@ pub(super) fn play(
     truth: &str,
 ) -> Played {
     let Conduct { wait_ms, then } = provider.conduct(nth);
+    let stream = stream || provider.local;
     let late = stream && *wait_ms > FIRST_BYTE_MS;
     if late || (stream && matches!(then, Then::Silence)) {
         // A connection that is lost in time is no silence.
@@ -85,11 +86,16 @@ pub(super) fn play(
             };
             Played::failed(*wait_ms, 502, next)
         }
+        Then::Status { .. } if provider.local => Played::failed(*wait_ms, 503, Next::Target),
         Then::Status { code, retry_after, stalls } => {
             let (status, next) = refusal(*code, *retry_after);
             Played::failed(wait_ms + if *stalls { REFUSAL_BODY_MS } else { 0 }, status, next)
         }
-        Then::Answer(answer) => Hearing::new(*wait_ms, answer, delivered, truth).hear(stream),
+        Then::Answer(answer) => {
+            let mut hearing = Hearing::new(*wait_ms, answer, delivered, truth);
+            hearing.local = provider.local;
+            hearing.hear(stream)
+        }
     }
 }
 
@@ -109,6 +115,9 @@ struct Hearing<'a> {
     answer: &'a Answer,
     speaker: Speaker<'a>,
     continues: bool,
+    /// It is an engine, which says events: the first of them is its first byte.
+    local: bool,
+    begun: bool,
     finished: bool,
     now_ms: u64,
     heard_ms: u64,
@@ -122,6 +131,8 @@ impl<'a> Hearing<'a> {
             answer,
             speaker: Speaker::from(truth, delivered.unwrap_or(""), answer.repeats),
             continues: delivered.is_some(),
+            local: false,
+            begun: false,
             finished: false,
             now_ms: wait_ms,
             heard_ms: wait_ms,
@@ -132,6 +143,7 @@ impl<'a> Hearing<'a> {
 
     fn hear(mut self, stream: bool) -> Played {
         self.played.failure = match (self.answer.form, stream) {
+            _ if self.local => self.stream(),
             (Form::Html, _) => Some((502, Next::Whole)),
             (Form::AsAsked | Form::Stream, true) => self.stream(),
             (Form::Stream, false) => self.nonsense(),
@@ -174,6 +186,7 @@ impl<'a> Hearing<'a> {
         let (deadline, by_finish) = match (self.finished, self.played.content) {
             (true, _) => (self.heard_ms + AFTER_FINISH_MS, true),
             (false, true) => (self.heard_ms + BETWEEN_TOKENS_MS, false),
+            (false, false) if self.local && !self.begun => (FIRST_BYTE_MS, false),
             (false, false) => (FIRST_CONTENT_MS, false),
         };
         if until < deadline {
@@ -186,9 +199,15 @@ impl<'a> Hearing<'a> {
 
     /// Takes in one event: how the call is over with it, if it is.
     fn frame(&mut self, frame: Frame) -> Option<Option<(u16, Next)>> {
-        if frame != Frame::Comment {
-            self.heard_ms = self.now_ms;
+        let silent = match frame {
+            Frame::Comment => true,
+            Frame::Role | Frame::NoChoices | Frame::Garbage => self.local,
+            _ => false,
+        };
+        if silent {
+            return None;
         }
+        (self.begun, self.heard_ms) = (true, self.now_ms);
         if let Some(text) = self.speaker.text(frame) {
             self.say(text);
         }
@@ -199,7 +218,9 @@ impl<'a> Hearing<'a> {
             Frame::Finish => self.finished = true,
             Frame::Usage => self.played.cost = true,
             Frame::Last(_) => (self.finished, self.played.cost) = (true, true),
-            Frame::Done => return Some(self.verdict(true)),
+            Frame::Done => return Some(self.verdict(!self.local)),
+            Frame::Error if self.local && self.finished => return Some(self.verdict(false)),
+            Frame::Error if self.local => return Some(Some((500, Next::Target))),
             Frame::Error if self.finished && self.verdict(false).is_none() => return Some(None),
             Frame::Error => return Some(Some((502, Next::Target))),
             _ => {}
@@ -242,7 +263,7 @@ impl<'a> Hearing<'a> {
     /// The torn frame, if as much of it came as counts: all up to its line's end when the body then
     /// ends in good order.
     fn torn(&mut self) -> Option<Frame> {
-        let (frame, bytes) = self.answer.torn?;
+        let (frame, bytes) = self.answer.torn.filter(|_| !self.local)?;
         if matches!(frame, Frame::Pause(_) | Frame::Comment) {
             return None;
         }
