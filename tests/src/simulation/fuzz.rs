@@ -3,7 +3,9 @@
 
 use std::sync::LazyLock;
 
+use serde_json::Value;
 use streamgate_core::answer::{Answer, Output};
+use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
 use streamgate_core::gateway::{Arrival, Gateway};
 use streamgate_core::protocol::{Memory, Protocol};
@@ -104,33 +106,60 @@ fn events<'a>(max: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Str
     seen
 }
 
-/// What an event says does not depend on the events before it; names may come with the first only.
+/// What an event says does not depend on the events before it, but names may come with the first
+/// only. What is read is JSON, for it is handed on as it came, and its text is the text in there.
 pub fn openai_event(bytes: &[u8]) {
     let mut memory = Memory::default();
     for data in bytes.split(|byte| *byte == b'\n') {
-        let warm = read_event(data, &mut memory);
-        let fresh = read_event(data, &mut Memory::default());
-        assert_eq!(warm, fresh, "{:?}", String::from_utf8_lossy(data));
+        let shown = String::from_utf8_lossy(data);
+        let warm = Heard::new(data, &mut memory);
+        let fresh = Heard::new(data, &mut Memory::default());
+        assert_eq!(warm, fresh, "{shown}");
+        if fresh.read != "Ok(More)" {
+            continue;
+        }
+        assert!(is_json(data), "read {shown}");
+        // A number may be too large for this reader alone.
+        let Ok(json) = serde_json::from_slice::<Value>(data) else { continue };
+        let is_plain = |key: &str| shown.matches(key).count() < 2;
+        if ["choices", "delta", "content", "\\u"].into_iter().all(is_plain) {
+            let text = json.pointer("/choices/0/delta/content").and_then(Value::as_str);
+            let is_first = json.pointer("/choices/0/index").is_none_or(|index| *index == 0);
+            assert_eq!(fresh.text, text.filter(|_| is_first).unwrap_or(""), "{shown}");
+        }
     }
 }
 
-fn read_event(data: &[u8], memory: &mut Memory) -> (Vec<String>, String) {
-    let mut seen = Vec::new();
-    let read = Protocol::OpenAi.read_event(data, memory, &mut |event| {
-        let event = format!("{event:?}");
-        if !event.starts_with("Start") {
-            seen.push(event);
-        }
-    });
-    (seen, format!("{read:?}"))
+/// What one event said.
+#[derive(Debug, Default, PartialEq)]
+struct Heard {
+    text: String,
+    others: Vec<String>,
+    read: String,
+}
+
+impl Heard {
+    fn new(data: &[u8], memory: &mut Memory) -> Self {
+        let mut heard = Self::default();
+        let read = Protocol::OpenAi.read_event(data, memory, &mut |event| match event {
+            Event::Start { .. } => {}
+            Event::Text(text) => heard.text.push_str(&text),
+            other => heard.others.push(format!("{other:?}")),
+        });
+        heard.read = format!("{read:?}");
+        heard
+    }
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
 /// A whole answer is read, or it is told why not.
 pub fn openai_whole(bytes: &[u8]) {
     let mut seen = 0;
     let read = Protocol::OpenAi.read_whole(bytes, &mut |_| seen += 1);
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-    assert!(is_json || read.is_err(), "what is no JSON was read");
+    assert!(is_json(bytes) || read.is_err(), "what is no JSON was read");
     let _ = Protocol::OpenAi.error_message(bytes);
 }
 

@@ -45,6 +45,8 @@ pub enum End {
 
 /// The longest wait for a target that asks for one, in milliseconds.
 const WAIT_MS: u64 = 10_000;
+/// How long a breaker is open, the first time, in milliseconds.
+const COOLDOWN_MS: u64 = 10_000;
 /// How often an answer goes on.
 const CONTINUATIONS_MAX: u32 = 4;
 /// What all deadlines of an answer must stay clear of, for the model to be sure, in milliseconds.
@@ -61,7 +63,7 @@ struct Walk<'a> {
     again: Vec<(usize, RetryAfter, Time)>,
     passes: u32,
     continuations: u32,
-    failures: [u32; 3],
+    breakers: [Breaker; 3],
     content: bool,
     beside_text: bool,
     text: String,
@@ -86,6 +88,24 @@ impl Time {
     }
 }
 
+/// What is known of a target that fails.
+#[derive(Clone, Copy, Debug, Default)]
+struct Breaker {
+    failures: u32,
+    opened: u32,
+    until: Time,
+}
+
+impl Breaker {
+    fn fail(&mut self, now: Time, failures_max: u32) {
+        self.failures += 1;
+        if self.failures >= failures_max {
+            self.until = self.until.max(now.plus(COOLDOWN_MS << self.opened));
+            self.opened += 1;
+        }
+    }
+}
+
 /// When a target is asked at the earliest, and which.
 type Turn = (Time, usize);
 
@@ -97,7 +117,7 @@ impl<'a> Walk<'a> {
             again: Vec::new(),
             passes: 0,
             continuations: 0,
-            failures: [0; 3],
+            breakers: [Breaker::default(); 3],
             content: false,
             beside_text: false,
             text: String::new(),
@@ -123,12 +143,22 @@ impl<'a> Walk<'a> {
             if self.content && way == Continuation::Stop {
                 continue;
             }
-            if self.failures[place] >= self.script.gateway.failures_max {
-                return None; // Its breaker is open, or was; that is a matter of time.
+            if self.is_cooling(place)? {
+                continue;
             }
             if let Some(end) = self.ask(place, way)? {
                 return Some(self.end(end));
             }
+        }
+    }
+
+    /// Whether a target is left alone for having failed, where the time is known well enough.
+    fn is_cooling(&self, place: usize) -> Option<bool> {
+        let until = self.breakers[place].until;
+        match (self.now.to < until.from, until.to <= self.now.from) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            (false, false) => None,
         }
     }
 
@@ -141,7 +171,9 @@ impl<'a> Walk<'a> {
             let Some((status, next)) = played.failure else { return Some(Some(End::Finished)) };
             let cause = *self.cause.get_or_insert(status);
             let local = self.script.providers[place].local;
-            self.failures[place] += u32::from(next != Next::Nothing && !local);
+            if next != Next::Nothing && !local {
+                self.breakers[place].fail(self.now, self.script.gateway.failures_max);
+            }
             if !self.content {
                 match next {
                     Next::Nothing => return Some(Some(End::Failed(cause))),

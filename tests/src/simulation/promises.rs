@@ -3,6 +3,7 @@
 
 use streamgate_core::answer::Head;
 use streamgate_core::config::{Continuation, Exhausted, Midstream};
+use streamgate_core::failure::Reason;
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Call, End, Settlement, Timer};
 use streamgate_core::time::Instant;
@@ -212,6 +213,7 @@ impl<'a> Promises<'a> {
             format!("it took {took:?}, not {:?}", settlement.took)
         })?;
         promise(settlement.attempts.len() >= self.calls, || "a call without a record".into())?;
+        self.waits_for_its_client(settlement)?;
         self.ends_once(outcome, settlement)?;
         self.every_token_once(outcome, settlement)?;
         self.accounted(outcome, settlement)?;
@@ -219,6 +221,18 @@ impl<'a> Promises<'a> {
         promise(finished || outcome.left || !self.script.must_finish(), || {
             "a healthy provider was there, and it is not finished".into()
         })
+    }
+
+    /// While a client does not read, a model's silence is not its own.
+    fn waits_for_its_client(&self, settlement: &Settlement) -> Kept {
+        let Some((from, to)) = self.script.client.pauses else { return Ok(()) };
+        let is_silent = |end: &End| matches!(end, End::Failed(failure) if failure.reason == Reason::BetweenTokensTimeout);
+        let mut silent = settlement.attempts.iter().filter(|attempt| is_silent(&attempt.end));
+        let unjust = silent.any(|attempt| {
+            let at = (attempt.began + attempt.took).as_millis();
+            u128::from(from) < at && at < u128::from(to)
+        });
+        promise(!unjust, || "given up for the client's own silence".into())
     }
 
     /// Promises 2 and 4: one end, which says how; and it never runs dry.
