@@ -21,8 +21,10 @@ use tokio::time::Sleep;
 use crate::worker::{RunningOne, Worker};
 use crate::{local, log, upstream};
 
-/// How much may be read for one frame, in bytes: bursts are joined, and memory is bounded.
-const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// How much is read for one frame, in bytes, before no more is: bursts are joined, in buffers that
+/// an allocator keeps. Twice as much costs burst streams half as much again, in memory given back
+/// to the system and taken anew.
+const FRAME_BYTES_MAX: usize = 32 * 1024;
 
 /// One answer, and what it needs to run.
 pub(crate) struct Driver {

@@ -22,6 +22,8 @@ use crate::worker::Worker;
 
 /// How long a client may take for a request's head, and be silent between two requests.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+/// What is kept for a client that does not take it, in bytes; also the most that a head may have.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take no byte of what is sent to it.
 const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -35,7 +37,11 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(worker: Worker, phase: watch::Receiver<Phase>) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            // A frame and its HTTP chunk's few bytes around it are sooner copied than gathered.
+            .writev(false);
         Self { http, router: routes::router(Arc::new(worker)), phase }
     }
 
