@@ -86,12 +86,12 @@ fn build(sh: &Shell) -> Result<Bundle> {
 fn compile(sh: &Shell) -> Result<PathBuf> {
     // Flags for this target alone: llama.cpp must not be rebuilt for them. Those of RUSTFLAGS would
     // take their place.
-    cmd!(sh, "cargo build --package streamgate-edge --profile edge --target {TARGET}")
+    cmd!(sh, "cargo build --package streamgate-edge --profile worker --target {TARGET}")
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128")
         .env_remove("RUSTFLAGS")
         .run()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(sh.current_dir().join(target).join(TARGET).join("edge/streamgate_edge.wasm"))
+    Ok(sh.current_dir().join(target).join(TARGET).join("worker/streamgate_edge.wasm"))
 }
 
 fn bind(module: &Path, glue: &Path) -> Result<()> {
