@@ -39,9 +39,7 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            // A frame and its HTTP chunk's few bytes around it are sooner copied than gathered.
-            .writev(false);
+            .max_buf_size(BUFFER_BYTES_MAX);
         Self { http, router: routes::router(Arc::new(worker)), phase }
     }
 
