@@ -4,9 +4,9 @@
 //! tests let an answer grow before they count, so that they count chunks; the last counts the
 //! doublings.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::time::Duration;
 
 use streamgate_core::answer::{Answer, Output};
@@ -16,33 +16,6 @@ use streamgate_core::gateway::{Arrival, Gateway};
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Head, Input};
 use streamgate_core::time::Instant;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// The system's allocator, counting per thread: tests run side by side.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 const CONFIG: &str = r#"
 [providers.far]
@@ -115,9 +88,9 @@ impl Bench {
 
 /// The number of allocations `work` makes.
 fn counted(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
+    let before = counting::allocations();
     work();
-    ALLOCATIONS.get() - before
+    counting::allocations() - before
 }
 
 /// A chunk for each content.

@@ -1,49 +1,14 @@
 //! What the event decoder asks of the allocator, counted.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
 
 use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, KEPT_BYTES_MAX, encode};
 
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// The system's allocator, counting per thread: tests run side by side.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(allocations: usize, bytes: isize) {
-    ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
-    LIVE_BYTES.set(LIVE_BYTES.get() + bytes);
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 /// The number of allocations `work` makes, and the bytes it leaves behind.
 fn counted(work: impl FnOnce()) -> (usize, isize) {
-    let before = (ALLOCATIONS.get(), LIVE_BYTES.get());
+    let before = (counting::allocations(), counting::live_bytes());
     work();
-    (ALLOCATIONS.get() - before.0, LIVE_BYTES.get() - before.1)
+    (counting::allocations() - before.0, counting::live_bytes() - before.1)
 }
 
 /// Pushes the chunks and returns the number of events.

@@ -10,9 +10,10 @@
 //! what a gateway does that reads each chunk into a `serde_json::Value` and writes it again, `copy`
 //! reads nothing and is the floor.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../core/tests/counting/mod.rs"]
+mod counting;
+
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::env;
 use std::hint::black_box;
 use std::time::Duration;
@@ -142,9 +143,9 @@ fn compare(setting: &'static Setting) {
     println!("{}, {} bytes a chunk", setting.name, bytes / CHUNKS);
     let best = best_turns(&stream);
     for ((name, pass), turn) in PASSES.into_iter().zip(best) {
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         black_box(pass(&stream));
-        let allocations = (ALLOCATIONS.get() - before) as f64 / CHUNKS as f64;
+        let allocations = (counting::allocations() - before) as f64 / CHUNKS as f64;
         let nanos = turn.as_nanos() as f64 / CHUNKS as f64;
         let ratio = turn.as_secs_f64() / best[0].as_secs_f64();
         println!("  {name:<10}{nanos:>8.1} ns {ratio:>7.2} x {allocations:>8.3} allocations");
@@ -305,31 +306,4 @@ fn chunk(text: &str) -> Value {
         "model": "here",
         "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}],
     })
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// The system's allocator, counting.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
 }

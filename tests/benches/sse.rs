@@ -9,8 +9,9 @@
 //! owned strings, which ours leaves to its reader; so one of our rows checks UTF-8 as well, and one
 //! of theirs is the bare line parser, which makes no events.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../core/tests/counting/mod.rs"]
+mod counting;
+
 use std::env;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -72,9 +73,9 @@ fn compare(setting: &Setting) {
     println!("{}, {} bytes an event", setting.name, bytes / EVENTS);
     let best = best_turns(&chunks);
     for ((name, decode), turn) in DECODERS.into_iter().zip(best) {
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         assert_eq!(decode(&chunks), read, "{name} reads something else");
-        let allocations = (ALLOCATIONS.get() - before) as f64 / EVENTS as f64;
+        let allocations = (counting::allocations() - before) as f64 / EVENTS as f64;
         let nanos = turn.as_nanos() as f64 / EVENTS as f64;
         let ratio = turn.as_secs_f64() / best[0].as_secs_f64();
         println!("  {name:<20}{nanos:>8.1} ns {ratio:>7.2} x {allocations:>8.3} allocations");
@@ -194,31 +195,4 @@ fn stream_of(event: Option<&str>, data: impl Fn(&str) -> String) -> Vec<u8> {
         encode(&mut stream, event, None, data(words[number % words.len()]).as_bytes());
     }
     stream
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// The system's allocator, counting.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
 }
