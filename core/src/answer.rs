@@ -234,7 +234,9 @@ impl Answer {
     /// Writes the response's end, by how the answer ended and how far the response is.
     fn settle(&mut self, settlement: Box<Settlement>) {
         match &settlement.end {
-            _ if self.head != HeadState::Held => self.writer.end(&mut self.out, &settlement),
+            _ if self.head != HeadState::Held => {
+                self.writer.end(&mut self.out, &settlement.end, settlement.fallback);
+            }
             End::Failed(failure) => {
                 self.out = error_body(self.client, failure);
                 self.head = HeadState::Due { status: failure.status() };

@@ -9,7 +9,6 @@ use crate::chat::{ChatRequest, Event, FinishReason, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::Shape;
-use crate::relay::Settlement;
 
 mod openai;
 mod token;
@@ -168,6 +167,17 @@ fn unspoken<T>(protocol: Protocol) -> Result<T, Failure> {
     Err(Failure::new(Reason::Internal, format!("{protocol:?} is not spoken in this role")))
 }
 
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The model, or the closing message, came to its end.
+    Finished(FinishReason),
+    /// The client left or asked to stop.
+    Cancelled,
+    /// It failed, with the first cause.
+    Failed(Failure),
+}
+
 /// What a client's protocol says about the answer as a whole, known before its first byte.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -268,11 +278,12 @@ impl Writer {
         }
     }
 
-    /// Writes the end of a stream that has begun: its end mark, or the failure.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
+    /// Writes the end of a stream that has begun: its end mark, or the failure. `fallback`: what
+    /// it said is a closing message, not a model's answer.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>, end: &End, fallback: bool) {
         match self {
-            Self::OpenAi(writer) => writer.end(out, settlement),
-            Self::Token(writer) => writer.end(out, settlement),
+            Self::OpenAi(writer) => writer.end(out, end),
+            Self::Token(writer) => writer.end(out, end, fallback),
         }
     }
 

@@ -30,9 +30,10 @@ mod settlement;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::protocol::End;
 pub use attempt::AttemptId;
 pub use exchange::{Call, Head, Input, Output, Sent, Timer};
-pub use settlement::{AttemptRecord, End, Field, Settlement};
+pub use settlement::{AttemptRecord, Field, Settlement};
 
 use attempt::{Attempt, Plan, Progress};
 use delivery::Delivery;

@@ -5,10 +5,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Collected, Opening, parse_json, push_json_string};
+use super::{Collected, End, Opening, parse_json, push_json_string};
 use crate::chat::{ChatRequest, Event, Message, Role};
 use crate::failure::{Failure, Reason};
-use crate::relay::{End, Settlement};
 use crate::sse;
 
 #[derive(Deserialize)]
@@ -66,14 +65,14 @@ impl Writer {
         }
     }
 
-    pub(super) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
-        match &settlement.end {
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, end: &End, fallback: bool) {
+        match end {
             End::Finished(_) => {
                 let done = json!({
                     "done": true,
                     "tokens": self.tokens,
                     "model": self.model,
-                    "fallback": settlement.fallback,
+                    "fallback": fallback,
                 });
                 sse::encode(out, None, None, done.to_string().as_bytes());
             }

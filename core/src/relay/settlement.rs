@@ -5,20 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Call;
-use crate::chat::{FinishReason, Usage};
+use crate::chat::Usage;
 use crate::config::Target;
-use crate::failure::Failure;
-
-/// How an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The model, or the closing message, came to its end.
-    Finished(FinishReason),
-    /// The client left or asked to stop.
-    Cancelled,
-    /// It failed, with the first cause.
-    Failed(Failure),
-}
+use crate::protocol::End;
 
 /// One call to one target.
 #[derive(Clone, Debug)]

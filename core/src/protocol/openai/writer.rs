@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Who};
-use crate::protocol::{Collected, Opening, push_json_string};
-use crate::relay::{End, Settlement};
+use crate::protocol::{Collected, End, Opening, push_json_string};
 use crate::sse;
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
@@ -78,8 +77,8 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, settlement: &Settlement) {
-        match &settlement.end {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, end: &End) {
+        match end {
             End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
             End::Failed(failure) => {
                 sse::encode(out, None, None, error_value(failure).to_string().as_bytes());
