@@ -402,11 +402,11 @@ impl Relay {
     fn terms(&self, target: &Target, request: &ChatRequest) -> Terms {
         let local = target.provider.protocol == Protocol::Local;
         let facts = catalogue::find(&target.provider.name, &target.model).filter(|_| !local);
-        let known = facts.map_or(Some(UNKNOWN_MODEL_MAX_OUTPUT), |facts| facts.max_output);
+        let known = facts.and_then(|f| f.max_output).unwrap_or(UNKNOWN_MODEL_MAX_OUTPUT);
         Terms {
             requested: request.max_output_tokens,
             plan: self.job.plan.as_ref().map(|(_, tokens)| *tokens),
-            model: target.max_output_tokens.or(known.filter(|_| !local)),
+            model: target.max_output_tokens.or((!local).then_some(known)),
             learned: None,
             context_window: target.context_window.or(facts.and_then(|f| f.context_window)),
             input: input_tokens(request),
