@@ -18,6 +18,7 @@
 //! is handed on, so every failure can still be retried. [`Output::Settle`] comes exactly once, and
 //! last. Input of an attempt that is over is ignored.
 
+mod account;
 mod attempt;
 mod continuation;
 mod delivery;
@@ -35,12 +36,13 @@ pub use attempt::AttemptId;
 pub use exchange::{Call, Head, Input, Output, Sent, Timer};
 pub use settlement::{AttemptRecord, Field, Settlement};
 
+use account::Account;
 use attempt::{Attempt, Plan, Progress};
 use delivery::Delivery;
 use ladder::Ladder;
 use reading::Forwarding;
 
-use crate::chat::{ChatRequest, Event, FinishReason, Usage};
+use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::config::{
     ApiKey, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
 };
@@ -92,14 +94,8 @@ pub struct Relay {
     backoff: Option<Instant>,
     next_id: u32,
     continuations: u32,
-    records: Vec<AttemptRecord>,
-    /// The first failure: what is reported when everything failed.
-    cause: Option<Failure>,
     delivery: Delivery,
-    /// What attempts before the present one cost.
-    spent: Usage,
-    served_by: Option<Arc<Target>>,
-    skipped: u64,
+    account: Account,
     paused: bool,
     settled: bool,
     /// What [`Self::deadline`] says since the last input.
@@ -131,12 +127,8 @@ impl Relay {
             backoff: None,
             next_id: 0,
             continuations: 0,
-            records: Vec::new(),
-            cause: None,
             delivery: Delivery::default(),
-            spent: Usage::default(),
-            served_by: None,
-            skipped: 0,
+            account: Account::new(now),
             paused: false,
             settled: false,
             until: None,
@@ -281,9 +273,9 @@ impl Relay {
             Some(finished) => self.complete(finished),
             None => {
                 let failure = Failure::from(Reason::TotalTimeout);
-                let cause = self.cause.get_or_insert(failure.clone()).clone();
+                self.account.blame(failure.clone());
                 self.close_live(&End::Failed(failure));
-                self.settle(End::Failed(cause), false);
+                self.settle_failed();
             }
         }
     }
@@ -311,7 +303,10 @@ impl Relay {
             let continues = self.delivery.has_content().then_some(target.provider.continuation);
             match self.admit(&target, continues) {
                 Ok(()) => return self.begin(turn.place, self.job.request.stream, continues),
-                Err(failure) => self.note_uncalled(&target, failure),
+                Err(failure) => {
+                    let stream = self.job.request.stream;
+                    self.account.uncalled(&target, stream, failure, self.now);
+                }
             }
         }
     }
@@ -380,23 +375,6 @@ impl Relay {
         Forwarding { frames: same && stream, whole: same && !stream, usage }
     }
 
-    fn note_uncalled(&mut self, target: &Arc<Target>, failure: Failure) {
-        let now = self.now.since(self.began);
-        self.records.push(AttemptRecord {
-            target: target.clone(),
-            stream: self.job.request.stream,
-            began: now,
-            took: Duration::ZERO,
-            end: End::Failed(failure.clone()),
-        });
-        match &mut self.cause {
-            Some(cause) if cause.reason == Reason::Cooling => {
-                cause.retry_after = cause.retry_after.min(failure.retry_after);
-            }
-            cause => drop(cause.get_or_insert(failure)),
-        }
-    }
-
     /// What bounds an answer of this target. A local model's own engine knows its window and counts
     /// the prompt exactly, so it is left to say what fits.
     fn terms(&self, target: &Target, request: &ChatRequest) -> Terms {
@@ -417,22 +395,22 @@ impl Relay {
 
     fn complete(&mut self, index: usize) {
         let mut attempt = self.live.swap_remove(index);
-        self.account(&attempt);
-        let finish = attempt.reading.deliver_end(&self.spent, &mut self.delivery);
+        self.charge(&attempt);
+        let finish = attempt.reading.deliver_end(&self.account.spent, &mut self.delivery);
         self.close(&attempt, End::Finished(finish));
         self.cancel_live();
-        self.served_by = Some(attempt.target);
+        self.account.finished(&attempt.target);
         self.settle(End::Finished(finish), false);
     }
 
     fn fail(&mut self, index: usize, mut failure: Failure) {
         let attempt = self.live.swap_remove(index);
         hide_key(&mut failure, &attempt.target.provider.api_key);
-        self.account(&attempt);
+        self.charge(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
-        self.cause.get_or_insert(failure.clone());
+        self.account.blame(failure.clone());
         if self.delivery.has_content() {
-            self.served_by = self.served_by.take().or_else(|| Some(attempt.target.clone()));
+            self.account.served(&attempt.target);
             return self.go_on(&attempt, &failure);
         }
         let can_be_whole = attempt.stream && attempt.target.provider.protocol != Protocol::Local;
@@ -483,7 +461,7 @@ impl Relay {
 
     fn hangup(&mut self) {
         if let Some(attempt) = self.live.first().filter(|attempt| attempt.reading.content) {
-            self.served_by = Some(attempt.target.clone());
+            self.account.finished(&attempt.target);
         }
         self.cancel_live();
         self.settle(End::Cancelled, false);
@@ -494,8 +472,9 @@ impl Relay {
         if self.delivery.has_content() || self.job.exhausted == Exhausted::Error {
             return self.settle_failed();
         }
-        let why = self.cause.as_ref().map_or("", |cause| cause.message());
-        let event = Event::Text(format!("Sorry, no model can answer right now. {why}").into());
+        let why = self.account.cause();
+        let apology = format!("Sorry, no model can answer right now. {}", why.message());
+        let event = Event::Text(apology.into());
         self.delivery.content(self.now, &event, false);
         self.delivery.outputs.event(&Event::Finish(FinishReason::Stop));
         self.settle(End::Finished(FinishReason::Stop), true);
@@ -507,7 +486,7 @@ impl Relay {
 
     fn close_live(&mut self, end: &End) {
         for attempt in std::mem::take(&mut self.live) {
-            self.account(&attempt);
+            self.charge(&attempt);
             self.close(&attempt, end.clone());
         }
     }
@@ -528,59 +507,25 @@ impl Relay {
             }
             End::Failed(_) | End::Cancelled => {}
         }
-        self.skipped += attempt.reading.skipped;
-        self.records.push(AttemptRecord {
-            target: attempt.target.clone(),
-            stream: attempt.stream,
-            began: attempt.began.since(self.began),
-            took: self.now.since(attempt.began),
-            end,
-        });
+        self.account.close(attempt, end, self.now);
     }
 
-    /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
-    /// nothing counted.
-    fn account(&mut self, attempt: &Attempt) {
-        // What came since is not the attempt's own if it lost a hedge.
-        let estimate = || match attempt.reading.content {
-            false => Usage::default(),
-            true => Usage {
-                input_tokens: input_tokens(&self.job.request),
-                output_tokens: estimate_tokens(self.delivery.bytes - attempt.bytes_before),
-                cached_tokens: 0,
-                estimated: true,
-            },
-        };
-        let cost = attempt.reading.usage.unwrap_or_else(estimate);
-        self.spent = Usage {
-            input_tokens: self.spent.input_tokens.saturating_add(cost.input_tokens),
-            output_tokens: self.spent.output_tokens.saturating_add(cost.output_tokens),
-            cached_tokens: self.spent.cached_tokens.saturating_add(cost.cached_tokens),
-            estimated: self.spent.estimated || cost.estimated,
-        };
+    fn charge(&mut self, attempt: &Attempt) {
+        let input_tokens = input_tokens(&self.job.request);
+        self.account.charge(attempt, input_tokens, self.delivery.bytes);
     }
 
     /// Everything failed: the first cause is reported, not the last symptom. What a continuation
     /// said and may have been a repetition is not handed on: an end that is missing is told, a text
     /// that comes twice is not.
     fn settle_failed(&mut self) {
-        let cause = self.cause.clone().unwrap_or_else(|| Reason::Internal.into());
-        self.settle(End::Failed(cause), false);
+        self.settle(End::Failed(self.account.cause()), false);
     }
 
     fn settle(&mut self, end: End, fallback: bool) {
         self.settled = true;
-        self.delivery.outputs.settle(Settlement {
-            end,
-            attempts: std::mem::take(&mut self.records),
-            served_by: self.served_by.take(),
-            fallback,
-            usage: self.spent,
-            chunks: self.delivery.chunks,
-            skipped: self.skipped,
-            first_content: self.delivery.first.map(|first| first.since(self.began)),
-            took: self.now.since(self.began),
-        });
+        let settlement = self.account.settle(end, fallback, &self.delivery, self.now);
+        self.delivery.outputs.settle(settlement);
     }
 }
 

@@ -1,0 +1,137 @@
+//! The books of one answer: what each attempt cost and how it ended, the first cause of failure,
+//! and whose content was delivered. What becomes of all that is the [`Settlement`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Attempt;
+use super::delivery::Delivery;
+use super::{AttemptRecord, End, Settlement};
+use crate::chat::Usage;
+use crate::config::Target;
+use crate::failure::{Failure, Reason};
+use crate::limit::estimate_tokens;
+use crate::time::Instant;
+
+pub(super) struct Account {
+    began: Instant,
+    attempts: Vec<AttemptRecord>,
+    /// The first failure: what is reported when everything failed.
+    cause: Option<Failure>,
+    /// What the attempts so far cost.
+    pub(super) spent: Usage,
+    served_by: Option<Arc<Target>>,
+    skipped: u64,
+}
+
+impl Account {
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            attempts: Vec::new(),
+            cause: None,
+            spent: Usage::default(),
+            served_by: None,
+            skipped: 0,
+        }
+    }
+
+    /// Something failed: reported in the end, if it is the first.
+    pub(super) fn blame(&mut self, failure: Failure) {
+        self.cause.get_or_insert(failure);
+    }
+
+    /// The first cause, not the last symptom.
+    pub(super) fn cause(&self) -> Failure {
+        self.cause.clone().unwrap_or_else(|| Reason::Internal.into())
+    }
+
+    /// The client was given content of this target; the first is remembered.
+    pub(super) fn served(&mut self, target: &Arc<Target>) {
+        self.served_by.get_or_insert_with(|| target.clone());
+    }
+
+    /// The answer was finished by this target.
+    pub(super) fn finished(&mut self, target: &Arc<Target>) {
+        self.served_by = Some(target.clone());
+    }
+
+    /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
+    /// nothing counted. `delivered` is in bytes, of all attempts so far.
+    pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivered: usize) {
+        // What came since is not the attempt's own if it lost a hedge.
+        let estimate = || match attempt.reading.content {
+            false => Usage::default(),
+            true => Usage {
+                input_tokens,
+                output_tokens: estimate_tokens(delivered - attempt.bytes_before),
+                cached_tokens: 0,
+                estimated: true,
+            },
+        };
+        let cost = attempt.reading.usage.unwrap_or_else(estimate);
+        self.spent = Usage {
+            input_tokens: self.spent.input_tokens.saturating_add(cost.input_tokens),
+            output_tokens: self.spent.output_tokens.saturating_add(cost.output_tokens),
+            cached_tokens: self.spent.cached_tokens.saturating_add(cost.cached_tokens),
+            estimated: self.spent.estimated || cost.estimated,
+        };
+    }
+
+    /// An attempt ended.
+    pub(super) fn close(&mut self, attempt: &Attempt, end: End, now: Instant) {
+        self.skipped += attempt.reading.skipped;
+        self.attempts.push(AttemptRecord {
+            target: attempt.target.clone(),
+            stream: attempt.stream,
+            began: attempt.began.since(self.began),
+            took: now.since(attempt.began),
+            end,
+        });
+    }
+
+    /// A target was not called at all. Of targets that all cool down the nearest to be ready
+    /// counts.
+    pub(super) fn uncalled(
+        &mut self,
+        target: &Arc<Target>,
+        stream: bool,
+        failure: Failure,
+        now: Instant,
+    ) {
+        self.attempts.push(AttemptRecord {
+            target: target.clone(),
+            stream,
+            began: now.since(self.began),
+            took: Duration::ZERO,
+            end: End::Failed(failure.clone()),
+        });
+        match &mut self.cause {
+            Some(cause) if cause.reason == Reason::Cooling => {
+                cause.retry_after = cause.retry_after.min(failure.retry_after);
+            }
+            cause => drop(cause.get_or_insert(failure)),
+        }
+    }
+
+    /// Closes the books.
+    pub(super) fn settle(
+        &mut self,
+        end: End,
+        fallback: bool,
+        delivery: &Delivery,
+        now: Instant,
+    ) -> Settlement {
+        Settlement {
+            end,
+            attempts: std::mem::take(&mut self.attempts),
+            served_by: self.served_by.take(),
+            fallback,
+            usage: self.spent,
+            chunks: delivery.chunks,
+            skipped: self.skipped,
+            first_content: delivery.first.map(|first| first.since(self.began)),
+            took: now.since(self.began),
+        }
+    }
+}
