@@ -108,6 +108,10 @@ failures! {
     // Local models.
     ModelMissing      "model_missing"         Operator Next 503 "The model's file is not there.";
     ModelBroken       "model_broken"          Operator Next 503 "The model's file cannot be loaded.";
+    // The store.
+    StoreMissing      "store_not_configured"  Operator Nothing 501 "This needs a store, and none is configured.";
+    StoreUnavailable  "store_unavailable"     Gateway Nothing 503 "The store cannot be reached.";
+    StoreFailed       "store_failed"          Gateway Nothing 500 "The store refused a statement.";
     // Ours.
     Internal          "internal_error"        Gateway Next 500 "The gateway failed.";
     ShuttingDown      "shutting_down"         Gateway Nothing 503 "The gateway is shutting down.";

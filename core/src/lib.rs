@@ -32,4 +32,5 @@ pub mod protocol;
 pub mod relay;
 pub mod splice;
 pub mod sse;
+pub mod store;
 pub mod time;
