@@ -16,19 +16,25 @@ use serde_json::Value;
 
 use crate::answer::{self, Answer, Ending, Event};
 use crate::provider::CallRecord;
-use crate::scenario::{End, ErrorFields, Protocol, SECRET, Saw, Scenario};
+use crate::scenario::{End, ErrorFields, Exchange, Expect, Protocol, SECRET, Saw, Scenario};
 
-/// What was seen on both sides of the gateway.
+/// What was seen of one request, on both sides of the gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// What the client got.
     pub answer: Answer,
-    /// What each provider was asked. Times count as the answer's do.
+    /// What each provider was asked for it. Times count as the answer's do.
     pub calls: BTreeMap<String, Vec<CallRecord>>,
 }
 
 /// How much of a body is shown where something is wrong, in characters.
 const SHOWN_CHARS_MAX: usize = 2000;
+
+impl Seen {
+    fn calls_to(&self, provider: &str) -> &[CallRecord] {
+        self.calls.get(provider).map_or(&[], Vec::as_slice)
+    }
+}
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,16 +46,48 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Says everything that is not as it must be, one per line.
-pub fn check(scenario: &Scenario, seen: &Seen) -> Result<(), String> {
-    let mut check = Check { scenario, seen, wrong: Vec::new() };
-    check.answer();
+/// Says everything that is not as it must be in what was `seen` of each request, one per line.
+pub fn check(scenario: &Scenario, seen: &[Seen]) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (index, (exchange, seen)) in scenario.exchanges().zip(seen).enumerate() {
+        let found = check_one(scenario, exchange, seen);
+        let place = if index > 0 { format!("request {}: ", index + 1) } else { String::new() };
+        wrong.extend(found.into_iter().map(|what| format!("{place}{what}")));
+    }
+    wrong.extend(check_calls_in_all(scenario, seen));
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+fn check_one(scenario: &Scenario, exchange: Exchange<'_>, seen: &Seen) -> Vec<String> {
+    let Exchange { client, expect, .. } = exchange;
+    let protocol = client.protocol();
+    let mut check = Check { scenario, protocol, expect, seen, wrong: Vec::new() };
+    check.answer(exchange.end());
     check.calls();
-    if check.wrong.is_empty() { Ok(()) } else { Err(check.wrong.join("\n")) }
+    check.wrong
+}
+
+/// Every script is for a call, where nothing else is said.
+fn check_calls_in_all(scenario: &Scenario, seen: &[Seen]) -> Vec<String> {
+    let said = |name| scenario.exchanges().any(|e| e.expect.calls.contains_key(name));
+    let providers = scenario.provider.iter().filter(|(name, _)| !said(*name));
+    let counts = providers.map(|(name, scripts)| {
+        let refuses = scripts.iter().any(|call| call.refuse);
+        let expected = if refuses { 0 } else { scripts.len() };
+        (name, seen.iter().map(|seen| seen.calls_to(name).len()).sum::<usize>(), expected)
+    });
+    let wrong = counts.filter(|(_, is, expected)| is != expected);
+    wrong
+        .map(|(name, is, expected)| {
+            format!("the number of calls to {name} is {is}, expected {expected}")
+        })
+        .collect()
 }
 
 struct Check<'a> {
     scenario: &'a Scenario,
+    protocol: Protocol,
+    expect: &'a Expect,
     seen: &'a Seen,
     wrong: Vec<String>,
 }
@@ -71,17 +109,14 @@ impl Check<'_> {
 
     // The client's side.
 
-    fn answer(&mut self) {
-        let end = self.scenario.end();
+    fn answer(&mut self, end: End) {
         self.head(end);
         let events = match end {
             _ if self.seen.answer.head.is_none() => return,
             End::Left if self.seen.answer.reads.is_empty() => return,
             End::Text => Ok(Vec::new()),
             End::Whole | End::Refused => answer::whole(&self.seen.answer).map(|event| vec![event]),
-            End::Done | End::Error | End::Left => {
-                answer::events(&self.seen.answer, self.scenario.client.protocol())
-            }
+            End::Done | End::Error | End::Left => answer::events(&self.seen.answer, self.protocol),
         };
         match events {
             Ok(events) => {
@@ -101,8 +136,8 @@ impl Check<'_> {
                 format!("there is no response: {:?}", self.seen.answer.ending)
             });
         };
-        self.same("the status", &head.status, &self.scenario.expect.status.unwrap_or(200));
-        for (name, value) in &self.scenario.expect.headers {
+        self.same("the status", &head.status, &self.expect.status.unwrap_or(200));
+        for (name, value) in &self.expect.headers {
             self.same(&format!("the header {name}"), &head.header(name), &Some(value.as_str()));
         }
         if matches!(end, End::Done | End::Error) {
@@ -160,7 +195,7 @@ impl Check<'_> {
 
     fn finishes(&mut self, end: End, events: &[Event]) {
         let finishes = events.iter().filter(|event| event.finish.is_some()).count();
-        let expected = match (end, self.scenario.client.protocol()) {
+        let expected = match (end, self.protocol) {
             (End::Done | End::Whole, Protocol::Chat) => 1,
             _ => 0,
         };
@@ -171,7 +206,7 @@ impl Check<'_> {
     }
 
     fn content(&mut self, events: &[Event]) {
-        let expect = &self.scenario.expect;
+        let expect = self.expect;
         let text: String = events.iter().filter_map(|event| event.text.as_deref()).collect();
         self.require(!text.contains('\u{FFFD}'), || format!("a character is lost in {text:?}"));
         if let Some(expected) = &expect.text {
@@ -197,16 +232,16 @@ impl Check<'_> {
 
     fn usage(&mut self, events: &[Event]) {
         let told: Vec<_> = events.iter().filter_map(|event| event.usage).collect();
-        if let Some(expected) = self.scenario.expect.usage {
+        if let Some(expected) = self.expect.usage {
             self.same("the usage", told.as_slice(), &[expected]);
         }
-        if self.scenario.expect.no_usage {
+        if self.expect.no_usage {
             self.same("the usage", told.as_slice(), &[]);
         }
     }
 
     fn expected_events(&mut self, events: &[Event]) {
-        let Some(expected) = &self.scenario.expect.events else { return };
+        let Some(expected) = &self.expect.events else { return };
         self.same("the number of events", &events.len(), &expected.len());
         for (index, (event, expected)) in events.iter().zip(expected).enumerate() {
             self.require(contains(&event.data, expected), || {
@@ -233,16 +268,16 @@ impl Check<'_> {
     fn body_text(&mut self) {
         let body = String::from_utf8_lossy(&self.seen.answer.body()).into_owned();
         self.require(!body.contains(SECRET), || "the provider's key is in the body".into());
-        for part in &self.scenario.expect.has {
+        for part in &self.expect.has {
             self.require(body.contains(part), || format!("{part:?} is not in the body"));
         }
-        for part in &self.scenario.expect.lacks {
+        for part in &self.expect.lacks {
             self.require(!body.contains(part), || format!("{part:?} is in the body"));
         }
     }
 
     fn times(&mut self, events: &[Event]) {
-        let expect = &self.scenario.expect;
+        let expect = self.expect;
         let first = events.iter().find(|event| event.has_text()).map(|event| event.at);
         let last = events.iter().rfind(|event| event.has_text()).map(|event| event.at);
         if let Some(ms) = expect.grows_over_ms {
@@ -263,13 +298,11 @@ impl Check<'_> {
     // The providers' side.
 
     fn calls(&mut self) {
-        for (provider, scripts) in &self.scenario.provider {
-            let no_calls = Vec::new();
-            let calls = self.seen.calls.get(provider).unwrap_or(&no_calls);
-            let refuses = scripts.iter().any(|call| call.refuse);
-            let usual = if refuses { 0 } else { scripts.len() };
-            let expected = self.scenario.expect.calls.get(provider).unwrap_or(&usual);
-            self.same(&format!("the number of calls to {provider}"), &calls.len(), expected);
+        for provider in self.scenario.provider.keys() {
+            let calls = self.seen.calls_to(provider);
+            if let Some(expected) = self.expect.calls.get(provider) {
+                self.same(&format!("the number of calls to {provider}"), &calls.len(), expected);
+            }
             for (index, call) in calls.iter().enumerate() {
                 self.call(&format!("call {} to {provider}", index + 1), call);
             }
@@ -280,7 +313,7 @@ impl Check<'_> {
     fn call(&mut self, place: &str, call: &CallRecord) {
         self.require(!call.unscripted, || format!("{place} has no script"));
         self.require(call.ended || call.closed.is_some(), || format!("{place} was left open"));
-        let Some(ms) = self.scenario.expect.upstream_closed_within_ms else { return };
+        let Some(ms) = self.expect.upstream_closed_within_ms else { return };
         let left = self.seen.answer.ended;
         let in_time = call.closed.is_some_and(|closed| closed <= left + millis(ms));
         self.require(call.ended || in_time, || {
@@ -289,7 +322,7 @@ impl Check<'_> {
     }
 
     fn saw(&mut self, provider: &str, calls: &[CallRecord]) {
-        let Some(expected) = self.scenario.expect.saw.get(provider) else { return };
+        let Some(expected) = self.expect.saw.get(provider) else { return };
         self.same(&format!("the calls described for {provider}"), &expected.len(), &calls.len());
         for (index, (call, saw)) in calls.iter().zip(expected).enumerate() {
             self.request(&format!("call {} to {provider}", index + 1), call, saw);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -26,14 +27,40 @@ pub struct Scenario {
     /// Additions to the configuration that follows from the providers.
     #[serde(default)]
     pub config: toml::Table,
-    /// What the client does.
+    /// What the client asks first.
     #[serde(default)]
     pub client: Client,
     /// The scripts of each provider, one per call.
     #[serde(default)]
     pub provider: BTreeMap<String, Vec<Call>>,
+    /// What must come out of that.
+    pub expect: Expect,
+    /// What is asked after it, of the same gateway.
+    #[serde(default)]
+    pub then: Vec<Then>,
+}
+
+/// A further request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Then {
+    /// How many milliseconds after the answer before is over.
+    pub wait: u64,
+    /// What the client does.
+    pub client: Client,
     /// What must come out.
     pub expect: Expect,
+}
+
+/// One request of a scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// How long after the answer before is over.
+    pub wait: Duration,
+    /// What the client does.
+    pub client: &'a Client,
+    /// What must come out.
+    pub expect: &'a Expect,
 }
 
 /// What a scenario is run on.
@@ -215,7 +242,7 @@ pub struct Expect {
     pub first_text_within_ms: Option<u64>,
     /// The answer ends so many milliseconds after the request at most.
     pub within_ms: Option<u64>,
-    /// Each provider's calls; one per script unless given.
+    /// Each provider's calls for this request; where no request says, one per script in all.
     pub calls: BTreeMap<String, usize>,
     /// What each provider saw, call by call.
     pub saw: BTreeMap<String, Vec<Saw>>,
@@ -304,34 +331,28 @@ impl Scenario {
                 }
             }
         }
-        let named = self.expect.calls.keys().chain(self.expect.saw.keys());
-        match named.into_iter().find(|name| !self.provider.contains_key(*name)) {
+        let expects = self.exchanges().map(|exchange| exchange.expect);
+        let mut named = expects.flat_map(|expect| expect.calls.keys().chain(expect.saw.keys()));
+        match named.find(|name| !self.provider.contains_key(*name)) {
             Some(name) => Err(format!("expect: there is no provider {name}")),
             None => Ok(()),
         }
     }
 
-    /// Whether it says how soon something must be seen, so that nothing should run beside it.
-    pub fn is_timed(&self) -> bool {
-        let expect = &self.expect;
-        let times =
-            [expect.upstream_closed_within_ms, expect.grows_over_ms, expect.first_text_within_ms];
-        times.iter().any(Option::is_some)
+    /// Its requests, in order.
+    pub fn exchanges(&self) -> impl Iterator<Item = Exchange<'_>> {
+        let first = Exchange { wait: Duration::ZERO, client: &self.client, expect: &self.expect };
+        let more = self.then.iter().map(|then| Exchange {
+            wait: Duration::from_millis(then.wait),
+            client: &then.client,
+            expect: &then.expect,
+        });
+        std::iter::once(first).chain(more)
     }
 
-    /// How its answer ends.
-    pub fn end(&self) -> End {
-        if let Some(end) = self.expect.end {
-            end
-        } else if self.client.leave.is_some() {
-            End::Left
-        } else if self.expect.status.is_some_and(|status| status >= 400) {
-            End::Refused
-        } else if self.client.wants_stream() {
-            End::Done
-        } else {
-            End::Whole
-        }
+    /// Whether it says how soon something must be seen, so that nothing should run beside it.
+    pub fn is_timed(&self) -> bool {
+        self.exchanges().any(|exchange| exchange.expect.is_timed())
     }
 
     /// The gateway's configuration, with the providers at these base URLs.
@@ -360,6 +381,30 @@ impl Scenario {
             config.insert("models".into(), table(json!({ "m": { "targets": targets } })));
         }
         config
+    }
+}
+
+impl Exchange<'_> {
+    /// How its answer ends.
+    pub fn end(&self) -> End {
+        if let Some(end) = self.expect.end {
+            end
+        } else if self.client.leave.is_some() {
+            End::Left
+        } else if self.expect.status.is_some_and(|status| status >= 400) {
+            End::Refused
+        } else if self.client.wants_stream() {
+            End::Done
+        } else {
+            End::Whole
+        }
+    }
+}
+
+impl Expect {
+    fn is_timed(&self) -> bool {
+        let times = [self.upstream_closed_within_ms, self.grows_over_ms, self.first_text_within_ms];
+        times.iter().any(Option::is_some)
     }
 }
 
@@ -440,6 +485,7 @@ mod tests {
         for (text, why) in [
             ("why = 'w'\nexpct = 1\n[expect]", "expct"),
             ("why = 'w'\n[expect]\nsaw.a = []", "no provider a"),
+            ("why = 'w'\n[expect]\n[[then]]\nexpect.calls.b = 1", "no provider b"),
             ("why = 'w'\n[[provider.a]]\n[expect]", "provider.a, call 1: needs one of"),
             ("[expect]", "why"),
         ] {
@@ -450,7 +496,10 @@ mod tests {
 
     #[test]
     fn the_end_follows_from_what_is_asked_and_expected() {
-        let end = |more: &str| Scenario::parse("n", &format!("{TWO}{more}")).unwrap().end();
+        let end = |more: &str| {
+            let scenario = Scenario::parse("n", &format!("{TWO}{more}")).unwrap();
+            scenario.exchanges().next().unwrap().end()
+        };
         assert_eq!(end(""), End::Done);
         assert_eq!(end("status = 404"), End::Refused);
         assert_eq!(end("[client.with]\nstream = false"), End::Whole);

@@ -41,7 +41,7 @@ fn stream(body: &str) -> Seen {
 #[track_caller]
 fn judge(scenario: &str, seen: &Seen, wrong: &str) {
     let scenario = Scenario::parse("n", scenario).unwrap();
-    let judged = check(&scenario, seen).err().unwrap_or_default();
+    let judged = check(&scenario, std::slice::from_ref(seen)).err().unwrap_or_default();
     if wrong.is_empty() {
         assert_eq!(judged, "");
     } else {
@@ -121,6 +121,19 @@ fn calls_are_counted_closed_and_looked_into() {
     judge(STREAM, &record(unscripted), "has no script");
     judge(&format!("{STREAM}calls.a = 2"), &stream(&body), "the number of calls to a is 1");
     judge(&format!("{STREAM}saw.a = [{{ body = {{ n = 1 }} }}]"), &stream(&body), "the body of");
+}
+
+#[test]
+fn calls_count_for_their_own_request_or_for_all_together() {
+    let seen = stream(&format!("{}{FINISH}{DONE}", text("Hi")));
+    let judge_two = |more: &str| {
+        let scenario = Scenario::parse("n", &format!("{STREAM}{more}")).unwrap();
+        check(&scenario, &[seen.clone(), seen.clone()]).err().unwrap_or_default()
+    };
+    assert!(judge_two("[[then]]").contains("the number of calls to a is 2, expected 1"));
+    assert_eq!(judge_two("[[then]]\nexpect.calls.a = 1"), "");
+    let wrong = judge_two("[[then]]\nexpect.calls.a = 0\nexpect.text = 'Hi'");
+    assert_eq!(wrong, "request 2: the number of calls to a is 1, expected 0");
 }
 
 #[test]

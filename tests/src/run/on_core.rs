@@ -38,36 +38,65 @@ enum Delivery {
 const DELIVERIES: [Delivery; 4] =
     [Delivery::AsSent, Delivery::ByteByByte, Delivery::Joined, Delivery::Late];
 
-/// No scenario lasts longer; an answer that waits for nothing ends here.
-const VIRTUAL_TIME_MAX: Instant = Instant::from_millis(3_600_000);
+/// No answer takes longer; one that waits for nothing ends here.
+const VIRTUAL_TIME_MAX: Duration = Duration::from_secs(3600);
+
+/// When virtual time begins, in seconds since 1970.
+const UNIX_SECONDS: u64 = 1_750_000_000;
 
 /// Plays the scenario in every delivery and judges what came of it.
 pub fn on_core(scenario: &Scenario) -> Result<(), String> {
     for delivery in DELIVERIES {
         let seen = play(scenario, delivery)?;
-        check(scenario, &seen).map_err(|wrong| format!("{delivery:?}: {wrong}\n{seen}"))?;
+        let told = |seen: &[Seen]| seen.iter().map(|one| format!("\n{one}")).collect::<String>();
+        check(scenario, &seen).map_err(|wrong| format!("{delivery:?}: {wrong}{}", told(&seen)))?;
     }
     Ok(())
 }
 
-/// Plays the scenario once.
-fn play(scenario: &Scenario, delivery: Delivery) -> Result<Seen, String> {
+/// Plays the scenario's requests, one after the other.
+fn play(scenario: &Scenario, delivery: Delivery) -> Result<Vec<Seen>, String> {
     let gateway = gateway(scenario)?;
-    let client = &scenario.client;
-    let path = client.path().split('?').next().unwrap_or_default();
-    match gateway.route(client.method(), path) {
-        Route::Reply(reply) => Ok(known(scenario, reply)),
-        Route::Chat(protocol) => {
-            let arrival = Arrival { now: Instant::ZERO, unix_seconds: 1_750_000_000, random: 1 };
-            let body = client.body_bytes();
-            let answer = if body.len() > gateway.request_bytes_max() {
-                gateway.refuse(protocol, gateway.body_too_large(), &arrival)
-            } else {
-                gateway.answer(protocol, &body, &arrival)
-            };
-            CoreRun::new(scenario, delivery, answer).run()
+    let mut now = Instant::ZERO;
+    let mut made = BTreeMap::<String, usize>::new();
+    let mut seen = Vec::new();
+    for exchange in scenario.exchanges() {
+        now = now + exchange.wait;
+        let one = match ask(&gateway, exchange.client, now) {
+            Asked::Known(reply) => known(scenario, reply),
+            Asked::Answer(answer) => {
+                CoreRun::new(scenario, exchange.client, delivery, answer, now, &made).run()?
+            }
+        };
+        now = now + one.answer.ended;
+        for (name, calls) in &one.calls {
+            *made.entry(name.clone()).or_default() += calls.len();
         }
+        seen.push(one);
     }
+    Ok(seen)
+}
+
+/// What a shell does with a request.
+enum Asked {
+    Known(Reply),
+    Answer(Box<Answer>),
+}
+
+fn ask(gateway: &Gateway, client: &Client, now: Instant) -> Asked {
+    let path = client.path().split('?').next().unwrap_or_default();
+    let protocol = match gateway.route(client.method(), path) {
+        Route::Reply(reply) => return Asked::Known(reply),
+        Route::Chat(protocol) => protocol,
+    };
+    let unix_seconds = UNIX_SECONDS + now.since(Instant::ZERO).as_secs();
+    let arrival = Arrival { now, unix_seconds, random: 1 };
+    let body = client.body_bytes();
+    Asked::Answer(Box::new(if body.len() > gateway.request_bytes_max() {
+        gateway.refuse(protocol, gateway.body_too_large(), &arrival)
+    } else {
+        gateway.answer(protocol, &body, &arrival)
+    }))
 }
 
 fn gateway(scenario: &Scenario) -> Result<Gateway, String> {
@@ -99,11 +128,14 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
 struct CoreRun<'a> {
     scenario: &'a Scenario,
     delivery: Delivery,
-    answer: Answer,
+    answer: Box<Answer>,
+    began: Instant,
     now: Instant,
     until: Option<Instant>,
     calls: Vec<LiveCall>,
     client: CoreClient<'a>,
+    /// How often each provider was called before.
+    made: &'a BTreeMap<String, usize>,
     records: BTreeMap<String, Vec<CallRecord>>,
     settled: bool,
 }
@@ -128,15 +160,24 @@ enum Happening {
 }
 
 impl<'a> CoreRun<'a> {
-    fn new(scenario: &'a Scenario, delivery: Delivery, answer: Answer) -> Self {
+    fn new(
+        scenario: &'a Scenario,
+        client: &'a Client,
+        delivery: Delivery,
+        answer: Box<Answer>,
+        began: Instant,
+        made: &'a BTreeMap<String, usize>,
+    ) -> Self {
         Self {
             scenario,
             delivery,
             answer,
-            now: Instant::ZERO,
+            began,
+            now: began,
             until: None,
             calls: Vec::new(),
-            client: CoreClient::new(&scenario.client),
+            client: CoreClient::new(client, began),
+            made,
             records: scenario.provider.keys().map(|name| (name.clone(), Vec::new())).collect(),
             settled: false,
         }
@@ -145,7 +186,7 @@ impl<'a> CoreRun<'a> {
     fn run(mut self) -> Result<Seen, String> {
         self.drain()?;
         while let Some(next) = self.next_moment() {
-            if next > VIRTUAL_TIME_MAX {
+            if next > self.began + VIRTUAL_TIME_MAX {
                 return Err(format!("the answer is not over after {VIRTUAL_TIME_MAX:?}"));
             }
             self.now = self.now.max(next);
@@ -250,14 +291,15 @@ impl<'a> CoreRun<'a> {
         let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
         let records = self.records.entry(provider.into()).or_default();
         let index = records.len();
-        let script = scripts.get(index).or(scripts.last().filter(|last| last.again));
+        let made = self.made.get(provider).copied().unwrap_or_default();
+        let script = scripts.get(made + index).or(scripts.last().filter(|last| last.again));
         let headers = http.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let record = CallRecord {
             method: "POST".into(),
             path: format!("/{path}"),
             headers: headers.collect(),
             body: serde_json::from_slice(&http.body).unwrap_or(Value::Null),
-            came: since_start(self.now),
+            came: self.now.since(self.began),
             unscripted: script.is_none(),
             ..CallRecord::default()
         };
@@ -276,7 +318,7 @@ impl<'a> CoreRun<'a> {
     }
 
     fn cancel(&mut self, attempt: AttemptId) {
-        let now = since_start(self.now);
+        let now = self.now.since(self.began);
         let late = self.delivery == Delivery::Late;
         self.give_up(attempt, !late, |record| record.closed = Some(now));
     }
@@ -303,10 +345,6 @@ impl Happening {
             Self::End | Self::Lost(_) => true,
         }
     }
-}
-
-fn since_start(now: Instant) -> Duration {
-    now.since(Instant::ZERO)
 }
 
 /// What a shell would notice of a call, and when.
@@ -366,6 +404,7 @@ fn deliver(acts: Vec<Act>, delivery: Delivery) -> Vec<Act> {
 /// The client, as far as it reads and leaves.
 struct CoreClient<'a> {
     client: &'a Client,
+    began: Instant,
     reader: Reader,
     texts: usize,
     answer: answer::Answer,
@@ -373,15 +412,16 @@ struct CoreClient<'a> {
 }
 
 impl<'a> CoreClient<'a> {
-    fn new(client: &'a Client) -> Self {
+    fn new(client: &'a Client, began: Instant) -> Self {
         let reader = Reader::new(client.protocol());
-        Self { client, reader, texts: 0, answer: answer::Answer::default(), left: false }
+        let answer = answer::Answer::default();
+        Self { client, began, reader, texts: 0, answer, left: false }
     }
 
     /// When it leaves by the clock.
     fn leaves_at(&self) -> Option<Instant> {
         match self.client.leave {
-            Some(Leave::Ms(ms)) if !self.left => Some(Instant::from_millis(ms)),
+            Some(Leave::Ms(ms)) if !self.left => Some(self.began + Duration::from_millis(ms)),
             _ => None,
         }
     }
@@ -391,7 +431,7 @@ impl<'a> CoreClient<'a> {
         if self.left {
             return false;
         }
-        let at = since_start(now);
+        let at = now.since(self.began);
         self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
         let Some(Leave::Texts(enough)) = self.client.leave else { return false };
         let events = self.reader.read(at, bytes).unwrap_or_default();
@@ -402,13 +442,13 @@ impl<'a> CoreClient<'a> {
     fn leave(&mut self, now: Instant) {
         self.left = true;
         self.answer.ending = Ending::Left;
-        self.answer.ended = since_start(now);
+        self.answer.ended = now.since(self.began);
     }
 
     fn end(&mut self, now: Instant) {
         if !self.left {
             self.answer.ending = Ending::Complete;
-            self.answer.ended = since_start(now);
+            self.answer.ended = now.since(self.began);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::check::{Seen, check};
 use crate::client::{self, Goodbye};
 use crate::gateway::Gateway;
 use crate::provider::{AfterLast, CallRecord, FakeProvider};
-use crate::scenario::{Runner, Scenario};
+use crate::scenario::{Client, Runner, Scenario};
 
 /// How long a gateway may take to let go of the calls of an answer that is over: it may read out
 /// what is left of a complete one for a while, to use the connection again.
@@ -18,14 +18,15 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(3);
 /// Plays the scenario and judges what came of it.
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
     let stage = Stage::set(scenario, runner).await?;
-    let began = Instant::now();
-    let answer = client::ask(stage.gateway.addr, &scenario.client, goodbye(runner), began)
-        .await
-        .map_err(|error| format!("{error}\n{}", stage.gateway.log()))?;
-    let calls = stage.providers.settled_calls(began).await;
-    let seen = Seen { answer, calls };
-    check(scenario, &seen)
-        .map_err(|wrong| format!("{wrong}\n{seen}\n--- gateway ---\n{}", stage.gateway.log()))
+    let mut seen = Vec::new();
+    for exchange in scenario.exchanges() {
+        tokio::time::sleep(exchange.wait).await;
+        seen.push(stage.play(exchange.client, goodbye(runner)).await?);
+    }
+    let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
+    check(scenario, &seen).map_err(|wrong| {
+        format!("{wrong}\n{}--- gateway ---\n{}", told(&seen), stage.gateway.log())
+    })
 }
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
@@ -54,6 +55,17 @@ impl Stage {
         let gateway = Gateway::start(runner, Some(&config)).await?;
         Ok(Self { gateway, providers })
     }
+
+    /// Asks once, and waits until the calls made for that are over.
+    async fn play(&self, client: &Client, goodbye: Goodbye) -> Result<Seen, String> {
+        let before = self.providers.call_counts();
+        let began = Instant::now();
+        let answer = client::ask(self.gateway.addr, client, goodbye, began)
+            .await
+            .map_err(|error| format!("{error}\n{}", self.gateway.log()))?;
+        let calls = self.providers.settled_calls(began, &before).await;
+        Ok(Seen { answer, calls })
+    }
 }
 
 /// The providers of a scenario.
@@ -79,12 +91,23 @@ impl Providers {
         self.by_name.iter().map(|(name, provider)| (name.clone(), provider.base_url())).collect()
     }
 
-    /// The calls so far, once none is open any more or the time for that is over; times count from
-    /// `began`.
-    async fn settled_calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
+    fn call_counts(&self) -> BTreeMap<String, usize> {
+        self.by_name.iter().map(|(name, p)| (name.clone(), p.calls().len())).collect()
+    }
+
+    /// The calls after those `before`, once none is open any more or the time for that is over;
+    /// times count from `began`.
+    async fn settled_calls(
+        &self,
+        began: Instant,
+        before: &BTreeMap<String, usize>,
+    ) -> BTreeMap<String, Vec<CallRecord>> {
         let patience = Instant::now() + SETTLE_TIME_MAX;
         loop {
-            let calls = self.calls(began);
+            let mut calls = self.calls(began);
+            for (name, calls) in &mut calls {
+                calls.drain(..before.get(name).copied().unwrap_or_default());
+            }
             let open = |call: &CallRecord| !call.ended && call.closed.is_none();
             if !calls.values().flatten().any(open) || Instant::now() > patience {
                 return calls;
