@@ -4,6 +4,7 @@
 use std::fmt;
 
 pub mod catalogue;
+pub mod refusal;
 
 /// What an unknown model is trusted with, in tokens.
 pub const UNKNOWN_MODEL_MAX_OUTPUT: u32 = 4096;
