@@ -77,6 +77,7 @@ failures! {
     NotFound          "not_found"             Client Nothing 404 "There is nothing at this path.";
     MethodNotAllowed  "method_not_allowed"    Client Nothing 405 "This path does not take that method.";
     ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
+    TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
     // The way to the provider.
     Dns               "dns_failed"            Provider Again 502 "The provider's host name could not be resolved.";
@@ -142,6 +143,17 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The provider's own error answer, kept to be passed on as it came.
     pub original: Option<Original>,
+    /// Of a conversation that is too long: by how much.
+    pub overflow: Option<Overflow>,
+}
+
+/// A conversation that does not fit, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// It has at least as many.
+    pub input: u32,
+    /// It may have less than as many.
+    pub window: u32,
 }
 
 /// A provider's error answer as it came.
@@ -156,7 +168,27 @@ pub struct Original {
 impl Failure {
     /// A failure with a detail for a person.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), param: None, retry_after: None, original: None }
+        Self {
+            reason,
+            detail: detail.into(),
+            param: None,
+            retry_after: None,
+            original: None,
+            overflow: None,
+        }
+    }
+
+    /// A conversation that is too long, with the number of its tokens: `counted`, or estimated.
+    pub fn too_long(overflow: Overflow, counted: bool) -> Self {
+        let Overflow { input, window } = overflow;
+        let (about, at_least) = if counted { ("", "") } else { ("about ", "at least ") };
+        let excess = input.saturating_sub(window).max(1);
+        let detail = format!(
+            "The conversation has {about}{input} tokens, {at_least}{excess} too many for a context \
+             window of {window}."
+        );
+        let failure = Self::new(Reason::ContextLength, detail).at("messages");
+        Self { overflow: Some(overflow), ..failure }
     }
 
     /// The same failure, naming the request field that is wrong.

@@ -11,6 +11,7 @@ use crate::chat::ChatRequest;
 use crate::config::{Config, Exhausted};
 use crate::failure::{Failure, Reason};
 use crate::health::Health;
+use crate::limit::learned::Learned;
 use crate::page;
 use crate::protocol::{Opening, Protocol, error_body};
 use crate::relay::Job;
@@ -52,18 +53,25 @@ pub struct Arrival {
 pub struct Gateway {
     config: Arc<Config>,
     health: Health,
+    learned: Learned,
 }
 
 impl Gateway {
     /// A gateway of this configuration.
     pub fn new(config: Config) -> Self {
         let health = Health::new(config.fallback.breaker.clone());
-        Self { config: Arc::new(config), health }
+        Self { config: Arc::new(config), health, learned: Learned::default() }
     }
 
     /// What is configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What providers said of their limits: a shell that has a store restores it from there, and
+    /// keeps what [`Settlement`](crate::relay::Settlement) tells of it.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// The largest request body to read, in bytes.
@@ -149,6 +157,7 @@ impl Gateway {
             timeouts: self.config.timeouts.clone(),
             limits: self.config.limits.clone(),
             health: self.health.clone(),
+            learned: self.learned.clone(),
             unix_began: Duration::from_secs(arrival.unix_seconds),
             // The low half: the whole names the answer.
             seed: arrival.random as u64,

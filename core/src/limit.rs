@@ -3,11 +3,19 @@
 
 use std::fmt;
 
+use crate::failure::Overflow;
+
 pub mod catalogue;
+pub mod known;
+pub mod learned;
 pub mod refusal;
 
 /// What an unknown model is trusted with, in tokens.
 pub const UNKNOWN_MODEL_MAX_OUTPUT: u32 = 4096;
+
+/// How much room an answer must be sure to have before the context window is let shorten it to
+/// that room, in tokens. With less the estimate is not trusted: see [`Terms::limit`].
+const ROOM_SURE_MIN: u32 = 1024;
 
 /// What bounds an answer, each in tokens and each optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +28,26 @@ pub struct Terms {
     pub model: Option<u32>,
     /// What the provider said it can when it refused more.
     pub learned: Option<u32>,
-    /// The context window.
+    /// What prompt and answer share.
     pub context_window: Option<u32>,
-    /// The prompt's length; counts only beside a context window.
-    pub input: u32,
+    /// Whether the provider itself said so.
+    pub window_learned: bool,
+    /// The longest prompt, where that is capped apart.
+    pub max_input: Option<u32>,
+    /// The prompt's length.
+    pub input: Length,
+    /// What the client has been given of the answer already: the rest of it may be that much
+    /// shorter than the client and its plan allow.
+    pub delivered: u32,
+}
+
+/// How long a text is, in tokens: between these two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    /// Not less than this, but for one text in a hundred.
+    pub low: u32,
+    /// Not more than this, but for one text in a hundred.
+    pub high: u32,
 }
 
 /// Which term decided.
@@ -64,25 +88,84 @@ pub struct Limit {
 
 impl Terms {
     /// The smallest term; `None` where nothing bounds the answer.
+    ///
+    /// The context window leaves what the longest estimate of the prompt leaves of it. Where that is
+    /// less than [`ROOM_SURE_MIN`] and less than what is wanted, an estimate would cut an answer
+    /// short that may have all the room it needs: then the shortest estimate counts, for a provider
+    /// that finds it too much says so, and is asked again with what it said.
     pub fn limit(&self) -> Option<Limit> {
-        let context = self.context_window.map(|window| window.saturating_sub(self.input));
-        [
-            (self.requested, Term::Requested),
-            (self.plan, Term::Plan),
+        let rest = |allowed: u32| allowed.saturating_sub(self.delivered);
+        let wanted = [
+            (self.requested.map(rest), Term::Requested),
+            (self.plan.map(rest), Term::Plan),
             (self.model, Term::Model),
             (self.learned, Term::Learned),
-            (context, Term::Context),
-        ]
-        .into_iter()
-        .filter_map(|(tokens, term)| Some(Limit { max_output: tokens?.max(1), term }))
-        .min_by_key(|limit| limit.max_output)
+        ];
+        let wanted = smallest(wanted);
+        let room = self.room(wanted.map_or(u32::MAX, |limit| limit.max_output));
+        let context = smallest([(room, Term::Context)]);
+        wanted.into_iter().chain(context).min_by_key(|limit| limit.max_output)
+    }
+
+    fn room(&self, wanted: u32) -> Option<u32> {
+        let window = self.context_window?;
+        let sure = window.saturating_sub(self.input.high);
+        if sure >= wanted.min(ROOM_SURE_MIN) {
+            return Some(sure);
+        }
+        Some(window.saturating_sub(self.input.low))
+    }
+
+    /// Whether the prompt may fit: one that is too long by the shortest estimate is not sent at all.
+    pub fn fits(&self) -> Result<(), Overflow> {
+        let input = self.input.low;
+        let too_long = |window: &u32| input > *window;
+        let capped = self.max_input.filter(too_long);
+        // One token of the window is the answer's.
+        let full = self.context_window.filter(|window| input >= *window);
+        match capped.into_iter().chain(full).min() {
+            Some(window) => Err(Overflow { input, window }),
+            None => Ok(()),
+        }
     }
 
     /// Whether anybody asked for a bound: the client, its plan or a refusal. Where nobody did, the
     /// provider's own default is the better limit than the largest it would accept.
     pub fn is_asked(&self) -> bool {
-        self.requested.is_some() || self.plan.is_some() || self.learned.is_some()
+        let by_window = || self.limit().is_some_and(|limit| limit.term == Term::Context);
+        self.requested.is_some()
+            || self.plan.is_some()
+            || self.learned.is_some()
+            || (self.window_learned && by_window())
     }
+}
+
+/// The first of the smallest.
+fn smallest(terms: impl IntoIterator<Item = (Option<u32>, Term)>) -> Option<Limit> {
+    terms
+        .into_iter()
+        .filter_map(|(tokens, term)| Some(Limit { max_output: tokens?.max(1), term }))
+        .min_by_key(|limit| limit.max_output)
+}
+
+impl Length {
+    /// The length of two texts together.
+    pub fn plus(self, other: Self) -> Self {
+        Self { low: self.low.saturating_add(other.low), high: self.high.saturating_add(other.high) }
+    }
+}
+
+impl From<u32> for Length {
+    /// What was counted.
+    fn from(counted: u32) -> Self {
+        Self { low: counted, high: counted }
+    }
+}
+
+/// The length of a text of so many bytes, at a guess.
+pub fn estimate(bytes: usize) -> Length {
+    let high = estimate_tokens(bytes);
+    Length { low: high / 4, high }
 }
 
 /// Tokens in a text of so many bytes, at a guess that errs upwards: text and code of most languages
@@ -119,7 +202,16 @@ mod tests {
         for ([requested, plan, model, learned, context_window], input, expected) in
             rows.iter().copied()
         {
-            let terms = Terms { requested, plan, model, learned, context_window, input };
+            let input = Length::from(input);
+            let terms = Terms {
+                requested,
+                plan,
+                model,
+                learned,
+                context_window,
+                input,
+                ..Terms::default()
+            };
             let limit = terms.limit().map(|limit| (limit.max_output, limit.term));
             assert_eq!(limit, expected, "{terms:?}");
         }
@@ -129,5 +221,76 @@ mod tests {
     fn an_answer_nobody_bounded_is_left_to_the_provider() {
         assert!(!Terms { model: Some(4096), ..Terms::default() }.is_asked());
         assert!(Terms { plan: Some(1), ..Terms::default() }.is_asked());
+    }
+    /// Each row: low, high, window, requested -> limit.
+    #[test]
+    fn an_estimate_does_not_cut_an_answer_short_that_may_have_room() {
+        let rows = [
+            (100, 300, 8192, 4000, 4000),
+            (2000, 6000, 8192, 4000, 2192),
+            (2000, 7000, 8192, 500, 500),
+            (2000, 7300, 8192, 4000, 4000),
+            (5000, 15000, 8192, 4000, 3192),
+            (8191, 30000, 8192, 4000, 1),
+        ];
+        for (low, high, window, requested, expected) in rows {
+            let terms = Terms {
+                requested: Some(requested),
+                context_window: Some(window),
+                input: Length { low, high },
+                ..Terms::default()
+            };
+            assert_eq!(terms.limit().map(|limit| limit.max_output), Some(expected), "{terms:?}");
+            assert_eq!(terms.fits(), Ok(()), "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_delivered_counts_against_what_is_allowed_and_not_against_the_model() {
+        let terms = Terms {
+            requested: Some(3000),
+            plan: Some(2500),
+            model: Some(600),
+            delivered: 1000,
+            ..Terms::default()
+        };
+        assert_eq!(terms.limit(), Some(Limit { max_output: 600, term: Term::Model }));
+        let terms = Terms { delivered: 2000, ..terms };
+        assert_eq!(terms.limit(), Some(Limit { max_output: 500, term: Term::Plan }));
+        let terms = Terms { delivered: 2500, ..terms };
+        assert_eq!(terms.limit(), Some(Limit { max_output: 1, term: Term::Plan }));
+    }
+
+    /// Each row: low, window, longest prompt -> what is too long for what.
+    #[test]
+    fn what_is_too_long_by_the_shortest_estimate_does_not_fit() {
+        let rows = [
+            (8191, Some(8192), None, None),
+            (8192, Some(8192), None, Some((8192, 8192))),
+            (272_000, Some(400_000), Some(272_000), None),
+            (272_001, Some(400_000), Some(272_000), Some((272_001, 272_000))),
+            (500_000, Some(400_000), Some(272_000), Some((500_000, 272_000))),
+            (u32::MAX, None, None, None),
+        ];
+        for (low, context_window, max_input, expected) in rows {
+            let input = Length { low, high: u32::MAX };
+            let terms = Terms { context_window, max_input, input, ..Terms::default() };
+            let overflow = terms.fits().err().map(|overflow| (overflow.input, overflow.window));
+            assert_eq!(overflow, expected, "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_the_provider_told_us_is_kept_even_if_nobody_asks() {
+        let terms = Terms {
+            model: Some(4096),
+            context_window: Some(8192),
+            input: Length::from(6000),
+            ..Terms::default()
+        };
+        assert!(!terms.is_asked());
+        assert!(Terms { window_learned: true, ..terms }.is_asked());
+        let short = Terms { window_learned: true, input: Length::from(60), ..terms };
+        assert!(!short.is_asked());
     }
 }

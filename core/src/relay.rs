@@ -20,6 +20,7 @@
 
 mod account;
 mod attempt;
+mod bounds;
 mod continuation;
 mod delivery;
 mod exchange;
@@ -38,6 +39,7 @@ pub use settlement::{AttemptRecord, Field, Settlement};
 
 use account::Account;
 use attempt::{Attempt, Plan, Progress};
+use bounds::Bounds;
 use delivery::Delivery;
 use ladder::Ladder;
 use reading::Forwarding;
@@ -48,7 +50,7 @@ use crate::config::{
 };
 use crate::failure::{Failure, Reason, Recovery, Who};
 use crate::health::Health;
-use crate::limit::{Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue, estimate_tokens};
+use crate::limit::learned::Learned;
 use crate::protocol::Protocol;
 use crate::time::Instant;
 
@@ -76,6 +78,8 @@ pub struct Job {
     pub limits: Limits,
     /// The breakers of all targets.
     pub health: Health,
+    /// What providers said of their limits.
+    pub learned: Learned,
     /// When the request came, since 1970: what a `Retry-After` date is held against.
     pub unix_began: Duration,
     /// Random: spreads the waits of answers that fail together.
@@ -95,6 +99,7 @@ pub struct Relay {
     next_id: u32,
     continuations: u32,
     delivery: Delivery,
+    bounds: Bounds,
     account: Account,
     paused: bool,
     settled: bool,
@@ -128,6 +133,7 @@ impl Relay {
             next_id: 0,
             continuations: 0,
             delivery: Delivery::default(),
+            bounds: Bounds::new(&job.request),
             account: Account::new(now),
             paused: false,
             settled: false,
@@ -321,6 +327,7 @@ impl Relay {
             let detail = format!("{target} needs a key: {env} is not set.");
             return Err(Failure::new(Reason::Unauthorized, detail));
         }
+        self.bounds.admit(target, &self.terms(target, continues.is_some()))?;
         self.job.health.admit(target, self.now).map_err(|until| {
             let mut failure = Failure::from(Reason::Cooling);
             failure.retry_after = Some(until.since(self.now));
@@ -341,7 +348,10 @@ impl Relay {
                 continuation::request(&self.job.request, &self.delivery.text, way, instruction)
             }
         };
-        let terms = self.terms(&target, &request);
+        let retry = self.bounds.take_retry();
+        let mut terms = self.terms(&target, continues.is_some());
+        terms.input = retry.unwrap_or(terms.input);
+        let limit = terms.limit().filter(|_| terms.is_asked());
         self.delivery.outputs.call(Call {
             attempt: id,
             target: target.clone(),
@@ -349,7 +359,7 @@ impl Relay {
             stream,
             plan: self.job.plan.as_ref().map(|(name, _)| name.clone()),
             terms,
-            limit: terms.limit().filter(|_| terms.is_asked()),
+            limit,
         });
         let forwarding = self.forwarding(&target, continues.is_some());
         let bytes_before = self.delivery.bytes;
@@ -360,6 +370,8 @@ impl Relay {
             target,
             stream,
             continues,
+            asked: limit.map(|limit| limit.max_output),
+            is_retry: retry.is_some(),
             bytes_before,
             forwarding,
             event_bytes_max,
@@ -373,22 +385,6 @@ impl Relay {
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
         Forwarding { frames: same && stream, whole: same && !stream, usage }
-    }
-
-    /// What bounds an answer of this target. A local model's own engine knows its window and counts
-    /// the prompt exactly, so it is left to say what fits.
-    fn terms(&self, target: &Target, request: &ChatRequest) -> Terms {
-        let local = target.provider.protocol == Protocol::Local;
-        let facts = catalogue::find(&target.provider.name, &target.model).filter(|_| !local);
-        let known = facts.and_then(|f| f.max_output).unwrap_or(UNKNOWN_MODEL_MAX_OUTPUT);
-        Terms {
-            requested: request.max_output_tokens,
-            plan: self.job.plan.as_ref().map(|(_, tokens)| *tokens),
-            model: target.max_output_tokens.or((!local).then_some(known)),
-            learned: None,
-            context_window: target.context_window.or(facts.and_then(|f| f.context_window)),
-            input: input_tokens(request),
-        }
     }
 
     // --- ends -----------------------------------------------------------------------------------
@@ -406,8 +402,12 @@ impl Relay {
     fn fail(&mut self, index: usize, mut failure: Failure) {
         let attempt = self.live.swap_remove(index);
         hide_key(&mut failure, &attempt.target.provider.api_key);
+        let again = self.heed(&attempt, &mut failure);
         self.charge(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
+        if again {
+            return self.begin(attempt.place, attempt.stream, attempt.continues);
+        }
         self.account.blame(failure.clone());
         if self.delivery.has_content() {
             self.account.served(&attempt.target);
@@ -511,8 +511,7 @@ impl Relay {
     }
 
     fn charge(&mut self, attempt: &Attempt) {
-        let input_tokens = input_tokens(&self.job.request);
-        self.account.charge(attempt, input_tokens, self.delivery.bytes);
+        self.account.charge(attempt, self.bounds.input_tokens(), self.delivery.bytes);
     }
 
     /// Everything failed: the first cause is reported, not the last symptom. What a continuation
@@ -524,7 +523,8 @@ impl Relay {
 
     fn settle(&mut self, end: End, fallback: bool) {
         self.settled = true;
-        let settlement = self.account.settle(end, fallback, &self.delivery, self.now);
+        let mut settlement = self.account.settle(end, fallback, &self.delivery, self.now);
+        settlement.learned = self.bounds.take_learned();
         self.delivery.outputs.settle(settlement);
     }
 }
@@ -537,9 +537,4 @@ fn hide_key(failure: &mut Failure, key: &ApiKey) {
     {
         original.body = key.hide_in(text).into_bytes();
     }
-}
-
-/// A prompt's length at a guess.
-fn input_tokens(request: &ChatRequest) -> u32 {
-    estimate_tokens(request.messages.iter().map(|m| m.content.text_bytes()).sum())
 }

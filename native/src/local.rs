@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Role, Usage};
-use streamgate_core::failure::{Failure, Reason};
+use streamgate_core::failure::{Failure, Overflow, Reason};
 use streamgate_core::relay::{self, AttemptId, Input};
 
 use crate::driver::Progress;
@@ -144,7 +144,9 @@ pub(crate) fn failure(error: &EngineError) -> Failure {
         | EngineError::Broken { .. }
         | EngineError::LoadFailed { .. } => Reason::ModelBroken,
         EngineError::NoRoom { .. } | EngineError::Overloaded { .. } => Reason::Overloaded,
-        EngineError::ContextLength { .. } => Reason::ContextLength,
+        EngineError::ContextLength { input, window } => {
+            return Failure::too_long(Overflow { input: *input, window: *window }, true);
+        }
         EngineError::EmptyPrompt => Reason::InvalidRequest,
         EngineError::Stopping => Reason::ShuttingDown,
         EngineError::Decode { .. } | EngineError::Crashed => Reason::Internal,
@@ -202,8 +204,16 @@ mod tests {
 
     #[test]
     fn errors_become_sentences() {
+        let failure = failure(&EngineError::Overloaded { waiting: 3 });
+        let expected = "The model is overloaded: 3 requests wait already.";
+        assert_eq!((failure.reason, failure.message()), (Reason::Overloaded, expected));
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_says_by_how_much() {
         let failure = failure(&EngineError::ContextLength { input: 9000, window: 8192 });
-        let expected = "The prompt has 9000 tokens and the context window is 8192.";
+        let expected =
+            "The conversation has 9000 tokens, 808 too many for a context window of 8192.";
         assert_eq!((failure.reason, failure.message()), (Reason::ContextLength, expected));
     }
 }

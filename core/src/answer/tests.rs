@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::gateway::{Arrival, Gateway};
 use crate::relay::Head as UpstreamHead;
 
+mod limits;
+
 const CONFIG: &str = r#"
 [providers.a]
 protocol = "openai"

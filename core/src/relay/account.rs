@@ -36,9 +36,18 @@ impl Account {
         }
     }
 
-    /// Something failed: reported in the end, if it is the first.
+    /// Something failed: reported in the end, if it is the first. That a conversation is too long
+    /// for one target is no cause any more when another fails, or has a larger window.
     pub(super) fn blame(&mut self, failure: Failure) {
-        self.cause.get_or_insert(failure);
+        let window = |failure: &Failure| failure.overflow.map(|overflow| overflow.window);
+        match &mut self.cause {
+            Some(cause) if cause.reason == Reason::ContextLength => {
+                if failure.reason != Reason::ContextLength || window(cause) < window(&failure) {
+                    *cause = failure;
+                }
+            }
+            cause => drop(cause.get_or_insert(failure)),
+        }
     }
 
     /// The first cause, not the last symptom.
@@ -110,7 +119,7 @@ impl Account {
             Some(cause) if cause.reason == Reason::Cooling => {
                 cause.retry_after = cause.retry_after.min(failure.retry_after);
             }
-            cause => drop(cause.get_or_insert(failure)),
+            _ => self.blame(failure),
         }
     }
 
@@ -132,6 +141,7 @@ impl Account {
             skipped: self.skipped,
             first_content: delivery.first.map(|first| first.since(self.began)),
             took: now.since(self.began),
+            learned: Vec::new(),
         }
     }
 }

@@ -79,6 +79,8 @@ pub(super) struct Plan {
     pub(super) target: Arc<Target>,
     pub(super) stream: bool,
     pub(super) continues: Option<Continuation>,
+    pub(super) asked: Option<u32>,
+    pub(super) is_retry: bool,
     pub(super) bytes_before: usize,
     pub(super) forwarding: Forwarding,
     pub(super) event_bytes_max: usize,
@@ -91,6 +93,10 @@ pub(super) struct Attempt {
     pub(super) target: Arc<Target>,
     /// How it was asked to go on with an answer that broke; `None`: it was asked from the start.
     pub(super) continues: Option<Continuation>,
+    /// The longest answer it was asked for, in tokens; `None`: the provider's default.
+    pub(super) asked: Option<u32>,
+    /// It follows a refusal, with what that said.
+    pub(super) is_retry: bool,
     /// Bytes of content that were delivered before it.
     pub(super) bytes_before: usize,
     /// Asked for as a stream, not as one whole answer.
@@ -108,7 +114,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(plan: Plan, began: Instant) -> Self {
-        let Plan { id, place, target, stream, continues, bytes_before, .. } = plan;
+        let Plan { id, place, target, stream, continues, asked, is_retry, bytes_before, .. } = plan;
         let mut reading = Reading::new(plan.forwarding, continues.is_some());
         if target.provider.protocol == Protocol::Local && continues.is_none() {
             reading.name(&target.model);
@@ -119,6 +125,8 @@ impl Attempt {
             target,
             stream,
             continues,
+            asked,
+            is_retry,
             bytes_before,
             began,
             over: false,

@@ -6,12 +6,11 @@ use serde_json::Map;
 
 use crate::chat::{ChatRequest, Content, Message, Role};
 use crate::config::Continuation;
-use crate::limit::estimate_tokens;
 
 /// The request that asks to go on after `delivered`.
 ///
 /// Nothing in it is in any language of ours: the instruction is the operator's, and empty by
-/// default. What was delivered counts against the length the client asked for.
+/// default.
 pub(super) fn request(
     asked: &ChatRequest,
     delivered: &str,
@@ -27,9 +26,6 @@ pub(super) fn request(
     if way == Continuation::Ask && !instruction.is_empty() {
         request.messages.push(Message::text(Role::User, instruction));
     }
-    let spent = estimate_tokens(delivered.len());
-    request.max_output_tokens =
-        request.max_output_tokens.map(|asked| asked.saturating_sub(spent).max(1));
     Arc::new(request)
 }
 
@@ -44,19 +40,13 @@ mod tests {
                 Message::text(Role::System, "Si lakonický pomocník."),
                 Message::text(Role::User, "Čo je prúd?"),
             ],
-            max_output_tokens: Some(100),
             ..ChatRequest::default()
         };
         let plain = request(&asked, "Prúd je", Continuation::Prefill, "Continue.");
         assert_eq!(plain.messages[..2], asked.messages);
         assert_eq!(plain.messages[2..], [Message::text(Role::Assistant, "Prúd je")]);
-        assert_eq!(plain.max_output_tokens, Some(97));
         assert_eq!(request(&asked, "Prúd je", Continuation::Ask, ""), plain);
         let told = request(&asked, "Prúd je", Continuation::Ask, "Pokračuj.");
         assert_eq!(told.messages[3], Message::text(Role::User, "Pokračuj."));
-        assert_eq!(
-            request(&asked, &"x".repeat(999), Continuation::Ask, "").max_output_tokens,
-            Some(1)
-        );
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Call;
 use crate::chat::Usage;
 use crate::config::Target;
+use crate::limit::learned::LearnedLimit;
 use crate::protocol::End;
 
 /// One call to one target.
@@ -57,6 +58,8 @@ pub struct Settlement {
     pub first_content: Option<Duration>,
     /// From the request to its end.
     pub took: Duration,
+    /// What is known of limits since this answer's refusals: rows to be kept.
+    pub learned: Vec<LearnedLimit>,
 }
 
 /// A name and a value of a structured log line.

@@ -2,38 +2,24 @@
 
 use super::{Row, Statement};
 use crate::failure::Failure;
-
-/// What one endpoint said of one of its models.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearnedLimit {
-    /// The provider's base URL.
-    pub endpoint: String,
-    /// The model's name there.
-    pub model: String,
-    /// The longest answer, in tokens, where it said so.
-    pub max_output: Option<u32>,
-    /// The context window, in tokens, where it said so.
-    pub context_window: Option<u32>,
-    /// How it is known.
-    pub source: String,
-    /// When it was learned, in seconds since 1970.
-    pub learned_at: u64,
-}
+use crate::limit::learned::LearnedLimit;
 
 /// Keeps what was learned, in place of what was known of that endpoint and model before.
 pub fn upsert(limit: &LearnedLimit) -> Statement {
     Statement::new(
         "INSERT INTO learned_limits \
-         (endpoint, model, max_output, context_window, source, learned_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         (endpoint, model, max_output, context_window, max_input, source, learned_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
          ON CONFLICT (endpoint, model) DO UPDATE SET max_output = excluded.max_output, \
-         context_window = excluded.context_window, source = excluded.source, \
+         context_window = excluded.context_window, max_input = excluded.max_input, \
+         source = excluded.source, \
          learned_at = excluded.learned_at",
         [
             limit.endpoint.as_str().into(),
             limit.model.as_str().into(),
             limit.max_output.unwrap_or(0).into(),
             limit.context_window.unwrap_or(0).into(),
+            limit.max_input.unwrap_or(0).into(),
             limit.source.as_str().into(),
             limit.learned_at.into(),
         ],
@@ -43,7 +29,7 @@ pub fn upsert(limit: &LearnedLimit) -> Statement {
 /// Lists all that was learned: rows for [`read`].
 pub fn list() -> Statement {
     Statement::new(
-        "SELECT endpoint, model, max_output, context_window, source, learned_at \
+        "SELECT endpoint, model, max_output, context_window, max_input, source, learned_at \
          FROM learned_limits ORDER BY endpoint, model",
         [],
     )
@@ -60,7 +46,8 @@ pub fn read(row: &Row) -> Result<LearnedLimit, Failure> {
         model: row.text(1)?,
         max_output: tokens(2)?,
         context_window: tokens(3)?,
-        source: row.text(4)?,
-        learned_at: row.unsigned(5)?,
+        max_input: tokens(4)?,
+        source: row.text(5)?,
+        learned_at: row.unsigned(6)?,
     })
 }

@@ -37,6 +37,7 @@ static VERSIONS: &[&[&str]] = &[&[
         model TEXT NOT NULL,
         max_output BIGINT NOT NULL,
         context_window BIGINT NOT NULL,
+        max_input BIGINT NOT NULL,
         source TEXT NOT NULL,
         learned_at BIGINT NOT NULL,
         PRIMARY KEY (endpoint, model)

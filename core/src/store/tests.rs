@@ -1,7 +1,8 @@
 use super::api_keys::{self, ApiKey};
-use super::learned_limits::{self, LearnedLimit};
+use super::learned_limits;
 use super::provider_keys::{self, ProviderKey};
 use super::*;
+use crate::limit::learned::LearnedLimit;
 
 fn statements() -> Vec<Statement> {
     let api_key = ApiKey {
@@ -18,6 +19,7 @@ fn statements() -> Vec<Statement> {
         model: "m".into(),
         max_output: Some(4096),
         context_window: None,
+        max_input: None,
         source: String::new(),
         learned_at: 1,
     };

@@ -1,0 +1,156 @@
+//! What providers said of their limits when they refused a request, by endpoint and model, shared
+//! by all answers of one process or isolate. Times are seconds since 1970; a store may keep the
+//! rows for the next one.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::refusal::Refusal;
+
+/// How many endpoints' models are remembered; the one learned of longest ago is forgotten first.
+const ROWS_MAX: usize = 1000;
+/// For how long what was learned counts: a provider may have raised its limit since.
+const AGE_MAX_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// What one endpoint said of one of its models.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LearnedLimit {
+    /// The provider's base URL.
+    pub endpoint: String,
+    /// The model's name there.
+    pub model: String,
+    /// The longest answer, in tokens, where it said so.
+    pub max_output: Option<u32>,
+    /// The context window, in tokens, where it said so.
+    pub context_window: Option<u32>,
+    /// The longest prompt, in tokens, where it said so.
+    pub max_input: Option<u32>,
+    /// Whose text said so, the last time it did.
+    pub source: String,
+    /// When that was, in seconds since 1970.
+    pub learned_at: u64,
+}
+
+/// What was learned. Cheap to clone: clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    rows: Arc<Mutex<HashMap<String, LearnedLimit>>>,
+}
+
+impl Learned {
+    /// What `endpoint` said of `model`, unless that is too long ago at `unix_seconds`.
+    pub fn find(&self, endpoint: &str, model: &str, unix_seconds: u64) -> Option<LearnedLimit> {
+        let rows = self.lock();
+        if rows.is_empty() {
+            return None;
+        }
+        let row = rows.get(&key(endpoint, model))?;
+        (unix_seconds.saturating_sub(row.learned_at) <= AGE_MAX_SECONDS).then(|| row.clone())
+    }
+
+    /// Notes what `endpoint` said of `model`, and returns all that is known of it now.
+    pub fn note(
+        &self,
+        endpoint: &str,
+        model: &str,
+        refusal: &Refusal,
+        unix_seconds: u64,
+    ) -> LearnedLimit {
+        let known = self.find(endpoint, model, unix_seconds).unwrap_or_default();
+        let row = LearnedLimit {
+            endpoint: endpoint.to_owned(),
+            model: model.to_owned(),
+            max_output: refusal.max_output.or(known.max_output),
+            context_window: refusal.context_window.or(known.context_window),
+            max_input: refusal.max_input.or(known.max_input),
+            source: refusal.source.to_owned(),
+            learned_at: unix_seconds,
+        };
+        self.restore([row.clone()]);
+        row
+    }
+
+    /// Takes in rows that were kept elsewhere; of two about the same the later one counts.
+    pub fn restore(&self, kept: impl IntoIterator<Item = LearnedLimit>) {
+        let mut rows = self.lock();
+        for row in kept {
+            match rows.entry(key(&row.endpoint, &row.model)) {
+                Entry::Occupied(known) if known.get().learned_at > row.learned_at => {}
+                Entry::Occupied(mut known) => drop(known.insert(row)),
+                Entry::Vacant(place) => drop(place.insert(row)),
+            }
+        }
+        while rows.len() > ROWS_MAX {
+            let oldest = rows.iter().min_by_key(|(_, row)| row.learned_at);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
+            rows.remove(&oldest);
+        }
+    }
+
+    /// All rows, by endpoint and model.
+    pub fn rows(&self) -> Vec<LearnedLimit> {
+        let mut rows: Vec<_> = self.lock().values().cloned().collect();
+        rows.sort_by(|a, b| (&a.endpoint, &a.model).cmp(&(&b.endpoint, &b.model)));
+        rows
+    }
+
+    /// A lock that a panic cannot poison for good: every row is a valid one.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, LearnedLimit>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No URL has a space.
+fn key(endpoint: &str, model: &str) -> String {
+    format!("{endpoint} {model}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn refusal(max_output: Option<u32>, context_window: Option<u32>) -> Refusal {
+        Refusal { max_output, context_window, source: "openai", ..Refusal::default() }
+    }
+
+    #[test]
+    fn what_was_said_is_known_of_that_endpoint_and_model_alone() {
+        let learned = Learned::default();
+        learned.note("http://a", "m", &refusal(Some(4096), None), 7);
+        learned.note("http://a", "m", &refusal(None, Some(8192)), 9);
+        let row = learned.find("http://a", "m", 10).unwrap();
+        assert_eq!((row.max_output, row.context_window), (Some(4096), Some(8192)));
+        assert_eq!((row.source.as_str(), row.learned_at), ("openai", 9));
+        assert_eq!(learned.find("http://b", "m", 10), None);
+        assert_eq!(learned.find("http://a", "n", 10), None);
+        assert_eq!(learned.clone().rows(), [row]);
+    }
+
+    #[test]
+    fn what_is_old_does_not_count_and_is_not_merged() {
+        let learned = Learned::default();
+        learned.note("http://a", "m", &refusal(Some(4096), None), 0);
+        assert!(learned.find("http://a", "m", 30 * DAY).is_some());
+        assert_eq!(learned.find("http://a", "m", 30 * DAY + 1), None);
+        let row = learned.note("http://a", "m", &refusal(None, Some(8192)), 31 * DAY);
+        assert_eq!(row.max_output, None);
+    }
+
+    #[test]
+    fn the_later_of_two_rows_counts_and_the_oldest_are_forgotten() {
+        let learned = Learned::default();
+        let row = |number: u64, learned_at| LearnedLimit {
+            endpoint: format!("http://{number}"),
+            learned_at,
+            ..LearnedLimit::default()
+        };
+        learned.restore([row(5, 50), row(5, 49)]);
+        assert_eq!(learned.rows(), [row(5, 50)]);
+        learned.restore((0..1100).map(|number| row(number, 100 + number)));
+        assert_eq!(learned.rows().len(), ROWS_MAX);
+        assert_eq!(learned.rows().iter().map(|row| row.learned_at).min(), Some(200));
+    }
+}

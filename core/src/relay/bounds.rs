@@ -1,0 +1,195 @@
+//! What bounds an attempt's answer, and what the refusals of this answer's targets add to that.
+//!
+//! A target that refuses for too many tokens says what it takes. That is learned, and the target is
+//! asked again at once for as much: once, and for less than before, so that a provider that
+//! contradicts itself is not asked for ever. A conversation that is too long for one target goes to
+//! those with a larger window.
+
+use super::Relay;
+use super::attempt::Attempt;
+use crate::chat::ChatRequest;
+use crate::config::Target;
+use crate::failure::{Failure, Overflow, Reason};
+use crate::limit::known::{Known, Source};
+use crate::limit::learned::LearnedLimit;
+use crate::limit::refusal::{self, Refusal};
+use crate::limit::{Length, Terms, estimate};
+
+/// What an answer so short is still worth asking for, in tokens, when a provider stopped counting
+/// the conversation before its end.
+const ANSWER_MIN: u32 = 1024;
+
+pub(super) struct Bounds {
+    /// The request's length.
+    input: Length,
+    /// Its length by the count of the target that is asked again.
+    counted: Option<Length>,
+    /// The conversation was too long for this window, the largest of those that were tried.
+    overflow: Option<Overflow>,
+    /// What was learned.
+    learned: Vec<LearnedLimit>,
+}
+
+impl Bounds {
+    pub(super) fn new(request: &ChatRequest) -> Self {
+        let bytes = request.messages.iter().map(|m| m.content.text_bytes()).sum();
+        Self { input: estimate(bytes), counted: None, overflow: None, learned: Vec::new() }
+    }
+
+    /// What the request is estimated to cost, in tokens.
+    pub(super) fn input_tokens(&self) -> u32 {
+        self.input.high
+    }
+
+    /// The refused attempt is made again: whether that is this one is known once.
+    pub(super) fn take_retry(&mut self) -> Option<Length> {
+        self.counted.take()
+    }
+
+    /// What was learned, told once.
+    pub(super) fn take_learned(&mut self) -> Vec<LearnedLimit> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Whether the target may have room for the conversation.
+    pub(super) fn admit(&self, target: &Target, terms: &Terms) -> Result<(), Failure> {
+        terms.fits().map_err(|overflow| Failure::too_long(overflow, false))?;
+        let windows = [terms.context_window, terms.max_input];
+        match (self.overflow, windows.into_iter().flatten().min()) {
+            (Some(tried), Some(window)) if window <= tried.window => {
+                let failure = Failure::from(Reason::ContextLength);
+                let detail = format!("{target} has no larger window than one that was too small.");
+                Err(Failure { detail, overflow: Some(Overflow { window, ..tried }), ..failure })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_overflow(&mut self, overflow: Overflow) {
+        if self.overflow.is_none_or(|known| known.window < overflow.window) {
+            self.overflow = Some(overflow);
+        }
+    }
+
+    fn note_learned(&mut self, row: LearnedLimit) {
+        let same =
+            |known: &LearnedLimit| (&known.endpoint, &known.model) == (&row.endpoint, &row.model);
+        self.learned.retain(|known| !same(known));
+        self.learned.push(row);
+    }
+}
+
+impl Relay {
+    /// What bounds an answer of this target.
+    pub(super) fn terms(&self, target: &Target, continues: bool) -> Terms {
+        let job = &self.job;
+        let learned =
+            job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
+        let known = Known::of(target, learned.as_ref());
+        let window = known.context_window;
+        let delivered = if continues { estimate(self.delivery.bytes) } else { Length::default() };
+        let told =
+            if continues { estimate(job.fallback.instruction.len()) } else { Length::default() };
+        Terms {
+            requested: job.request.max_output_tokens,
+            plan: job.plan.as_ref().map(|(_, tokens)| *tokens),
+            model: known.model.map(|fact| fact.tokens),
+            learned: known.learned.map(|fact| fact.tokens),
+            context_window: window.map(|fact| fact.tokens),
+            window_learned: window
+                .is_some_and(|fact| matches!(fact.source, Source::Learned { .. })),
+            max_input: known.max_input.map(|fact| fact.tokens),
+            input: self.bounds.input.plus(delivered).plus(told),
+            delivered: delivered.high,
+        }
+    }
+
+    /// Reads what a failed attempt says of limits, and makes the failure say so too. `true`: the
+    /// target is to be asked again at once.
+    pub(super) fn heed(&mut self, attempt: &Attempt, failure: &mut Failure) -> bool {
+        if let Some(overflow) = failure.overflow {
+            self.bounds.note_overflow(overflow);
+        }
+        let Some(refusal) = told(attempt, failure) else { return false };
+        if refusal.is_overflow() {
+            self.learn(&attempt.target, &refusal);
+            self.heed_overflow(&refusal, failure);
+            return false;
+        }
+        let detail = failure.message();
+        *failure = Failure::new(Reason::TooManyTokens, detail).at("max_tokens");
+        let shorter = |limit: u32| attempt.asked.is_none_or(|asked| limit < asked);
+        if attempt.is_retry || !refusal.max_output.is_none_or(shorter) {
+            return false;
+        }
+        self.learn(&attempt.target, &refusal);
+        let terms = self.terms(&attempt.target, attempt.continues.is_some());
+        let input = counted(&refusal, terms.input);
+        let limit = Terms { input, ..terms }.limit();
+        let again = limit.is_some_and(|limit| shorter(limit.max_output));
+        self.bounds.counted = again.then_some(input);
+        again
+    }
+
+    fn heed_overflow(&mut self, refusal: &Refusal, failure: &mut Failure) {
+        let window = refusal.context_window.or(refusal.max_input);
+        let input = refusal.input.or(refusal.input_min);
+        *failure = match (input, window) {
+            (Some(input), Some(window)) => {
+                let overflow = Overflow { input, window };
+                self.bounds.note_overflow(overflow);
+                Failure::too_long(overflow, refusal.input.is_some())
+            }
+            (None, Some(window)) => {
+                let input = self.bounds.input.high.max(window);
+                self.bounds.note_overflow(Overflow { input, window });
+                Failure::new(Reason::ContextLength, failure.message()).at("messages")
+            }
+            (_, None) => Failure::new(Reason::ContextLength, failure.message()).at("messages"),
+        };
+    }
+
+    fn learn(&mut self, target: &Target, refusal: &Refusal) {
+        let says = [refusal.max_output, refusal.context_window, refusal.max_input];
+        if says.iter().any(Option::is_some) {
+            let (endpoint, now) = (&target.provider.base_url, self.unix_seconds());
+            let row = self.job.learned.note(endpoint, &target.model, refusal, now);
+            self.bounds.note_learned(row);
+        }
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        (self.job.unix_began + self.now.since(self.began)).as_secs()
+    }
+}
+
+/// What a failure says of limits: in its message, or somewhere in the provider's error answer.
+fn told(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
+    let may = matches!(failure.reason, Reason::Rejected | Reason::InBand | Reason::ServerError);
+    if !may || attempt.reading.content {
+        return None;
+    }
+    let body = failure.original.as_ref().map_or(&[][..], |original| &original.body);
+    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.asked);
+    let first = refusal::read(&failure.detail, attempt.asked);
+    first.filter(says_all).or_else(whole).or(first)
+}
+
+/// Whether a text leaves nothing for the rest of the error answer to say.
+fn says_all(refusal: &Refusal) -> bool {
+    refusal.max_output.is_some() || refusal.context_window.is_some() || refusal.max_input.is_some()
+}
+
+/// The conversation's length by what a target counted; where it stopped counting, by the estimate,
+/// as long as that leaves room for an answer.
+fn counted(refusal: &Refusal, estimated: Length) -> Length {
+    let window = refusal.context_window.unwrap_or(u32::MAX);
+    match (refusal.input, refusal.input_min) {
+        (Some(input), _) => input.into(),
+        (None, Some(min)) if estimated.high >= window => {
+            min.max(window.saturating_sub(ANSWER_MIN)).into()
+        }
+        (None, Some(min)) => min.max(estimated.high).into(),
+        (None, None) => estimated,
+    }
+}
