@@ -158,6 +158,7 @@ mod tests {
             skipped: 1,
             first_content: Some(Duration::from_millis(3)),
             took: Duration::from_millis(40),
+            learned: Vec::new(),
         }
     }
 
