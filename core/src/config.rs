@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
 
+use crate::access::{Auth, AuthEntry, Plan};
 use crate::health;
 use crate::protocol::Protocol;
 
@@ -26,6 +27,10 @@ pub struct Config {
     pub default_model: Option<String>,
     /// Where the native server listens; `None` where the text does not say.
     pub listen: Option<String>,
+    /// Whether the native server may listen for other machines though there is no `auth`.
+    pub open: bool,
+    /// Who is let in; `None`: everybody.
+    pub auth: Option<Auth>,
     /// Providers by name.
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// Models by the names clients use.
@@ -308,6 +313,9 @@ struct File {
     #[serde(default)]
     models: BTreeMap<String, Spanned<ModelEntry>>,
     #[serde(default)]
+    plans: BTreeMap<String, Plan>,
+    auth: Option<Spanned<AuthEntry>>,
+    #[serde(default)]
     timeouts: Timeouts,
     #[serde(default)]
     fallback: Fallback,
@@ -319,6 +327,7 @@ struct File {
 #[serde(default, deny_unknown_fields)]
 struct Server {
     listen: Option<String>,
+    open: bool,
 }
 
 #[derive(Deserialize)]
@@ -341,8 +350,9 @@ enum UpstreamProtocol {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyEntry {
-    env: String,
+pub(crate) struct KeyEntry {
+    /// The variable's name.
+    pub(crate) env: String,
 }
 
 #[derive(Deserialize)]
@@ -368,12 +378,20 @@ impl File {
             .into_iter()
             .map(|(name, entry)| Ok((name, entry.into_inner().resolve(text, &providers)?)))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let plan = |(name, plan): (String, Plan)| (name.clone(), Arc::new(Plan { name, ..plan }));
+        let plans = self.plans.into_iter().map(plan).collect();
+        let auth = self.auth.map(|entry| {
+            let start = entry.span().start;
+            entry.into_inner().resolve(text, start, &plans, secret)
+        });
         if models.is_empty() {
             return Err(Error("there is no model: expected at least one [models.NAME]".into()));
         }
         Ok(Config {
             default_model: default_model(self.default_model, text, &models)?,
             listen: self.server.listen,
+            open: self.server.open,
+            auth: auth.transpose()?,
             providers,
             models,
             timeouts: self.timeouts,
@@ -438,7 +456,7 @@ impl ProviderEntry {
 }
 
 /// The URL without its last slashes.
-fn http_url(url: &Spanned<String>, text: &str, key: &str) -> Result<String, Error> {
+pub(crate) fn http_url(url: &Spanned<String>, text: &str, key: &str) -> Result<String, Error> {
     let value = url.get_ref().trim_end_matches('/');
     let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
     match host {
@@ -495,12 +513,12 @@ fn target(
     Ok((provider.clone(), model.into()))
 }
 
-fn at(text: &str, offset: usize, key: &str, what: &str, expected: &str) -> Error {
+pub(crate) fn at(text: &str, offset: usize, key: &str, what: &str, expected: &str) -> Error {
     let line = text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
     Error(format!("line {line}: {key}: {what}; expected {expected}"))
 }
 
-fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
+pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => "one to be configured".into(),
@@ -510,7 +528,7 @@ fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// A duration written in seconds, whole or not, or zero.
-fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let value = f64::deserialize(from)?;
     Duration::try_from_secs_f64(value)
         .map_err(|_| D::Error::custom(format!("{value} is no duration: expected seconds, or 0")))

@@ -76,6 +76,13 @@ failures! {
     UnknownModel      "model_not_found"       Client Nothing 404 "There is no model of that name.";
     NotFound          "not_found"             Client Nothing 404 "There is nothing at this path.";
     MethodNotAllowed  "method_not_allowed"    Client Nothing 405 "This path does not take that method.";
+    CredentialsMissing "missing_credentials"  Client Nothing 401 "This needs a key: send it as `Authorization: Bearer KEY`.";
+    CredentialsInvalid "invalid_api_key"      Client Nothing 401 "The key or token is not valid.";
+    CredentialsExpired "token_expired"        Client Nothing 401 "The token has expired.";
+    PlanUnknown       "plan_unknown"          Client Nothing 403 "The user's plan is not configured.";
+    RequestQuota      "request_quota_exceeded" Client Nothing 429 "The plan's requests per minute are used up.";
+    TokenQuota        "token_quota_exceeded"  Client Nothing 429 "The plan's tokens per minute are used up.";
+    StreamQuota       "too_many_streams"      Client Nothing 429 "The plan's concurrent streams are all in use.";
     ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
     TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
@@ -115,6 +122,7 @@ failures! {
     StoreFailed       "store_failed"          Gateway Nothing 500 "The store refused a statement.";
     // Ours.
     Internal          "internal_error"        Gateway Next 500 "The gateway failed.";
+    AccessUnavailable "auth_unavailable"      Gateway Nothing 503 "Keys cannot be checked at the moment.";
     ShuttingDown      "shutting_down"         Gateway Nothing 503 "The gateway is shutting down.";
 }
 
@@ -251,8 +259,11 @@ mod tests {
     #[test]
     fn only_the_clients_failures_are_the_clients_statuses() {
         for row in TABLE {
-            let clients = matches!(row.status, 400..=428 | 430..=499);
-            assert_eq!(clients, row.who == Who::Client, "{}", row.code);
+            // Too many requests may be the client's or ours to a provider.
+            if row.status != 429 {
+                let clients = (400..500).contains(&row.status);
+                assert_eq!(clients, row.who == Who::Client, "{}", row.code);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::access::{Access, Admission, Credentials, Visitor};
 use crate::answer::Answer;
 use crate::chat::ChatRequest;
 use crate::config::{Config, Exhausted};
@@ -37,9 +38,11 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// What only the shell knows of a request: when it came, and a name for its answer.
+/// What only the shell knows of a request: who sent it and when, and a name for its answer.
 #[derive(Clone, Debug)]
 pub struct Arrival {
+    /// Who sent it; `None` where everybody may ask.
+    pub visitor: Option<Visitor>,
     /// When, on the clock of [`Answer::handle`].
     pub now: Instant,
     /// When, in seconds since 1970.
@@ -54,13 +57,16 @@ pub struct Gateway {
     config: Arc<Config>,
     health: Health,
     learned: Learned,
+    access: Access,
 }
 
 impl Gateway {
     /// A gateway of this configuration.
     pub fn new(config: Config) -> Self {
         let health = Health::new(config.fallback.breaker.clone());
-        Self { config: Arc::new(config), health, learned: Learned::default() }
+        let config = Arc::new(config);
+        let access = Access::new(config.clone());
+        Self { config, health, learned: Learned::default(), access }
     }
 
     /// What is configured.
@@ -101,8 +107,17 @@ impl Gateway {
         Route::Reply(reply)
     }
 
+    /// Finds out who asks, before anything is answered that is not for everybody. The request came
+    /// at `now`, `unix_now` seconds after 1970.
+    pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
+        self.access.admit(credentials, now, unix_now)
+    }
+
     /// Begins to answer a chat request.
     pub fn answer(&self, client: Protocol, body: &[u8], arrival: &Arrival) -> Answer {
+        if arrival.visitor.is_none() && self.config.auth.is_some() {
+            return self.refuse(client, Reason::CredentialsMissing.into(), arrival);
+        }
         let parsed = client.parse_request(body).and_then(|request| {
             let model = self.model(request.model.as_deref())?;
             Ok((request, model))
@@ -151,7 +166,7 @@ impl Gateway {
             targets: self.config.models.get(model).map(|m| m.targets.clone()).unwrap_or_default(),
             request: Arc::new(request),
             client,
-            plan: None,
+            visitor: arrival.visitor.clone(),
             exhausted: self.config.fallback.exhausted.unwrap_or(by_protocol),
             fallback: self.config.fallback.clone(),
             timeouts: self.config.timeouts.clone(),

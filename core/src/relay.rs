@@ -44,6 +44,7 @@ use delivery::Delivery;
 use ladder::Ladder;
 use reading::Forwarding;
 
+use crate::access::Visitor;
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::config::{
     ApiKey, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
@@ -66,8 +67,8 @@ pub struct Job {
     pub targets: Vec<Arc<Target>>,
     /// What the client reads: frames of that protocol may be forwarded as they came.
     pub client: Protocol,
-    /// The user's plan and the longest answer it allows, in tokens.
-    pub plan: Option<(String, u32)>,
+    /// Who asks, and with which plan; `None` where everybody may.
+    pub visitor: Option<Visitor>,
     /// What the client gets when no target is left.
     pub exhausted: Exhausted,
     /// What happens when a target fails.
@@ -134,7 +135,7 @@ impl Relay {
             continuations: 0,
             delivery: Delivery::default(),
             bounds: Bounds::new(&job.request),
-            account: Account::new(now),
+            account: Account::new(job.visitor.clone(), now),
             paused: false,
             settled: false,
             until: None,
@@ -357,7 +358,7 @@ impl Relay {
             target: target.clone(),
             request,
             stream,
-            plan: self.job.plan.as_ref().map(|(name, _)| name.clone()),
+            visitor: self.job.visitor.clone(),
             terms,
             limit,
         });

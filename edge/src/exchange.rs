@@ -85,6 +85,7 @@ impl Exchange {
     pub fn ask(&mut self, now: f64, high: u64, low: u64, body: Option<Vec<u8>>) {
         let Stage::Receiving { gateway, client } = &self.stage else { return };
         let arrival = Arrival {
+            visitor: None,
             now: instant(now),
             unix_seconds: (now / 1000.0) as u64,
             random: u128::from(high) << 64 | u128::from(low),

@@ -53,7 +53,8 @@ fn line(message: &str, fields: impl IntoIterator<Item = Field>) -> String {
 
 /// A field's value as what it is: a number, a truth or a text.
 fn typed(text: String) -> Value {
-    if let Ok(number) = text.parse::<u64>() {
+    // A name such as 007 is no number.
+    if let Some(number) = text.parse::<u64>().ok().filter(|number| number.to_string() == text) {
         return number.into();
     }
     text.parse::<bool>().map_or_else(|_| text.into(), Value::from)

@@ -54,7 +54,7 @@ pub(crate) fn call(stream_id: &str, call: &Call) {
     }
     let fields = call.log_fields();
     line!(info, "request", &fields, { stream_id = stream_id, }
-        target attempt streaming plan plan_max_tokens model_max_tokens requested_max_tokens
+        target attempt streaming user plan plan_max_tokens model_max_tokens requested_max_tokens
         max_tokens term);
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn answer(stream_id: &str, client: Protocol, model: &str, settlement:
             line!($level, "answer", &fields, {
                 stream_id = stream_id, client = name(client), model = model,
             }
-            success end model_used fallback_used chunk_count input_tokens output_tokens
+            user plan success end model_used fallback_used chunk_count input_tokens output_tokens
             usage_estimated processing_time_ms first_content_ms attempts skipped_events detail)
         };
     }
@@ -96,7 +96,8 @@ fn name(protocol: Protocol) -> &'static str {
 /// A field's value as what it is: a number, a truth or a text. `None`: this line has no such field.
 fn typed(fields: &[Field], name: &str) -> Option<Box<dyn Value>> {
     let (_, text) = fields.iter().find(|(field, _)| *field == name)?;
-    if let Ok(number) = text.parse::<u64>() {
+    // A name such as 007 is no number.
+    if let Some(number) = text.parse::<u64>().ok().filter(|number| number.to_string() == *text) {
         return Some(Box::new(number));
     }
     match text.parse::<bool>() {
@@ -149,6 +150,7 @@ mod tests {
 
     fn settlement() -> Settlement {
         Settlement {
+            visitor: None,
             end: End::Failed(Reason::Cut.into()),
             attempts: Vec::new(),
             served_by: None,
@@ -175,7 +177,8 @@ mod tests {
     #[test]
     fn a_calls_line_has_every_field_of_core() {
         let gateway = Gateway::new(Config::embedded());
-        let arrival = Arrival { now: Default::default(), unix_seconds: 0, random: 0 };
+        let arrival =
+            Arrival { visitor: None, now: Default::default(), unix_seconds: 0, random: 0 };
         let body = br#"{"message": "hello"}"#;
         let mut answer = gateway.answer(Protocol::Token, body, &arrival);
         let streamgate_core::answer::Output::Call(made) = answer.poll() else {

@@ -32,6 +32,7 @@ impl Worker {
         }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Arrival {
+            visitor: None,
             now: self.clock.now(),
             unix_seconds: unix.as_secs(),
             random: u128::from_ne_bytes(random),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::Digest;
 
 const GOOD: &str = r#"
 default_model = "gpt-4-turbo"
@@ -21,6 +22,13 @@ max_output_tokens = 4096
 
 [timeouts]
 first_byte = 0.5
+
+[plans.pro]
+max_output_tokens = 8000
+requests_per_minute = 600
+
+[auth]
+keys = [{ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", user = "ada", plan = "pro" }]
 "#;
 
 fn parse(text: &str) -> Result<Config, Error> {
@@ -39,6 +47,23 @@ fn reads_what_is_written_and_keeps_the_rest_at_its_default() {
     assert_eq!(targets[0].max_output_tokens, Some(4096));
     assert_eq!(config.timeouts.first_byte, Duration::from_millis(500));
     assert_eq!(config.timeouts.total, Duration::from_secs(600));
+}
+
+#[test]
+fn a_key_belongs_to_a_user_with_a_plan() {
+    let auth = parse(GOOD).unwrap().auth.unwrap();
+    let (digest, ada) = auth.keys().next().unwrap();
+    assert_eq!(*digest, Digest::of("abc"));
+    assert_eq!((&*ada.user, ada.max_output_tokens()), ("ada", Some(8000)));
+    assert_eq!(ada.plan.as_ref().unwrap().name, "pro");
+}
+
+#[test]
+fn a_key_is_written_once() {
+    let row = "sha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"";
+    let twice = format!("{{ {row}, user = \"bob\" }}, {{ {row},");
+    let error = parse(&GOOD.replace(&format!("{{ {row},"), &twice)).unwrap_err().to_string();
+    assert!(error.contains("line 28: auth.keys.sha256: the same key is also bob's"), "{error}");
 }
 
 #[test]
@@ -85,7 +110,13 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
             &["line 2", "`x`", "gpt-4-turbo"],
         ),
         ("[server]", "[server", &["line 4"]),
-        ("[timeouts]", "[auth]\n[timeouts]", &["line 20", "auth"]),
+        ("keys = [{", "# keys = [{", &["line 27", "auth", "nobody", "keys"]),
+        ("keys = [{", "key = [{", &["line 28", "`key`", "keys"]),
+        ("plan = \"pro\"", "plan = \"prou\"", &["line 28", "auth.keys.plan", "`prou`", "`pro`"]),
+        ("user = \"ada\"", "user = \"\"", &["line 28", "auth.keys.user", "1 to 256 bytes"]),
+        ("sha256 = \"ba78", "sha256 = \"sg_", &["line 28", "sha256", "64 hexadecimal"]),
+        ("requests_per_minute = 600", "requests_per_minute = 0", &["line 25", "nonzero"]),
+        ("requests_per_minute = 600", "requests = 600", &["line 25", "requests_per_minute"]),
     ];
     for (from, to, named) in rows {
         assert!(GOOD.contains(from), "{from}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attempt::Attempt;
 use super::delivery::Delivery;
 use super::{AttemptRecord, End, Settlement};
+use crate::access::Visitor;
 use crate::chat::Usage;
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
@@ -14,6 +15,7 @@ use crate::limit::estimate_tokens;
 use crate::time::Instant;
 
 pub(super) struct Account {
+    visitor: Option<Visitor>,
     began: Instant,
     attempts: Vec<AttemptRecord>,
     /// The first failure: what is reported when everything failed.
@@ -25,8 +27,9 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(began: Instant) -> Self {
+    pub(super) fn new(visitor: Option<Visitor>, began: Instant) -> Self {
         Self {
+            visitor,
             began,
             attempts: Vec::new(),
             cause: None,
@@ -132,6 +135,7 @@ impl Account {
         now: Instant,
     ) -> Settlement {
         Settlement {
+            visitor: self.visitor.clone(),
             end,
             attempts: std::mem::take(&mut self.attempts),
             served_by: self.served_by.take(),

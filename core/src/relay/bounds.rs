@@ -7,6 +7,7 @@
 
 use super::Relay;
 use super::attempt::Attempt;
+use crate::access::Visitor;
 use crate::chat::ChatRequest;
 use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
@@ -92,7 +93,7 @@ impl Relay {
             if continues { estimate(job.fallback.instruction.len()) } else { Length::default() };
         Terms {
             requested: job.request.max_output_tokens,
-            plan: job.plan.as_ref().map(|(_, tokens)| *tokens),
+            plan: job.visitor.as_ref().and_then(Visitor::max_output_tokens),
             model: known.model.map(|fact| fact.tokens),
             learned: known.learned.map(|fact| fact.tokens),
             context_window: window.map(|fact| fact.tokens),

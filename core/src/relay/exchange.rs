@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{AttemptId, Settlement};
+use crate::access::Visitor;
 use crate::chat::{ChatRequest, Event};
 use crate::config::Target;
 use crate::failure::Failure;
@@ -153,8 +154,8 @@ pub struct Call {
     pub request: Arc<ChatRequest>,
     /// As a stream, or as one whole answer.
     pub stream: bool,
-    /// The user's plan.
-    pub plan: Option<String>,
+    /// Who asks.
+    pub visitor: Option<Visitor>,
     /// What bounds the answer.
     pub terms: Terms,
     /// The bound to ask for; `None`: the provider's own default.

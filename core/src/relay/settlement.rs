@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Call;
+use crate::access::Visitor;
 use crate::chat::Usage;
 use crate::config::Target;
 use crate::limit::learned::LearnedLimit;
@@ -40,6 +41,8 @@ impl fmt::Display for AttemptRecord {
 /// How an answer went.
 #[derive(Clone, Debug)]
 pub struct Settlement {
+    /// Who asked.
+    pub visitor: Option<Visitor>,
     /// How it ended.
     pub end: End,
     /// Every call made, in order.
@@ -65,6 +68,13 @@ pub struct Settlement {
 /// A name and a value of a structured log line.
 pub type Field = (&'static str, String);
 
+fn who(visitor: Option<&Visitor>) -> [Field; 2] {
+    let user = visitor.map_or("none", |visitor| &visitor.user);
+    let plan = visitor.and_then(|visitor| visitor.plan.as_ref());
+    let plan = plan.map_or("none", |plan| &plan.name);
+    [("user", user.to_owned()), ("plan", plan.to_owned())]
+}
+
 impl Settlement {
     /// The log line of a finished answer, the same on both shells.
     pub fn log_fields(&self) -> Vec<Field> {
@@ -75,7 +85,10 @@ impl Settlement {
         };
         let model_used = self.served_by.as_ref().map_or_else(|| "none".into(), |t| t.to_string());
         let attempts: Vec<_> = self.attempts.iter().map(ToString::to_string).collect();
+        let [user, plan] = who(self.visitor.as_ref());
         let mut fields = vec![
+            user,
+            plan,
             ("success", (!self.fallback && matches!(self.end, End::Finished(_))).to_string()),
             ("end", end.to_owned()),
             ("model_used", model_used),
@@ -104,11 +117,13 @@ impl Call {
     /// The log line of a call that is about to be made: who, and how long an answer may be and why.
     pub fn log_fields(&self) -> Vec<Field> {
         let tokens = |tokens: Option<u32>| tokens.map_or_else(|| "none".into(), |n| n.to_string());
+        let [user, plan] = who(self.visitor.as_ref());
         vec![
             ("target", self.target.to_string()),
             ("attempt", self.attempt.to_string()),
             ("streaming", self.stream.to_string()),
-            ("plan", self.plan.clone().unwrap_or_else(|| "none".into())),
+            user,
+            plan,
             ("plan_max_tokens", tokens(self.terms.plan)),
             ("model_max_tokens", tokens(self.terms.model)),
             ("requested_max_tokens", tokens(self.terms.requested)),

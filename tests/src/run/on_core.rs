@@ -90,7 +90,7 @@ fn ask(gateway: &Gateway, client: &Client, now: Instant) -> Asked {
         Route::Chat(protocol) => protocol,
     };
     let unix_seconds = UNIX_SECONDS + now.since(Instant::ZERO).as_secs();
-    let arrival = Arrival { now, unix_seconds, random: 1 };
+    let arrival = Arrival { visitor: None, now, unix_seconds, random: 1 };
     let body = client.body_bytes();
     Asked::Answer(Box::new(if body.len() > gateway.request_bytes_max() {
         gateway.refuse(protocol, gateway.body_too_large(), &arrival)

@@ -110,6 +110,7 @@ impl<'a> World<'a> {
         let cuts = [Cuts::AsSent, Cuts::EachByte, Cuts::Joined, Cuts::Anywhere];
         let cuts = cuts[script.weather as usize % cuts.len()];
         let arrival = Arrival {
+            visitor: None,
             now: Instant::ZERO,
             unix_seconds: UNIX_BEGAN,
             random: u128::from(random.bits()),
@@ -406,6 +407,8 @@ fn gateway(script: &Script) -> Gateway {
     Gateway::new(Config {
         default_model: None,
         listen: None,
+        open: false,
+        auth: None,
         providers: BTreeMap::new(),
         models: BTreeMap::from([(MODEL.to_owned(), model)]),
         timeouts: TIMEOUTS.clone(),

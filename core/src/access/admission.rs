@@ -1,0 +1,177 @@
+//! The way in: from a request's credentials to who asks, or why nobody is let in.
+//!
+//! ```text
+//!  credentials ─┬─ no [auth] ───────────────────────────────► Admitted, as nobody
+//!               ├─ an API key ── configured ─────────────────► Admitted
+//!               └─ a token ── its key is there, and signed it ► Admitted
+//!                      └───── else ── Fetch ── fetched ──┬───► Admitted
+//!                                                        └───► Refused
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::key_set::{KeySet, Keys, Lookup};
+use super::settings::{Jwt, Source};
+use super::signature::VerifyingKey;
+use super::token::Token;
+use super::{Auth, Credentials, Digest, Visitor};
+use crate::config::Config;
+use crate::failure::{Failure, Reason};
+use crate::time::Instant;
+
+/// What all admissions share. Cheap to clone: clones share it.
+#[derive(Clone, Debug)]
+pub struct Access {
+    config: Arc<Config>,
+    key_set: Arc<Mutex<KeySet>>,
+}
+
+/// One request on its way in.
+#[derive(Debug)]
+pub struct Admission {
+    access: Access,
+    unix_now: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The key set is being fetched that this token needs.
+    Fetching(Box<Token>),
+    /// It is decided.
+    Over(Result<Option<Visitor>, Failure>),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Get this URL, and hand what came to [`Admission::fetched`].
+    Fetch {
+        /// A URL of the configuration.
+        url: String,
+    },
+    /// Answer the request: it came from this user, or nobody needs to be one.
+    Admitted(Option<Visitor>),
+    /// Refuse the request.
+    Refused(Failure),
+}
+
+impl Access {
+    /// Nothing has been fetched yet.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self { config, key_set: Arc::default() }
+    }
+
+    /// Begins to let a request in that came at `now`, `unix_now` seconds after 1970.
+    pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
+        let state = State::Over(Ok(None));
+        let mut admission = Admission { access: self.clone(), unix_now, state };
+        if let Some(auth) = &self.config.auth {
+            let state = admission.begin(auth, credentials, now);
+            admission.state = state.unwrap_or_else(|failure| State::Over(Err(failure)));
+        }
+        admission
+    }
+
+    /// A lock that a panic cannot poison for good: every key set is a valid one.
+    fn key_set(&self) -> MutexGuard<'_, KeySet> {
+        self.key_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission {
+    /// What is to be done now.
+    pub fn poll(&self) -> Output {
+        match (&self.state, self.jwt().map(|jwt| &jwt.source)) {
+            (State::Fetching(_), Some(Source::Fetched { url })) => {
+                Output::Fetch { url: url.clone() }
+            }
+            (State::Fetching(_), _) => Output::Refused(Reason::Internal.into()),
+            (State::Over(Ok(visitor)), _) => Output::Admitted(visitor.clone()),
+            (State::Over(Err(failure)), _) => Output::Refused(failure.clone()),
+        }
+    }
+
+    /// Takes in the body of what was fetched, or why there is none. The error is for the log: it
+    /// says why there are no new keys, which the old ones may outlive.
+    pub fn fetched(&mut self, now: Instant, body: Result<&[u8], String>) -> Result<(), String> {
+        let State::Fetching(token) = &self.state else { return Ok(()) };
+        let (fetched, keys) = {
+            let mut key_set = self.access.key_set();
+            (key_set.fetched(now, body), key_set.keys())
+        };
+        let decided = match keys {
+            Some(keys) => self.check(token, &keys),
+            None => Err(Reason::AccessUnavailable.into()),
+        };
+        self.state = State::Over(decided.map(Some));
+        fetched
+    }
+
+    fn begin(
+        &self,
+        auth: &Auth,
+        credentials: &Credentials,
+        now: Instant,
+    ) -> Result<State, Failure> {
+        let secret = credentials.secret()?;
+        match &auth.jwt {
+            Some(jwt) if Token::is_one(secret) => self.begin_token(jwt, Token::read(secret)?, now),
+            _ => match auth.holder(&Digest::of(secret)) {
+                Some(holder) => Ok(State::Over(Ok(Some(holder.clone())))),
+                None => Err(Reason::CredentialsInvalid.into()),
+            },
+        }
+    }
+
+    fn begin_token(&self, jwt: &Jwt, token: Token, now: Instant) -> Result<State, Failure> {
+        let keys = match &jwt.source {
+            Source::Given(keys) => keys.clone(),
+            Source::Fetched { .. } => {
+                match self.access.key_set().look_up(now, |key| is_for(key, &token)) {
+                    Lookup::Use(keys) => keys,
+                    Lookup::Fetch => return Ok(State::Fetching(Box::new(token))),
+                    Lookup::Unknown => return Err(unknown_key()),
+                    Lookup::Unavailable { until } => {
+                        let mut failure = Failure::from(Reason::AccessUnavailable);
+                        failure.retry_after = Some(until.since(now));
+                        return Err(failure);
+                    }
+                }
+            }
+        };
+        Ok(State::Over(self.check(&token, &keys).map(Some)))
+    }
+
+    /// Who a token is about, if one of the keys signed it and its claims hold.
+    fn check(&self, token: &Token, keys: &Keys) -> Result<Visitor, Failure> {
+        let (Some(auth), Some(jwt)) = (&self.access.config.auth, self.jwt()) else {
+            return Err(Reason::Internal.into());
+        };
+        let mut fitting = keys.iter().filter(|key| is_for(key, token)).peekable();
+        if fitting.peek().is_none() {
+            return Err(unknown_key());
+        }
+        if !fitting.any(|key| token.is_signed_by(key)) {
+            let detail = "The token's signature is not valid.";
+            return Err(Failure::new(Reason::CredentialsInvalid, detail));
+        }
+        let subject = token.subject(&jwt.claims, self.unix_now)?;
+        auth.visitor(&subject.user, subject.plan.as_deref())
+    }
+
+    fn jwt(&self) -> Option<&Jwt> {
+        self.access.config.auth.as_ref()?.jwt.as_ref()
+    }
+}
+
+fn is_for(key: &VerifyingKey, token: &Token) -> bool {
+    key.is_for(token.algorithm, token.kid.as_deref())
+}
+
+fn unknown_key() -> Failure {
+    Failure::new(Reason::CredentialsInvalid, "No known key is for the token's algorithm and `kid`.")
+}
+
+#[cfg(test)]
+mod tests;

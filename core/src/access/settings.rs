@@ -1,0 +1,266 @@
+//! `[plans]` and `[auth]`, as configured.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::key::{Digest, Ring};
+use super::key_set::Keys;
+use super::signature::{Jwk, SECRET_BYTES_MIN, VerifyingKey};
+use super::token::Claims;
+use super::{Plan, Visitor};
+use crate::config::{Error, KeyEntry, at, http_url, one_of, seconds_or_zero};
+use crate::failure::{Failure, Reason};
+
+/// The longest name of a user, in bytes.
+const USER_BYTES_MAX: usize = 256;
+
+/// Plans by name.
+pub(crate) type Plans = BTreeMap<String, Arc<Plan>>;
+
+/// Who is let in, and with which plan.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    plans: Plans,
+    /// For users who have no plan, or one that is not configured.
+    default_plan: Option<Arc<Plan>>,
+    keys: Ring<Visitor>,
+    pub(super) jwt: Option<Jwt>,
+}
+
+/// Whose tokens are taken.
+#[derive(Clone, Debug)]
+pub(super) struct Jwt {
+    pub(super) source: Source,
+    pub(super) claims: Claims,
+}
+
+/// Where the keys are that check tokens.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// In the configuration.
+    Given(Keys),
+    /// In a key set that is fetched.
+    Fetched {
+        /// From where.
+        url: String,
+    },
+}
+
+impl Auth {
+    /// Who holds the configured key of this digest.
+    pub(super) fn holder(&self, digest: &Digest) -> Option<&Visitor> {
+        self.keys.get(digest)
+    }
+
+    /// The configured keys and who holds them.
+    pub fn keys(&self) -> impl Iterator<Item = (&Digest, &Visitor)> {
+        self.keys.iter().map(|(digest, visitor)| (digest, visitor))
+    }
+
+    /// The user of that name, with the plan of that name or the default one. A plan that is not
+    /// configured, where there is no default one, is refused: it might have been a bound.
+    pub fn visitor(&self, user: &str, plan: Option<&str>) -> Result<Visitor, Failure> {
+        let named = plan.and_then(|name| self.plans.get(name)).or(self.default_plan.as_ref());
+        match (plan, named) {
+            (Some(unknown), None) => {
+                let detail = format!("The plan `{unknown}` of {user} is not configured.");
+                Err(Failure::new(Reason::PlanUnknown, detail))
+            }
+            (_, plan) => Ok(Visitor { user: user.into(), plan: plan.cloned() }),
+        }
+    }
+}
+
+/// `[auth]` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthEntry {
+    default_plan: Option<Spanned<String>>,
+    #[serde(default)]
+    keys: Vec<ApiKeyEntry>,
+    jwt: Option<Spanned<JwtEntry>>,
+}
+
+/// `[auth.jwt]` as written: exactly one of the first three.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JwtEntry {
+    jwks_url: Option<Spanned<String>>,
+    secret: Option<Spanned<KeyEntry>>,
+    keys: Option<Vec<Spanned<Jwk>>>,
+    issuer: Option<String>,
+    #[serde(default, deserialize_with = "one_or_several")]
+    audience: Vec<String>,
+    #[serde(default = "subject")]
+    user_claim: String,
+    plan_claim: Option<String>,
+    #[serde(default = "leeway", deserialize_with = "seconds_or_zero")]
+    leeway: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiKeyEntry {
+    sha256: Spanned<String>,
+    user: Spanned<String>,
+    plan: Option<Spanned<String>>,
+}
+
+impl AuthEntry {
+    /// Checks what is written; `start` is where it stands in `text`.
+    pub(crate) fn resolve(
+        self,
+        text: &str,
+        start: usize,
+        plans: &Plans,
+        secret: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Auth, Error> {
+        if self.keys.is_empty() && self.jwt.is_none() {
+            let expected = "keys = [{ sha256 = \"...\", user = \"...\" }], or jwt";
+            return Err(at(text, start, "auth", "it lets nobody in", expected));
+        }
+        let default_plan = plan(self.default_plan.as_ref(), "auth.default_plan", text, plans)?;
+        let mut keys = Ring::default();
+        for entry in &self.keys {
+            let digest = entry.digest(text)?;
+            let user = user(&entry.user, text)?.into();
+            let own = plan(entry.plan.as_ref(), "auth.keys.plan", text, plans)?;
+            let visitor = Visitor { user, plan: own.or_else(|| default_plan.clone()) };
+            if let Some(before) = keys.insert(digest, visitor) {
+                let what = format!("the same key is also {}'s", before.user);
+                let start = entry.sha256.span().start;
+                return Err(at(text, start, "auth.keys.sha256", &what, "each key once"));
+            }
+        }
+        let jwt = self.jwt.map(|entry| {
+            let start = entry.span().start;
+            entry.into_inner().resolve(text, start, secret)
+        });
+        Ok(Auth { plans: plans.clone(), default_plan, keys, jwt: jwt.transpose()? })
+    }
+}
+
+impl JwtEntry {
+    fn resolve(
+        self,
+        text: &str,
+        start: usize,
+        secret: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Jwt, Error> {
+        let source = match (&self.jwks_url, &self.secret, &self.keys) {
+            (Some(url), None, None) => {
+                Source::Fetched { url: http_url(url, text, "auth.jwt.jwks_url")? }
+            }
+            (None, Some(name), None) => Source::Given([shared(name, text, secret)?].into()),
+            (None, None, Some(keys)) if !keys.is_empty() => {
+                let key = |jwk| public(jwk, text);
+                Source::Given(keys.iter().map(key).collect::<Result<Vec<_>, _>>()?.into())
+            }
+            _ => {
+                let expected = "exactly one of jwks_url, secret and keys";
+                return Err(at(
+                    text,
+                    start,
+                    "auth.jwt",
+                    "it has none of its keys, or two",
+                    expected,
+                ));
+            }
+        };
+        let claims = Claims {
+            issuer: self.issuer,
+            audience: self.audience,
+            user: self.user_claim,
+            plan: self.plan_claim,
+            leeway: self.leeway,
+        };
+        Ok(Jwt { source, claims })
+    }
+}
+
+/// A secret that is not set is an error here: without it nobody could come in.
+fn shared(
+    name: &Spanned<KeyEntry>,
+    text: &str,
+    secret: &dyn Fn(&str) -> Option<String>,
+) -> Result<VerifyingKey, Error> {
+    let env = &name.get_ref().env;
+    let wrong = |what: &str| {
+        let expected = format!("a secret of {SECRET_BYTES_MIN} bytes or more in {env}");
+        at(text, name.span().start, "auth.jwt.secret", what, &expected)
+    };
+    let value = secret(env).ok_or_else(|| wrong("it is not set"))?;
+    VerifyingKey::secret(value.trim().as_bytes()).map_err(|why| wrong(&why))
+}
+
+fn public(jwk: &Spanned<Jwk>, text: &str) -> Result<VerifyingKey, Error> {
+    VerifyingKey::from_jwk(jwk.get_ref()).map_err(|why| {
+        let expected = "a public JWK for RS256 or ES256";
+        at(text, jwk.span().start, "auth.jwt.keys", &why, expected)
+    })
+}
+
+fn subject() -> String {
+    "sub".to_owned()
+}
+
+/// How much the clocks of two machines may differ.
+fn leeway() -> Duration {
+    Duration::from_secs(60)
+}
+
+/// A text, or a list of texts.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list of texts")]
+    enum OneOrSeveral {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match OneOrSeveral::deserialize(from)? {
+        OneOrSeveral::One(one) => vec![one],
+        OneOrSeveral::Several(several) => several,
+    })
+}
+
+impl ApiKeyEntry {
+    fn digest(&self, text: &str) -> Result<Digest, Error> {
+        self.sha256.get_ref().parse().map_err(|()| {
+            let start = self.sha256.span().start;
+            // What stands there may be the key itself: it is not repeated.
+            let expected = "the 64 hexadecimal digits that `streamgate keys create` tells";
+            at(text, start, "auth.keys.sha256", "that is no SHA-256", expected)
+        })
+    }
+}
+
+fn user<'a>(name: &'a Spanned<String>, text: &str) -> Result<&'a str, Error> {
+    if is_user(name.get_ref()) {
+        return Ok(name.get_ref());
+    }
+    let expected = format!("1 to {USER_BYTES_MAX} bytes without control characters");
+    Err(at(text, name.span().start, "auth.keys.user", "that is no name", &expected))
+}
+
+/// Whether a text can be a user's name: it goes into logs, and counts for what a user did.
+pub(super) fn is_user(name: &str) -> bool {
+    (1..=USER_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
+}
+
+fn plan(
+    name: Option<&Spanned<String>>,
+    key: &str,
+    text: &str,
+    plans: &Plans,
+) -> Result<Option<Arc<Plan>>, Error> {
+    let Some(name) = name else { return Ok(None) };
+    if let Some(plan) = plans.get(name.get_ref()) {
+        return Ok(Some(plan.clone()));
+    }
+    let what = format!("there is no plan `{}`", name.get_ref());
+    Err(at(text, name.span().start, key, &what, &one_of(plans.keys())))
+}
