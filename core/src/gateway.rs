@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::access::{Access, Admission, Credentials, Visitor};
 use crate::answer::Answer;
 use crate::chat::ChatRequest;
-use crate::config::{Config, Exhausted};
+use crate::config::{Config, Exhausted, Target};
 use crate::failure::{Failure, Reason};
 use crate::health::Health;
+use crate::limit::known::{Known, Source};
 use crate::limit::learned::Learned;
 use crate::page;
 use crate::protocol::{Opening, Protocol, error_body};
@@ -197,10 +198,38 @@ impl Gateway {
             .into_iter()
             .map(|(name, model)| {
                 let owner = &model.targets[0].provider.name;
-                json!({"id": name, "object": "model", "created": 0, "owned_by": owner})
+                let limits: Vec<_> = model.targets.iter().map(|t| self.limits(t)).collect();
+                json!({
+                    "id": name,
+                    "object": "model",
+                    "created": 0,
+                    "owned_by": owner,
+                    "limits": limits,
+                })
             })
             .collect();
         Reply::json(200, json!({"object": "list", "data": data}).to_string().into_bytes())
+    }
+
+    /// What is known of a target's limits in tokens, and who says so; what was learned is shown
+    /// however old it is.
+    fn limits(&self, target: &Target) -> Value {
+        let learned = self.learned.find(&target.provider.base_url, &target.model, 0);
+        let known = Known::of(target, learned.as_ref());
+        let facts = [
+            ("max_output_tokens", known.max_output()),
+            ("context_window", known.context_window),
+            ("max_input_tokens", known.max_input),
+        ];
+        let mut limits = json!({"target": target.to_string()});
+        for (name, fact) in facts {
+            let Some(fact) = fact else { continue };
+            limits[name] = json!({"tokens": fact.tokens, "source": fact.source.to_string()});
+            if let Source::Learned { at, .. } = fact.source {
+                limits[name]["learned_at"] = at.into();
+            }
+        }
+        limits
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limit::refusal::Refusal;
 
 fn status(method: &str, path: &str) -> Option<u16> {
     match Gateway::new(Config::embedded()).route(method, path) {
@@ -46,4 +47,34 @@ fn models_are_listed_with_the_default_first() {
     assert_eq!(list["data"][0]["id"], "z");
     assert_eq!(list["data"][1]["id"], "a");
     assert_eq!(list["data"][0]["owned_by"], "p");
+}
+
+#[test]
+fn a_models_limits_are_listed_with_their_sources() {
+    let text = "[providers.openai]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                [models.m]\ntargets = [\"openai/gpt-5\", \"openai/new\"]";
+    let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
+    let refusal = Refusal { context_window: Some(8192), source: "vllm", ..Refusal::default() };
+    gateway.learned().note("http://p", "new", &refusal, 1_700_000_000);
+    let Route::Reply(reply) = gateway.route("GET", "/v1/models") else { panic!("no reply") };
+    let list: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    let both = "catalogue (both)";
+    assert_eq!(
+        list["data"][0]["limits"],
+        serde_json::json!([
+            {
+                "target": "openai/gpt-5",
+                "max_output_tokens": {"tokens": 128_000, "source": both},
+                "context_window": {"tokens": 400_000, "source": both},
+                "max_input_tokens": {"tokens": 272_000, "source": both},
+            },
+            {
+                "target": "openai/new",
+                "max_output_tokens": {"tokens": 4096, "source": "default"},
+                "context_window": {
+                    "tokens": 8192, "source": "learned (vllm)", "learned_at": 1_700_000_000,
+                },
+            },
+        ])
+    );
 }

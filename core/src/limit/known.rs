@@ -73,13 +73,16 @@ impl<'a> Known<'a> {
         let unknown = Fact { tokens: UNKNOWN_MODEL_MAX_OUTPUT, source: Source::Default };
         let windows = [target.context_window.map(configured), said(|row| row.context_window)];
         let window = windows.into_iter().flatten().min_by_key(|fact| fact.tokens);
+        // A word on the window is one on all of it.
+        let unless_configured =
+            || listed(|facts| facts.max_input).filter(|_| target.context_window.is_none());
         Self {
             model: model
                 .or_else(|| listed(|facts| facts.max_output))
                 .or_else(|| learned.is_none().then_some(unknown)),
             learned,
             context_window: window.or_else(|| listed(|facts| facts.context_window)),
-            max_input: said(|row| row.max_input).or_else(|| listed(|facts| facts.max_input)),
+            max_input: said(|row| row.max_input).or_else(unless_configured),
         }
     }
 
