@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::chat::Event;
 use crate::failure::Failure;
-use crate::protocol::{Collected, Opening, Protocol, Writer, error_body};
+use crate::protocol::{Closing, Collected, Opening, Protocol, Writer, error_body};
 use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
 use crate::sse;
 use crate::time::Instant;
@@ -210,7 +210,7 @@ impl Answer {
                     }
                     match sent {
                         Sent::Original(bytes) => {
-                            self.writer.forwarded();
+                            self.writer.forwarded(bytes);
                             self.out.extend_from_slice(bytes);
                         }
                         Sent::Event(event) if self.stream => {
@@ -233,10 +233,9 @@ impl Answer {
 
     /// Writes the response's end, by how the answer ended and how far the response is.
     fn settle(&mut self, settlement: Box<Settlement>) {
+        let closing = Closing { end: &settlement.end, fallback: settlement.fallback };
         match &settlement.end {
-            _ if self.head != HeadState::Held => {
-                self.writer.end(&mut self.out, &settlement.end, settlement.fallback);
-            }
+            _ if self.head != HeadState::Held => self.writer.end(&mut self.out, &closing),
             End::Failed(failure) => {
                 self.out = error_body(self.client, failure);
                 self.head = HeadState::Due { status: failure.status() };

@@ -2,8 +2,9 @@
 //! words. Protocols translate to and from it; nothing here knows a wire format.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// One request for an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,9 +23,30 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
-    /// Fields that only the client's own protocol knows, by their wire names. They travel on when
-    /// the provider speaks the same protocol, and nowhere else.
-    pub rest: Map<String, Value>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it must call one; `None` leaves it to the provider.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may call several at once; `None` leaves it to the provider.
+    pub parallel_tool_calls: Option<bool>,
+    /// The form of the answer's text; `None` is free text.
+    pub format: Option<Format>,
+    /// How much the model thinks before it answers; `None` leaves it to the provider.
+    pub effort: Option<Effort>,
+    /// The conversation this message belongs to, by the name the client gave it.
+    pub conversation: Option<String>,
+    /// The request as the client wrote it.
+    pub original: Option<Original>,
+}
+
+/// A client's request body. A provider of the same protocol is sent these bytes, with only those
+/// fields replaced that must be, so that what we have no word for travels on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// The JSON body, in the client's protocol.
+    pub body: Arc<[u8]>,
+    /// How many of [`ChatRequest::messages`] are in it; later ones were added by us.
+    pub messages: usize,
 }
 
 /// How the next token is chosen; what is `None` is left to the provider or the model.
@@ -34,6 +56,8 @@ pub struct Sampling {
     pub temperature: Option<f64>,
     /// Keep the likeliest tokens up to this total probability, 0 to 1.
     pub top_p: Option<f64>,
+    /// Keep so many of the likeliest tokens.
+    pub top_k: Option<u32>,
     /// -2 to 2; above 0 makes a token less likely the more often it occurred.
     pub frequency_penalty: Option<f64>,
     /// -2 to 2; above 0 makes a token less likely once it occurred.
@@ -42,22 +66,74 @@ pub struct Sampling {
     pub seed: Option<i64>,
 }
 
+/// Something the model may call; the client carries it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does and when to call it.
+    pub description: Option<String>,
+    /// The JSON Schema of its arguments, an object; `None` where it takes none.
+    pub parameters: Option<Value>,
+    /// Whether the arguments must follow the schema exactly.
+    pub strict: Option<bool>,
+}
+
+/// Whether the model must call a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it sees fit.
+    Auto,
+    /// It must not.
+    None,
+    /// At least one.
+    Required,
+    /// The one of this name.
+    Tool(String),
+}
+
+/// The form of an answer's text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// Any JSON object.
+    Json,
+    /// JSON that follows a schema.
+    Schema {
+        /// The schema's name.
+        name: String,
+        /// What it is for.
+        description: Option<String>,
+        /// The JSON Schema.
+        schema: Value,
+        /// Whether it must be followed exactly.
+        strict: Option<bool>,
+    },
+}
+
+/// How much a model thinks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as it can.
+    Minimal,
+    /// A little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// So many tokens at most.
+    Budget(u32),
+}
+
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
-    pub content: Content,
-    /// Fields that only the client's own protocol knows, by their wire names.
-    pub rest: Map<String, Value>,
-}
-
-impl Message {
-    /// A message of plain text.
-    pub fn text(role: Role, text: impl Into<String>) -> Self {
-        Self { role, content: Content::Text(text.into()), rest: Map::new() }
-    }
+    /// What is said, in order; empty where nothing is.
+    pub parts: Vec<Part>,
 }
 
 /// Who speaks.
@@ -71,19 +147,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
-    /// The result of a tool call.
+    /// The results of tool calls: every part is a [`Part::ToolResult`].
     Tool,
-}
-
-/// What a message says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// Nothing, as in an assistant message that only calls tools.
-    Nothing,
-    /// Plain text.
-    Text(String),
-    /// Several parts, in order.
-    Parts(Vec<Part>),
 }
 
 /// A part of a message.
@@ -91,39 +156,108 @@ pub enum Content {
 pub enum Part {
     /// Text.
     Text(String),
-    /// Anything else, as the client's own protocol writes it.
-    Other(Value),
+    /// An image, a sound or a file.
+    Media(Media),
+    /// What the model thought aloud.
+    Reasoning {
+        /// The thought.
+        text: String,
+        /// The provider's proof that the thought is its own, by which it takes it back.
+        signature: Option<String>,
+    },
+    /// The text in which the model declined.
+    Refusal(String),
+    /// A call the model made.
+    ToolCall {
+        /// Its identifier.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments as JSON text.
+        arguments: String,
+    },
+    /// What a call gave.
+    ToolResult {
+        /// The call's identifier.
+        id: String,
+        /// What it gave: texts and media.
+        parts: Vec<Part>,
+        /// Whether the call failed.
+        is_error: bool,
+    },
+    /// A part that only the client's own protocol knows, by its type there. It stands in the
+    /// original body and cannot be told to a provider of another protocol.
+    Other(String),
 }
 
-impl Content {
+/// An image, a sound or a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// What it is.
+    pub kind: MediaKind,
+    /// Where it is.
+    pub source: Source,
+    /// Its media type, such as `image/png`; `None` where nobody said.
+    pub media_type: Option<String>,
+    /// How closely an image is looked at, in OpenAI's words: `low`, `high`, `auto`.
+    pub detail: Option<String>,
+    /// A file's name.
+    pub name: Option<String>,
+}
+
+/// What a medium is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A sound.
+    Audio,
+    /// A document.
+    File,
+}
+
+/// Where a medium is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// For the provider to fetch.
+    Url(String),
+    /// Here, in base64.
+    Data(String),
+    /// At the provider, by its name there.
+    Id(String),
+}
+
+impl Message {
+    /// A message of plain text.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text(text.into())] }
+    }
+
     /// The text, parts joined without a separator; `None` where there is a part that is not text.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Nothing => Some(Cow::Borrowed("")),
-            Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Parts(parts) => parts
+        match self.parts.as_slice() {
+            [] => Some(Cow::Borrowed("")),
+            [Part::Text(text)] => Some(Cow::Borrowed(text)),
+            parts => parts
                 .iter()
                 .map(|part| match part {
                     Part::Text(text) => Some(text.as_str()),
-                    Part::Other(_) => None,
+                    _ => None,
                 })
                 .collect::<Option<String>>()
                 .map(Cow::Owned),
         }
     }
+}
 
-    /// Bytes of text in it; other parts count nothing.
+impl Part {
+    /// Bytes of text in it; media count nothing.
     pub fn text_bytes(&self) -> usize {
         match self {
-            Self::Nothing => 0,
-            Self::Text(text) => text.len(),
-            Self::Parts(parts) => parts
-                .iter()
-                .map(|part| match part {
-                    Part::Text(text) => text.len(),
-                    Part::Other(_) => 0,
-                })
-                .sum(),
+            Self::Text(text) | Self::Refusal(text) | Self::Reasoning { text, .. } => text.len(),
+            Self::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
+            Self::ToolResult { parts, .. } => parts.iter().map(Self::text_bytes).sum(),
+            Self::Media(_) | Self::Other(_) => 0,
         }
     }
 }
@@ -146,10 +280,15 @@ pub enum Event<'a> {
     Refusal(Cow<'a, str>),
     /// More of one tool call.
     ToolCall(ToolCall<'a>),
-    /// What the answer cost so far, by the provider's own count.
+    /// What the prompt cost, by the provider's own count, where it says so before the answer; the
+    /// answer is not counted in it.
+    Prompt(Usage),
+    /// What the answer cost so far, by the provider's own count, its prompt included.
     Usage(Usage),
     /// The model stopped, and why.
     Finish(FinishReason),
+    /// The gateway had to take another way than the first; a sentence for a person.
+    Warning(Cow<'a, str>),
 }
 
 impl Event<'_> {
@@ -158,7 +297,11 @@ impl Event<'_> {
         match self {
             Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => !text.is_empty(),
             Self::ToolCall(_) => true,
-            Self::Start { .. } | Self::Usage(_) | Self::Finish(_) => false,
+            Self::Start { .. }
+            | Self::Prompt(_)
+            | Self::Usage(_)
+            | Self::Finish(_)
+            | Self::Warning(_) => false,
         }
     }
 }
@@ -204,17 +347,35 @@ impl FinishReason {
 /// Tokens read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, those that came from a cache or went into one included.
     pub input_tokens: u32,
-    /// Tokens of the answer.
+    /// Tokens of the answer, thoughts included.
     pub output_tokens: u32,
     /// Of the prompt's tokens, those that came from a cache.
     pub cached_tokens: u32,
+    /// Of the prompt's tokens, those that were written to a cache.
+    pub cache_write_tokens: u32,
+    /// Of the answer's tokens, those that were thought and not said.
+    pub reasoning_tokens: u32,
     /// `false` where the provider counted, `true` where we did.
     pub estimated: bool,
 }
 
 impl Usage {
+    /// Adds what another attempt at the same answer cost.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.cached_tokens, other.cached_tokens),
+            (&mut self.cache_write_tokens, other.cache_write_tokens),
+            (&mut self.reasoning_tokens, other.reasoning_tokens),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.estimated |= other.estimated;
+    }
+
     /// Tokens in all.
     pub const fn total_tokens(&self) -> u32 {
         self.input_tokens.saturating_add(self.output_tokens)

@@ -85,6 +85,7 @@ failures! {
     StreamQuota       "too_many_streams"      Client Nothing 429 "The plan's concurrent streams are all in use.";
     ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
     TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
+    Untold            "unsupported_content"   Client Next    400 "The provider's protocol has no form for a part of the request.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
     // The way to the provider.
     Dns               "dns_failed"            Provider Again 502 "The provider's host name could not be resolved.";

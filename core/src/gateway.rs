@@ -23,9 +23,18 @@ use crate::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Chat: read the body, up to [`Gateway::request_bytes_max`], then [`Gateway::answer`].
-    Chat(Protocol),
+    Chat(Client),
     /// A response that is known already.
     Reply(Reply),
+}
+
+/// What the client of a path speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Whether the path streams; `None`: the request says so.
+    pub stream: Option<bool>,
 }
 
 /// A whole response.
@@ -89,8 +98,8 @@ impl Gateway {
     /// What this path is for. `path` has no query.
     pub fn route(&self, method: &str, path: &str) -> Route {
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
-            "/v1/chat/completions" => ("POST", |_| Route::Chat(Protocol::OpenAi)),
-            "/chat/stream" => ("POST", |_| Route::Chat(Protocol::Token)),
+            "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
+            "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
             "/v1/models" => ("GET", |gateway| Route::Reply(gateway.models())),
             "/healthz" => ("GET", |_| Route::Reply(Reply::text("ok\n"))),
             "/" => ("GET", |_| Route::Reply(Reply::page())),
@@ -115,17 +124,18 @@ impl Gateway {
     }
 
     /// Begins to answer a chat request.
-    pub fn answer(&self, client: Protocol, body: &[u8], arrival: &Arrival) -> Answer {
+    pub fn answer(&self, client: Client, body: &[u8], arrival: &Arrival) -> Answer {
         if arrival.visitor.is_none() && self.config.auth.is_some() {
             return self.refuse(client, Reason::CredentialsMissing.into(), arrival);
         }
-        let parsed = client.parse_request(body).and_then(|request| {
+        let parsed = client.protocol.parse_request(body).and_then(|mut request| {
+            request.stream = client.stream.unwrap_or(request.stream);
             let model = self.model(request.model.as_deref())?;
             Ok((request, model))
         });
         match parsed {
             Ok((request, model)) => {
-                let job = self.job(client, request, model, arrival);
+                let job = self.job(client.protocol, request, model, arrival);
                 let opening = self.opening(&job, model, arrival);
                 Answer::new(job, opening, arrival.now)
             }
@@ -134,8 +144,8 @@ impl Gateway {
     }
 
     /// Answers a chat request that could not even be read.
-    pub fn refuse(&self, client: Protocol, failure: Failure, arrival: &Arrival) -> Answer {
-        let job = self.job(client, ChatRequest::default(), "", arrival);
+    pub fn refuse(&self, client: Client, failure: Failure, arrival: &Arrival) -> Answer {
+        let job = self.job(client.protocol, ChatRequest::default(), "", arrival);
         let opening = self.opening(&job, "", arrival);
         Answer::refused(job, opening, arrival.now, failure)
     }
@@ -185,7 +195,7 @@ impl Gateway {
             id: format!("chatcmpl-{:032x}", arrival.random),
             created: arrival.unix_seconds,
             model: model.to_owned(),
-            include_usage: job.request.include_usage,
+            request: job.request.clone(),
         }
     }
 
@@ -230,6 +240,18 @@ impl Gateway {
             }
         }
         limits
+    }
+}
+
+impl Client {
+    /// Of a path whose requests say whether they want a stream.
+    pub const fn asked(protocol: Protocol) -> Self {
+        Self { protocol, stream: None }
+    }
+
+    /// Of a path that streams.
+    pub const fn streaming(protocol: Protocol) -> Self {
+        Self { protocol, stream: Some(true) }
     }
 }
 

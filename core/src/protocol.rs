@@ -5,11 +5,15 @@
 //! among good ones are [`Unreadable::Garbage`], an error the provider reports is
 //! [`Unreadable::Error`].
 
-use crate::chat::{ChatRequest, Event, FinishReason, Usage};
+use std::sync::Arc;
+
+use self::body::Body;
+use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::Shape;
 
+mod body;
 mod openai;
 mod token;
 
@@ -33,6 +37,31 @@ pub struct HttpCall {
     pub headers: Vec<(&'static str, String)>,
     /// The JSON body.
     pub body: Vec<u8>,
+}
+
+/// What a provider is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Who is asked.
+    pub target: &'a Target,
+    /// For what.
+    pub request: &'a ChatRequest,
+    /// What the request's original is written in.
+    pub client: Protocol,
+    /// As a stream, or as one whole answer.
+    pub stream: bool,
+    /// The longest answer, in tokens; with `None` the provider's own default holds.
+    pub max_output: Option<u32>,
+}
+
+impl<'a> Ask<'a> {
+    /// The request as the client wrote it, if it wrote it in the target's own protocol, and the
+    /// messages that were added since.
+    fn original(&self) -> Option<(Body<'a>, &'a [Message])> {
+        let original = self.request.original.as_ref()?;
+        (self.client == self.target.provider.protocol)
+            .then(|| (Body::read(&original.body), &self.request.messages[original.messages..]))
+    }
 }
 
 /// What one event of a provider's stream was, beside the [`Event`]s read from it.
@@ -99,6 +128,15 @@ impl TextKind {
 }
 
 impl Protocol {
+    /// Its name in configurations and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Token => "token",
+            Self::Local => "local",
+        }
+    }
+
     /// Reads a client's request.
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {
@@ -108,16 +146,10 @@ impl Protocol {
         }
     }
 
-    /// Writes the call that asks `target` for an answer of at most `max_output` tokens.
-    pub fn http_call(
-        self,
-        target: &Target,
-        request: &ChatRequest,
-        stream: bool,
-        max_output: Option<u32>,
-    ) -> Result<HttpCall, Failure> {
+    /// Writes a call to a provider.
+    pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
         match self {
-            Self::OpenAi => Ok(openai::http_call(target, request, stream, max_output)),
+            Self::OpenAi => openai::http_call(ask),
             Self::Token | Self::Local => unspoken(self),
         }
     }
@@ -167,6 +199,25 @@ fn unspoken<T>(protocol: Protocol) -> Result<T, Failure> {
     Err(Failure::new(Reason::Internal, format!("{protocol:?} is not spoken in this role")))
 }
 
+/// The failure of a part that cannot be told in a protocol. Input is never dropped: the model would
+/// answer something else than what was asked.
+fn untold(part: &Part, protocol: &str) -> Failure {
+    let kind = match part {
+        Part::Text(_) => "text",
+        Part::Media(Media { kind: MediaKind::Image, .. }) => "image",
+        Part::Media(Media { kind: MediaKind::Audio, .. }) => "audio",
+        Part::Media(Media { kind: MediaKind::File, .. }) => "file",
+        Part::Reasoning { .. } => "reasoning",
+        Part::Refusal(_) => "refusal",
+        Part::ToolCall { .. } => "tool call",
+        Part::ToolResult { .. } => "tool result",
+        Part::Other(kind) => kind,
+    };
+    let detail =
+        format!("A part of a message ({kind}) cannot be told in the protocol `{protocol}`.");
+    Failure::new(Reason::Untold, detail)
+}
+
 /// How an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -187,8 +238,17 @@ pub struct Opening {
     pub created: u64,
     /// The model's name to show until the provider gives its own.
     pub model: String,
-    /// Whether the client asked to be told the usage.
-    pub include_usage: bool,
+    /// What the client asked.
+    pub request: Arc<ChatRequest>,
+}
+
+/// What a client's protocol says about the answer as a whole, known at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closing<'a> {
+    /// How it ended.
+    pub(crate) end: &'a End,
+    /// What it said is a closing message, not a model's answer.
+    pub(crate) fallback: bool,
 }
 
 /// An answer collected for a client that does not stream.
@@ -223,7 +283,7 @@ impl Collected {
     /// Adds one event.
     pub(crate) fn add(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { .. } => {}
+            Event::Start { .. } | Event::Prompt(_) | Event::Warning(_) => {}
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Refusal(text) => self.refusal.push_str(text),
@@ -262,8 +322,9 @@ impl Writer {
         }
     }
 
-    /// Notes that frames of the provider's were handed on in this protocol as they came.
-    pub(crate) fn forwarded(&mut self) {
+    /// Notes these whole frames of the provider's, which were handed on as they came: what is
+    /// written next joins them.
+    pub(crate) fn forwarded(&mut self, _frames: &[u8]) {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
             Self::Token(_) => {}
@@ -278,12 +339,11 @@ impl Writer {
         }
     }
 
-    /// Writes the end of a stream that has begun: its end mark, or the failure. `fallback`: what
-    /// it said is a closing message, not a model's answer.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>, end: &End, fallback: bool) {
+    /// Writes the end of a stream that has begun: its end mark, or the failure.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
         match self {
-            Self::OpenAi(writer) => writer.end(out, end),
-            Self::Token(writer) => writer.end(out, end, fallback),
+            Self::OpenAi(writer) => writer.end(out, closing),
+            Self::Token(writer) => writer.end(out, closing),
         }
     }
 

@@ -357,6 +357,7 @@ impl Relay {
             attempt: id,
             target: target.clone(),
             request,
+            client: self.job.client,
             stream,
             visitor: self.job.visitor.clone(),
             terms,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
-use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::gateway::{Arrival, Client, Gateway};
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Head, Input};
 use streamgate_core::time::Instant;
@@ -50,7 +50,7 @@ impl Bench {
         let body = format!(
             r#"{{"model":"{model}","stream":true,"message":"Hi","messages":[{{"role":"user","content":"Hi"}}]}}"#
         );
-        let mut answer = gateway.answer(client, body.as_bytes(), &arrival);
+        let mut answer = gateway.answer(Client::asked(client), body.as_bytes(), &arrival);
         let Output::Call(call) = answer.poll() else { panic!("no call") };
         let attempt = call.attempt;
         let mut bench = Self { answer, attempt, now: Instant::ZERO, written: 0 };

@@ -7,7 +7,7 @@
 
 use streamgate_core::answer::{Answer, Head, Output};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::{Arrival, Gateway, Reply, Route};
+use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
 use streamgate_core::protocol::{HttpCall, Protocol};
 use streamgate_core::relay::{self, AttemptId, Call, Input, Settlement};
 use streamgate_core::time::Instant;
@@ -28,7 +28,7 @@ enum Stage {
     /// The request's head is not known, or the response needs nothing more.
     Idle,
     /// The body of a chat request is being read.
-    Receiving { gateway: Gateway, client: Protocol },
+    Receiving { gateway: Gateway, client: Client },
     /// The core answers.
     Answering(Box<Answering>),
 }
@@ -95,7 +95,7 @@ impl Exchange {
             None => gateway.refuse(*client, gateway.body_too_large(), &arrival),
         };
         let model = gateway.config().default_model.clone().unwrap_or_default();
-        self.stage = Stage::Answering(Box::new(Answering::new(answer, *client, model)));
+        self.stage = Stage::Answering(Box::new(Answering::new(answer, client.protocol, model)));
         self.handle(now, |_| Some(Input::Tick));
     }
 

@@ -27,19 +27,10 @@ pub(crate) fn answer(
 ) {
     let own = [
         ("stream_id", stream_id.to_owned()),
-        ("client", name(client).to_owned()),
+        ("client", client.name().to_owned()),
         ("model", model.to_owned()),
     ];
     wire.log(&line("answer", own.into_iter().chain(settlement.log_fields())));
-}
-
-/// What a client speaks, as it is called in paths and configurations.
-fn name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::OpenAi => "openai",
-        Protocol::Token => "token",
-        Protocol::Local => "local",
-    }
 }
 
 fn line(message: &str, fields: impl IntoIterator<Item = Field>) -> String {

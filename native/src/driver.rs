@@ -196,7 +196,7 @@ impl Driver {
         }
         let begun = match call.target.provider.protocol {
             Protocol::Local => Call::Local(local::Call::new(&self.worker.engine, call)),
-            Protocol::OpenAi | Protocol::Token => Call::Upstream(self.worker.upstream.call(call)),
+            _ => Call::Upstream(self.worker.upstream.call(call)),
         };
         self.calls.push((call.attempt, begun));
         self.begun = true;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Role, Usage};
+use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Part, Role, Usage};
 use streamgate_core::failure::{Failure, Overflow, Reason};
 use streamgate_core::relay::{self, AttemptId, Input};
 
@@ -88,7 +88,7 @@ fn ending(reason: &engine::FinishReason, usage: engine::Usage) -> [Event<'static
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cached_tokens: usage.cached_tokens,
-        estimated: false,
+        ..Usage::default()
     };
     [Event::Usage(usage), Event::Finish(reason)]
 }
@@ -104,7 +104,7 @@ fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failu
         sampling: engine::Sampling {
             temperature: sampling.temperature.map(|value| value as f32),
             top_p: sampling.top_p.map(|value| value as f32),
-            top_k: None,
+            top_k: sampling.top_k,
             frequency_penalty: sampling.frequency_penalty.map(|value| value as f32),
             presence_penalty: sampling.presence_penalty.map(|value| value as f32),
             seed: sampling.seed.map(|seed| seed as u32),
@@ -121,12 +121,24 @@ fn message(place: usize, message: &Message) -> Result<engine::Message, Failure> 
         Role::User | Role::Tool => engine::Role::User,
         Role::Assistant => engine::Role::Assistant,
     };
-    let Some(text) = message.content.as_text() else {
+    let text: Option<String> = message.parts.iter().map(spoken).collect();
+    let Some(text) = text else {
         let detail = "This model reads only text: expected parts of the type `text`.";
         let param = format!("messages[{place}].content");
         return Err(Failure::new(Reason::InvalidRequest, detail).at(param));
     };
     Ok(engine::Message::new(role, text))
+}
+
+/// A part as text; `None` where it is none. What the model thought is not said again.
+fn spoken(part: &Part) -> Option<String> {
+    match part {
+        Part::Text(text) | Part::Refusal(text) => Some(text.clone()),
+        Part::Reasoning { .. } => Some(String::new()),
+        Part::ToolCall { name, arguments, .. } => Some(format!("{name}({arguments})")),
+        Part::ToolResult { parts, .. } => parts.iter().map(spoken).collect(),
+        Part::Media(_) | Part::Other(_) => None,
+    }
 }
 
 /// What went wrong, in the words of the one table.
@@ -164,7 +176,6 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use streamgate_core::chat::{Content, Part};
 
     #[test]
     fn every_role_has_a_voice() {
@@ -183,9 +194,8 @@ mod tests {
 
     #[test]
     fn a_picture_is_refused_by_its_place() {
-        let picture = Part::Other(serde_json::json!({"type": "image_url"}));
-        let mut with_picture = Message::text(Role::User, "");
-        with_picture.content = Content::Parts(vec![Part::Text("look".into()), picture]);
+        let mut with_picture = Message::text(Role::User, "look");
+        with_picture.parts.push(Part::Other("image_url".into()));
         let request = ChatRequest {
             messages: vec![Message::text(Role::User, "hello"), with_picture],
             ..ChatRequest::default()

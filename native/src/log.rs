@@ -72,7 +72,7 @@ pub(crate) fn answer(stream_id: &str, client: Protocol, model: &str, settlement:
     macro_rules! answer {
         ($level:ident) => {
             line!($level, "answer", &fields, {
-                stream_id = stream_id, client = name(client), model = model,
+                stream_id = stream_id, client = client.name(), model = model,
             }
             user plan success end model_used fallback_used chunk_count input_tokens output_tokens
             usage_estimated processing_time_ms first_content_ms attempts skipped_events detail)
@@ -81,15 +81,6 @@ pub(crate) fn answer(stream_id: &str, client: Protocol, model: &str, settlement:
     match settlement.end {
         End::Failed(_) => answer!(warn),
         End::Finished(_) | End::Cancelled => answer!(info),
-    }
-}
-
-/// What a client speaks, as it is called in paths and configurations.
-fn name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::OpenAi => "openai",
-        Protocol::Token => "token",
-        Protocol::Local => "local",
     }
 }
 
@@ -115,7 +106,7 @@ mod tests {
 
     use streamgate_core::config::Config;
     use streamgate_core::failure::Reason;
-    use streamgate_core::gateway::{Arrival, Gateway};
+    use streamgate_core::gateway::{Arrival, Client, Gateway};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -180,7 +171,7 @@ mod tests {
         let arrival =
             Arrival { visitor: None, now: Default::default(), unix_seconds: 0, random: 0 };
         let body = br#"{"message": "hello"}"#;
-        let mut answer = gateway.answer(Protocol::Token, body, &arrival);
+        let mut answer = gateway.answer(Client::streaming(Protocol::Token), body, &arrival);
         let streamgate_core::answer::Output::Call(made) = answer.poll() else {
             panic!("expected a call");
         };

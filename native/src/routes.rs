@@ -10,8 +10,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::{Reply, Route};
-use streamgate_core::protocol::Protocol;
+use streamgate_core::gateway::{Client, Reply, Route};
 
 use crate::driver::Driver;
 use crate::worker::Worker;
@@ -27,7 +26,7 @@ pub(crate) fn router(worker: Arc<Worker>) -> Router {
 async fn respond(State(worker): State<Arc<Worker>>, request: Request) -> Response {
     match worker.gateway.route(request.method().as_str(), request.uri().path()) {
         Route::Reply(reply) => whole(reply),
-        Route::Chat(protocol) => chat(worker, protocol, request.into_body()).await,
+        Route::Chat(client) => chat(worker, client, request.into_body()).await,
     }
 }
 
@@ -42,14 +41,14 @@ fn whole(reply: Reply) -> Response {
     response
 }
 
-async fn chat(worker: Arc<Worker>, protocol: Protocol, body: Body) -> Response {
+async fn chat(worker: Arc<Worker>, client: Client, body: Body) -> Response {
     let body = read(&worker, body).await;
     let arrival = worker.arrival();
     let answer = match body {
-        Ok(body) => worker.gateway.answer(protocol, &body, &arrival),
-        Err(failure) => worker.gateway.refuse(protocol, failure, &arrival),
+        Ok(body) => worker.gateway.answer(client, &body, &arrival),
+        Err(failure) => worker.gateway.refuse(client, failure, &arrival),
     };
-    Driver::new(worker, answer, protocol).respond().await.map(Body::new)
+    Driver::new(worker, answer, client.protocol).respond().await.map(Body::new)
 }
 
 /// Reads a request's body, up to a size and for a time.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
-use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::gateway::{Arrival, Client, Gateway};
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Head, Input};
 use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, encode};
@@ -200,7 +200,8 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
         "messages": [{"role": "user", "content": "Hi"}],
         "message": "Hi",
     });
-    let mut answer = gateway.answer(setting.client, request.to_string().as_bytes(), &arrival);
+    let mut answer =
+        gateway.answer(Client::asked(setting.client), request.to_string().as_bytes(), &arrival);
     let Output::Call(call) = answer.poll() else { panic!("no call") };
     (answer, call.attempt)
 }

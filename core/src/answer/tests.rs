@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::gateway::{Arrival, Gateway};
+use crate::gateway::{Arrival, Client, Gateway};
 use crate::relay::Head as UpstreamHead;
 
 mod limits;
@@ -64,7 +64,7 @@ impl Bench {
     fn of(gateway: &Gateway, client: Protocol, body: &str) -> Self {
         let arrival =
             Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 1_700_000_000, random: 7 };
-        let answer = gateway.answer(client, body.as_bytes(), &arrival);
+        let answer = gateway.answer(Client::asked(client), body.as_bytes(), &arrival);
         let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new(), asked: Vec::new() };
         bench.drain();
         bench
@@ -104,7 +104,7 @@ impl Bench {
         loop {
             let line = match self.answer.poll() {
                 Output::Call(call) => {
-                    let said = |m: &crate::chat::Message| m.content.as_text().unwrap().into_owned();
+                    let said = |m: &crate::chat::Message| m.as_text().unwrap().into_owned();
                     let said: Vec<_> = call.request.messages.iter().map(said).collect();
                     self.asked.push(format!("{}: {}", call.target.provider.name, said.join(", ")));
                     let way = if call.stream { "stream" } else { "whole" };

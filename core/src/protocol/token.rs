@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Collected, End, Opening, parse_json, push_json_string};
+use super::{Closing, Collected, End, Opening, parse_json, push_json_string};
 use crate::chat::{ChatRequest, Event, Message, Role};
 use crate::failure::{Failure, Reason};
 use crate::sse;
@@ -14,9 +14,7 @@ use crate::sse;
 struct Request {
     message: String,
     model: Option<String>,
-    /// Taken and not yet used: conversations are not saved, each message stands alone.
-    #[serde(rename = "session_id")]
-    _session_id: Option<String>,
+    session_id: Option<String>,
 }
 
 pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
@@ -30,6 +28,7 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
         messages: vec![Message::text(Role::User, request.message)],
         stream: true,
         include_usage: true,
+        conversation: request.session_id,
         ..ChatRequest::default()
     })
 }
@@ -61,18 +60,22 @@ impl Writer {
                 out.extend_from_slice(b"}\n\n");
             }
             Event::Usage(usage) => self.tokens = usage.output_tokens,
-            Event::Reasoning(_) | Event::ToolCall(_) | Event::Finish(_) => {}
+            Event::Reasoning(_)
+            | Event::ToolCall(_)
+            | Event::Prompt(_)
+            | Event::Finish(_)
+            | Event::Warning(_) => {}
         }
     }
 
-    pub(super) fn end(&mut self, out: &mut Vec<u8>, end: &End, fallback: bool) {
-        match end {
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+        match closing.end {
             End::Finished(_) => {
                 let done = json!({
                     "done": true,
                     "tokens": self.tokens,
                     "model": self.model,
-                    "fallback": fallback,
+                    "fallback": closing.fallback,
                 });
                 sse::encode(out, None, None, done.to_string().as_bytes());
             }

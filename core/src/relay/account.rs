@@ -75,19 +75,12 @@ impl Account {
         let estimate = || match attempt.reading.content {
             false => Usage::default(),
             true => Usage {
-                input_tokens,
                 output_tokens: estimate_tokens(delivered - attempt.bytes_before),
-                cached_tokens: 0,
                 estimated: true,
+                ..attempt.reading.prompt.unwrap_or(Usage { input_tokens, ..Usage::default() })
             },
         };
-        let cost = attempt.reading.usage.unwrap_or_else(estimate);
-        self.spent = Usage {
-            input_tokens: self.spent.input_tokens.saturating_add(cost.input_tokens),
-            output_tokens: self.spent.output_tokens.saturating_add(cost.output_tokens),
-            cached_tokens: self.spent.cached_tokens.saturating_add(cost.cached_tokens),
-            estimated: self.spent.estimated || cost.estimated,
-        };
+        self.spent.add(&attempt.reading.usage.unwrap_or_else(estimate));
     }
 
     /// An attempt ended.

@@ -8,7 +8,7 @@
 use super::Relay;
 use super::attempt::Attempt;
 use crate::access::Visitor;
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Part};
 use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
 use crate::limit::known::{Known, Source};
@@ -33,7 +33,8 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) fn new(request: &ChatRequest) -> Self {
-        let bytes = request.messages.iter().map(|m| m.content.text_bytes()).sum();
+        let parts = request.messages.iter().flat_map(|message| &message.parts);
+        let bytes = parts.map(Part::text_bytes).sum();
         Self { input: estimate(bytes), counted: None, overflow: None, learned: Vec::new() }
     }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Map;
-
-use crate::chat::{ChatRequest, Content, Message, Role};
+use crate::chat::{ChatRequest, Message, Role};
 use crate::config::Continuation;
 
 /// The request that asks to go on after `delivered`.
@@ -18,11 +16,7 @@ pub(super) fn request(
     instruction: &str,
 ) -> Arc<ChatRequest> {
     let mut request = asked.clone();
-    request.messages.push(Message {
-        role: Role::Assistant,
-        content: Content::Text(delivered.to_owned()),
-        rest: Map::new(),
-    });
+    request.messages.push(Message::text(Role::Assistant, delivered));
     if way == Continuation::Ask && !instruction.is_empty() {
         request.messages.push(Message::text(Role::User, instruction));
     }

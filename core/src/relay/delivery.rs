@@ -55,7 +55,11 @@ impl Delivery {
                     self.outputs.event(event);
                 }
             }
-            Event::Start { .. } | Event::Usage(_) | Event::Finish(_) => {}
+            Event::Start { .. }
+            | Event::Prompt(_)
+            | Event::Usage(_)
+            | Event::Finish(_)
+            | Event::Warning(_) => {}
         }
     }
 
@@ -100,6 +104,10 @@ fn content_bytes(event: &Event<'_>) -> usize {
     match event {
         Event::Text(text) | Event::Reasoning(text) | Event::Refusal(text) => text.len(),
         Event::ToolCall(call) => call.arguments.len(),
-        Event::Start { .. } | Event::Usage(_) | Event::Finish(_) => 0,
+        Event::Start { .. }
+        | Event::Prompt(_)
+        | Event::Usage(_)
+        | Event::Finish(_)
+        | Event::Warning(_) => 0,
     }
 }

@@ -8,7 +8,7 @@ use crate::chat::{ChatRequest, Event};
 use crate::config::Target;
 use crate::failure::Failure;
 use crate::limit::{Limit, Terms};
-use crate::protocol::HttpCall;
+use crate::protocol::{Ask, HttpCall, Protocol};
 use crate::time::Instant;
 
 /// What happened.
@@ -152,6 +152,8 @@ pub struct Call {
     pub target: Arc<Target>,
     /// What to ask.
     pub request: Arc<ChatRequest>,
+    /// What the request's original is written in.
+    pub client: Protocol,
     /// As a stream, or as one whole answer.
     pub stream: bool,
     /// Who asks.
@@ -165,8 +167,12 @@ pub struct Call {
 impl Call {
     /// The call as an HTTP request, for providers that are called so.
     pub fn http(&self) -> Result<HttpCall, Failure> {
-        let max_output = self.limit.map(|limit| limit.max_output);
-        let protocol = self.target.provider.protocol;
-        protocol.http_call(&self.target, &self.request, self.stream, max_output)
+        self.target.provider.protocol.http_call(&Ask {
+            target: &self.target,
+            request: &self.request,
+            client: self.client,
+            stream: self.stream,
+            max_output: self.limit.map(|limit| limit.max_output),
+        })
     }
 }

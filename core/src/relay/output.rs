@@ -31,6 +31,7 @@ enum Queued {
     ToolCall(Box<QueuedCall>),
     Usage(Usage),
     Finish(FinishReason),
+    Warning(Range<usize>),
     Settle(Box<Settlement>),
 }
 
@@ -87,6 +88,9 @@ impl Outputs {
             })),
             Event::Usage(usage) => Queued::Usage(*usage),
             Event::Finish(reason) => Queued::Finish(*reason),
+            Event::Warning(text) => Queued::Warning(self.keep(text)),
+            // The provider's own frames tell it, or the usage at the end does.
+            Event::Prompt(_) => return,
         };
         self.queue.push_back(queued);
     }
@@ -113,6 +117,7 @@ impl Outputs {
             }),
             Queued::Usage(usage) => Event::Usage(usage),
             Queued::Finish(reason) => Event::Finish(reason),
+            Queued::Warning(range) => Event::Warning(text(range)),
         };
         Output::Send(Sent::Event(event))
     }

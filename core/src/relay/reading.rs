@@ -43,6 +43,8 @@ pub(super) struct Reading {
     pub(super) finish: Option<FinishReason>,
     /// What the provider counted.
     pub(super) usage: Option<Usage>,
+    /// What it counted of the prompt alone.
+    pub(super) prompt: Option<Usage>,
     /// Frames that could not be read.
     pub(super) skipped: u64,
     /// Why the first of them could not.
@@ -81,6 +83,7 @@ impl Reading {
             content: false,
             finish: None,
             usage: None,
+            prompt: None,
             skipped: 0,
             garbage: None,
         }
@@ -203,6 +206,8 @@ impl Reading {
                     self.start = Some((id.clone().into_owned(), model.clone().into_owned()));
                 }
             }
+            Event::Prompt(usage) => self.prompt = Some(*usage),
+            Event::Warning(_) => {}
             Event::Usage(usage) => {
                 seen.usage = true;
                 self.usage = Some(*usage);

@@ -7,8 +7,8 @@ use serde_json::Value;
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
-use streamgate_core::gateway::{Arrival, Gateway};
-use streamgate_core::protocol::{Memory, Protocol};
+use streamgate_core::gateway::{self, Arrival, Gateway};
+use streamgate_core::protocol::{Ask, Memory, Protocol};
 use streamgate_core::relay::{Call, End, Head, Input};
 use streamgate_core::sse::{Decoder, Leftover};
 use streamgate_core::time::Instant;
@@ -168,8 +168,9 @@ pub fn openai_request(bytes: &[u8]) {
     let Ok(request) = Protocol::OpenAi.parse_request(bytes) else { return };
     let target = &CONFIG.models["m"].targets[0];
     let limit = request.max_output_tokens;
-    let call = Protocol::OpenAi.http_call(target, &request, request.stream, limit);
-    let call = call.expect("every request can be written");
+    let (client, stream) = (Protocol::OpenAi, request.stream);
+    let ask = Ask { target, request: &request, client, stream, max_output: limit };
+    let call = Protocol::OpenAi.http_call(&ask).expect("every request can be written");
     let again = Protocol::OpenAi.parse_request(&call.body).expect("and read again");
     assert_eq!(again.messages, request.messages);
     assert_eq!((again.stream, again.stop), (request.stream, request.stop));
@@ -205,7 +206,7 @@ pub fn relay_bytes(bytes: &[u8]) {
     let (first, stream) = bytes.split_first().unwrap_or((&0, &[]));
     let arrival = Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 0, random: 1 };
     let body = br#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
-    let mut answer = GATEWAY.answer(Protocol::OpenAi, body, &arrival);
+    let mut answer = GATEWAY.answer(gateway::Client::asked(Protocol::OpenAi), body, &arrival);
     let mut client = Client::default();
     while client.drain(&mut answer) {
         let call = client.call.take().expect("an answer that is not over has made a call");

@@ -44,7 +44,7 @@ impl Asked {
     pub fn of(call: &Call) -> Self {
         let message = |message: &chat::Message| Message {
             role: if message.role == Role::Assistant { "assistant" } else { "user" }.into(),
-            content: message.content.as_text().unwrap_or_default().into_owned(),
+            content: message.as_text().unwrap_or_default().into_owned(),
         };
         Self {
             stream: call.stream,

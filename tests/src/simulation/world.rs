@@ -10,7 +10,7 @@ use streamgate_core::config::{
     ApiKey, Config, Fallback, Limits, Model, Provider, Target, Timeouts,
 };
 use streamgate_core::failure::Failure;
-use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::gateway::{self, Arrival, Gateway};
 use streamgate_core::health;
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Call, Head, Input, Settlement};
@@ -122,7 +122,11 @@ impl<'a> World<'a> {
             script,
             random,
             cuts,
-            answer: gateway(script).answer(client.protocol, &request(script), &arrival),
+            answer: gateway(script).answer(
+                gateway::Client::asked(client.protocol),
+                &request(script),
+                &arrival,
+            ),
             now: Instant::ZERO,
             until: None,
             calls: Vec::new(),

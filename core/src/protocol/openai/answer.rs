@@ -317,7 +317,12 @@ fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
             "prompt_tokens" => read.input_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
             "completion_tokens" => read.output_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
             "prompt_tokens_details" => {
-                read.cached_tokens = value.nullable(read_cached_tokens)?.unwrap_or(0);
+                let cached = value.nullable(|value| read_detail(value, "cached_tokens"))?;
+                read.cached_tokens = cached.unwrap_or(0);
+            }
+            "completion_tokens_details" => {
+                let thought = value.nullable(|value| read_detail(value, "reasoning_tokens"))?;
+                read.reasoning_tokens = thought.unwrap_or(0);
             }
             _ => value.skip()?,
         }
@@ -326,16 +331,16 @@ fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
     Ok(read)
 }
 
-fn read_cached_tokens(details: &mut Reader<'_>) -> Result<u32, Malformed> {
-    let mut cached = 0;
+fn read_detail(details: &mut Reader<'_>, wanted: &str) -> Result<u32, Malformed> {
+    let mut tokens = 0;
     details.object(|value, name| {
-        match name {
-            "cached_tokens" => cached = value.nullable(Reader::u32)?.unwrap_or(0),
-            _ => value.skip()?,
+        if name == wanted {
+            tokens = value.nullable(Reader::u32)?.unwrap_or(0);
+            return Ok(());
         }
-        Ok(())
+        value.skip()
     })?;
-    Ok(cached)
+    Ok(tokens)
 }
 
 /// An unknown reason is still an end the model chose.

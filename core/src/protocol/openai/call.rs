@@ -1,73 +1,111 @@
-//! The call to a provider, written.
+//! The call to a provider, written: the client's own body where it speaks this protocol too, else a
+//! new one.
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::{ChatRequest, Content, Message, Part, Role};
-use crate::config::{ApiKey, Target};
-use crate::protocol::HttpCall;
+use crate::chat::{
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+};
+use crate::config::ApiKey;
+use crate::failure::Failure;
+use crate::protocol::{Ask, Body, HttpCall, untold};
 
-/// The call that asks `target` for an answer of at most `max_output` tokens; with `None` the
-/// provider's own default holds. Usage is always asked for in a stream, so that an answer can be
-/// accounted; whether the client is shown it is the client's choice.
-pub(in crate::protocol) fn http_call(
-    target: &Target,
-    request: &ChatRequest,
-    stream: bool,
-    max_output: Option<u32>,
-) -> HttpCall {
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("accept", if stream { "text/event-stream" } else { "application/json" }.to_owned()),
-    ];
-    if let ApiKey::Set(key) = &target.provider.api_key {
+/// The call that asks for an answer.
+pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+    let provider = &ask.target.provider;
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+    if let ApiKey::Set(key) = &provider.api_key {
         headers.push(("authorization", format!("Bearer {key}")));
     }
-    HttpCall {
-        url: format!("{}/chat/completions", target.provider.base_url),
-        headers,
-        body: Value::Object(body(target, request, stream, max_output)).to_string().into_bytes(),
-    }
+    let body = match ask.original() {
+        Some((body, added)) => patched(body, added, ask)?,
+        None => written(ask)?,
+    };
+    let url = format!("{}/chat/completions", provider.base_url);
+    Ok(HttpCall { url, headers, body: body.into_bytes() })
 }
 
-fn body(
-    target: &Target,
-    request: &ChatRequest,
-    stream: bool,
-    max_output: Option<u32>,
-) -> Map<String, Value> {
-    let mut body = request.rest.clone();
-    let limit_field = match body.remove("max_completion_tokens") {
-        Some(_) => "max_completion_tokens",
-        None => "max_tokens",
-    };
-    let options = body.remove("stream_options");
-    if stream {
-        let mut options = match options {
-            Some(Value::Object(options)) => options,
-            _ => Map::new(),
-        };
-        options.insert("include_usage".into(), true.into());
-        body.insert("stream_options".into(), options.into());
+/// The client's own body. The limit goes under the name that the client chose.
+fn patched(mut body: Body<'_>, added: &[Message], ask: &Ask<'_>) -> Result<String, Failure> {
+    body.remove("max_tokens");
+    let new_name = body.remove("max_completion_tokens").is_some_and(|limit| limit != "null");
+    body.set("model", &ask.target.model.as_str().into());
+    body.set("stream", &ask.stream.into());
+    if ask.stream {
+        // Always, so that an answer can be accounted; whether the client is shown it is its choice.
+        body.set_in("stream_options", "include_usage", &true.into());
+    } else {
+        body.remove("stream_options");
     }
-    body.insert("model".into(), target.model.as_str().into());
-    body.insert("stream".into(), stream.into());
-    body.insert("messages".into(), request.messages.iter().map(message).collect());
+    if let Some(max_output) = ask.max_output {
+        let name = if new_name { "max_completion_tokens" } else { "max_tokens" };
+        body.set(name, &max_output.into());
+    }
+    if !added.is_empty() {
+        body.append("messages", messages(added)?);
+    }
+    Ok(body.text())
+}
+
+fn written(ask: &Ask<'_>) -> Result<String, Failure> {
+    let request = ask.request;
+    let mut body = Map::new();
+    body.insert("model".into(), ask.target.model.as_str().into());
+    body.insert("messages".into(), messages(&request.messages)?.into());
+    body.insert("stream".into(), ask.stream.into());
+    if ask.stream {
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+    }
+    let optional = optional(request, ask.max_output);
+    body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
+    Ok(Value::Object(body).to_string())
+}
+
+fn optional(request: &ChatRequest, max_output: Option<u32>) -> [(&'static str, Option<Value>); 12] {
     let sampling = &request.sampling;
-    let optional = [
-        (limit_field, max_output.map(Value::from)),
+    [
+        ("max_tokens", max_output.map(Value::from)),
         ("temperature", sampling.temperature.map(Value::from)),
         ("top_p", sampling.top_p.map(Value::from)),
         ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
         ("presence_penalty", sampling.presence_penalty.map(Value::from)),
         ("seed", sampling.seed.map(Value::from)),
         ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
-    ];
-    body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
-    body
+        ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
+        ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
+        ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
+        ("response_format", request.format.as_ref().map(format)),
+        ("reasoning_effort", request.effort.map(|effort| effort_name(effort).into())),
+    ]
 }
 
-fn message(message: &Message) -> Value {
-    let mut wire = message.rest.clone();
+/// The messages on the wire; the results of several calls are a message each.
+fn messages(messages: &[Message]) -> Result<Vec<Value>, Failure> {
+    let mut wire = Vec::with_capacity(messages.len());
+    for message in messages {
+        if message.role == Role::Tool {
+            for part in &message.parts {
+                wire.push(tool_result(part)?);
+            }
+        } else {
+            wire.push(said(message)?);
+        }
+    }
+    Ok(wire)
+}
+
+fn tool_result(part: &Part) -> Result<Value, Failure> {
+    match part {
+        Part::ToolResult { id, parts, .. } => {
+            Ok(json!({"role": "tool", "tool_call_id": id, "content": content(parts.iter())?}))
+        }
+        other => Err(untold(other, "openai")),
+    }
+}
+
+fn said(message: &Message) -> Result<Value, Failure> {
     let role = match message.role {
         Role::System => "system",
         Role::Developer => "developer",
@@ -75,19 +113,212 @@ fn message(message: &Message) -> Value {
         Role::Assistant => "assistant",
         Role::Tool => "tool",
     };
-    wire.insert("role".into(), role.into());
-    let content = match &message.content {
-        Content::Nothing => Value::Null,
-        Content::Text(text) => text.as_str().into(),
-        Content::Parts(parts) => parts.iter().map(part).collect(),
-    };
-    wire.insert("content".into(), content);
-    Value::Object(wire)
+    let is_content = |part: &&Part| matches!(part, Part::Text(_) | Part::Media(_) | Part::Other(_));
+    let mut wire =
+        json!({"role": role, "content": content(message.parts.iter().filter(is_content))?});
+    let calls: Vec<_> = message.parts.iter().filter_map(call).collect();
+    if !calls.is_empty() {
+        wire["tool_calls"] = calls.into();
+    }
+    for part in &message.parts {
+        match part {
+            Part::Refusal(text) => wire["refusal"] = text.as_str().into(),
+            Part::Reasoning { text, .. } => wire["reasoning_content"] = text.as_str().into(),
+            Part::ToolResult { .. } => return Err(untold(part, "openai")),
+            Part::Text(_) | Part::Media(_) | Part::ToolCall { .. } | Part::Other(_) => {}
+        }
+    }
+    Ok(wire)
 }
 
-fn part(part: &Part) -> Value {
+fn call(part: &Part) -> Option<Value> {
+    let Part::ToolCall { id, name, arguments } = part else { return None };
+    let function = json!({"name": name, "arguments": arguments});
+    Some(json!({"id": id, "type": "function", "function": function}))
+}
+
+/// Plain text where there is no more to it, for not every provider reads parts.
+fn content<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<Value, Failure> {
+    let parts: Vec<_> = parts.collect();
+    match parts.as_slice() {
+        [] => Ok(Value::Null),
+        [Part::Text(text)] => Ok(text.as_str().into()),
+        parts => parts.iter().map(|part| content_part(part)).collect(),
+    }
+}
+
+fn content_part(part: &Part) -> Result<Value, Failure> {
     match part {
-        Part::Text(text) => json!({"type": "text", "text": text}),
-        Part::Other(value) => value.clone(),
+        Part::Text(text) => Ok(json!({"type": "text", "text": text})),
+        Part::Media(media) => medium(media).ok_or_else(|| untold(part, "openai")),
+        other => Err(untold(other, "openai")),
+    }
+}
+
+fn medium(media: &Media) -> Option<Value> {
+    let media_type = media.media_type.as_deref();
+    match (media.kind, &media.source) {
+        (MediaKind::Image, Source::Url(url)) => Some(image(url, media)),
+        (MediaKind::Image, Source::Data(data)) => {
+            Some(image(&format!("data:{};base64,{data}", media_type.unwrap_or("image/png")), media))
+        }
+        (MediaKind::Audio, Source::Data(data)) => {
+            let format = media_type?.strip_prefix("audio/")?;
+            Some(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
+        }
+        (MediaKind::File, Source::Data(data)) => {
+            let data = format!("data:{};base64,{data}", media_type.unwrap_or("application/pdf"));
+            let name = media.name.as_deref().unwrap_or("file");
+            Some(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
+        }
+        (MediaKind::Image | MediaKind::Audio | MediaKind::File, _) => None,
+    }
+}
+
+fn image(url: &str, media: &Media) -> Value {
+    let mut image = json!({"url": url});
+    if let Some(detail) = &media.detail {
+        image["detail"] = detail.as_str().into();
+    }
+    json!({"type": "image_url", "image_url": image})
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut function = json!({"name": tool.name});
+    let optional = [
+        ("description", tool.description.as_deref().map(Value::from)),
+        ("parameters", tool.parameters.clone()),
+        ("strict", tool.strict.map(Value::from)),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            function[name] = value;
+        }
+    }
+    json!({"type": "function", "function": function})
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Required => "required".into(),
+        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+fn format(format: &Format) -> Value {
+    match format {
+        Format::Json => json!({"type": "json_object"}),
+        Format::Schema { name, description, schema, strict } => {
+            let mut wire = json!({"name": name, "schema": schema});
+            if let Some(description) = description {
+                wire["description"] = description.as_str().into();
+            }
+            if let Some(strict) = strict {
+                wire["strict"] = (*strict).into();
+            }
+            json!({"type": "json_schema", "json_schema": wire})
+        }
+    }
+}
+
+/// A budget of tokens at the nearest word for it: OpenAI's own documents give no numbers.
+fn effort_name(effort: Effort) -> &'static str {
+    match effort {
+        Effort::None => "none",
+        Effort::Minimal => "minimal",
+        Effort::Low | Effort::Budget(..=2048) => "low",
+        Effort::Medium | Effort::Budget(2049..=12_288) => "medium",
+        Effort::High | Effort::Budget(_) => "high",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_request;
+    use super::*;
+    use crate::config::{Config, Target};
+    use crate::protocol::Protocol;
+    use std::sync::Arc;
+
+    const BODY: &str = r#"{"model":"m","messages":[{"role":"developer","content":"be brief"},
+        {"role":"user","name":"ada","content":[{"type":"text","text":"what is this?"},
+            {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}},
+            {"type":"image_url","image_url":{"url":"https://x/y.png"}},
+            {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}},
+            {"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}}]},
+        {"role":"assistant","content":null,"reasoning_content":"hm","tool_calls":[
+            {"id":"t","type":"function","function":{"name":"f","arguments":"{}"}},
+            {"id":"u","type":"function","function":{"name":"g","arguments":"{\"x\":1}"}}]},
+        {"role":"tool","tool_call_id":"t","content":"4"},
+        {"role":"tool","tool_call_id":"u","content":[{"type":"text","text":"5"},{"type":"text","text":"6"}]},
+        {"role":"assistant","content":"no","refusal":"really"}],
+        "stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
+        "max_completion_tokens":99,"temperature":0.7,"top_p":0.9,"seed":-5,"stop":["a","b"],
+        "frequency_penalty":0.5,"presence_penalty":-0.5,"user":"u","reasoning_effort":"low",
+        "tools":[{"type":"function","function":{"name":"f","description":"d","strict":true,
+            "parameters":{"type":"object"}}}],
+        "tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,
+        "response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}}}"#;
+
+    fn target() -> Arc<Target> {
+        let text = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                    [models.m]\ntargets = [\"p/there\"]";
+        Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone()
+    }
+
+    fn sent(request: &ChatRequest, client: Protocol, stream: bool) -> Vec<u8> {
+        let target = target();
+        let ask = Ask { target: &target, request, client, stream, max_output: Some(50) };
+        let call = http_call(&ask).unwrap();
+        assert_eq!(call.url, "http://p/chat/completions");
+        call.body
+    }
+
+    /// What its own protocol says reaches a provider as it was said, word by word.
+    #[test]
+    fn a_clients_own_body_travels() {
+        let request = parse_request(BODY.as_bytes()).unwrap();
+        let mut expected: Value = serde_json::from_str(BODY).unwrap();
+        expected["model"] = "there".into();
+        expected["max_completion_tokens"] = 50.into();
+        let body = sent(&request, Protocol::OpenAi, true);
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+
+        let mut longer = request.clone();
+        longer.messages.push(Message::text(Role::Assistant, "so"));
+        let body: Value = serde_json::from_slice(&sent(&longer, Protocol::OpenAi, false)).unwrap();
+        expected["messages"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"role": "assistant", "content": "so"}));
+        expected["stream"] = false.into();
+        expected.as_object_mut().unwrap().remove("stream_options");
+        assert_eq!(body, expected);
+    }
+
+    /// A request that came in another protocol reads back as the same request.
+    #[test]
+    fn a_translated_request_says_the_same() {
+        let mut request = parse_request(BODY.as_bytes()).unwrap();
+        let mut again = parse_request(&sent(&request, Protocol::Token, true)).unwrap();
+        assert_eq!(again.max_output_tokens, Some(50));
+        again.max_output_tokens = request.max_output_tokens;
+        (again.model, again.original) = (request.model.clone(), None);
+        request.original = None;
+        assert_eq!(again, request);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_dropped() {
+        let mut request = parse_request(BODY.as_bytes()).unwrap();
+        request.messages[1].parts.push(Part::Other("hologram".into()));
+        let target = target();
+        let client = Protocol::Token;
+        let ask =
+            Ask { target: &target, request: &request, client, stream: true, max_output: None };
+        let failure = http_call(&ask).unwrap_err();
+        assert!(failure.message().contains("hologram"), "{failure}");
     }
 }

@@ -3,16 +3,19 @@
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::chat::{ChatRequest, Content, Message, Part, Role, Sampling};
+use crate::chat::{
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source,
+    Tool, ToolChoice,
+};
 use crate::failure::{Failure, Reason};
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]
 struct Request {
     model: Option<String>,
-    messages: Vec<RequestMessage>,
+    messages: Vec<WireMessage>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     max_tokens: Option<NonZeroU32>,
@@ -23,15 +26,16 @@ struct Request {
     presence_penalty: Option<f64>,
     seed: Option<i64>,
     stop: Option<Stop>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+    tools: Option<Vec<WireTool>>,
+    tool_choice: Option<WireChoice>,
+    parallel_tool_calls: Option<bool>,
+    response_format: Option<WireFormat>,
+    reasoning_effort: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -42,16 +46,20 @@ enum Stop {
 }
 
 #[derive(Deserialize)]
-struct RequestMessage {
-    role: RequestRole,
-    content: Option<RequestContent>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+struct WireMessage {
+    role: WireRole,
+    content: Option<WireContent>,
+    /// Providers name it one way or the other.
+    #[serde(alias = "reasoning")]
+    reasoning_content: Option<String>,
+    refusal: Option<String>,
+    tool_calls: Option<Vec<WireCall>>,
+    tool_call_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum RequestRole {
+enum WireRole {
     System,
     Developer,
     User,
@@ -61,9 +69,101 @@ enum RequestRole {
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of parts")]
-enum RequestContent {
+enum WireContent {
     Text(String),
-    Parts(Vec<Map<String, Value>>),
+    Parts(Vec<WirePart>),
+}
+
+/// The fields of every type of part; its type says which of them count.
+#[derive(Deserialize)]
+struct WirePart {
+    r#type: String,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<WireImage>,
+    input_audio: Option<WireAudio>,
+    file: Option<WireFile>,
+}
+
+#[derive(Deserialize)]
+struct WireImage {
+    url: String,
+    detail: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireAudio {
+    data: String,
+    format: String,
+}
+
+#[derive(Deserialize)]
+struct WireFile {
+    file_data: Option<String>,
+    file_id: Option<String>,
+    filename: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    id: String,
+    /// A custom tool's call has none.
+    function: Option<WireCalled>,
+}
+
+#[derive(Deserialize)]
+struct WireCalled {
+    name: String,
+    arguments: String,
+}
+
+#[derive(Deserialize)]
+struct WireTool {
+    /// A tool of the provider's own has none.
+    function: Option<WireFunction>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    name: String,
+    description: Option<String>,
+    parameters: Option<Value>,
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected `auto`, `none`, `required` or a function")]
+enum WireChoice {
+    Word(ChoiceWord),
+    Tool { function: ChosenFunction },
+    Other {},
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChoiceWord {
+    Auto,
+    None,
+    Required,
+}
+
+#[derive(Deserialize)]
+struct ChosenFunction {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct WireFormat {
+    r#type: String,
+    json_schema: Option<WireSchema>,
+}
+
+#[derive(Deserialize)]
+struct WireSchema {
+    name: String,
+    description: Option<String>,
+    schema: Option<Value>,
+    strict: Option<bool>,
 }
 
 /// Reads the JSON body of `POST /v1/chat/completions`.
@@ -74,7 +174,9 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
         return Err(Failure::new(Reason::InvalidRequest, detail).at("messages"));
     }
     request.check()?;
-    Ok(request.into())
+    let mut request = ChatRequest::from(request);
+    request.original = Some(Original { body: body.into(), messages: request.messages.len() });
+    Ok(request)
 }
 
 impl Request {
@@ -98,25 +200,17 @@ impl Request {
 
 impl From<Request> for ChatRequest {
     fn from(request: Request) -> Self {
-        let mut rest = request.rest;
-        let (mut include_usage, stream) = (false, request.stream.unwrap_or(false));
-        if let Some(options) = request.stream_options {
-            include_usage = options.include_usage.unwrap_or(false);
-            rest.insert("stream_options".into(), Value::Object(options.rest));
-        }
-        if let Some(tokens) = request.max_completion_tokens {
-            // Kept under its own name, so that a provider is asked with the field the client chose.
-            rest.insert("max_completion_tokens".into(), tokens.get().into());
-        }
+        let max_output_tokens = request.max_completion_tokens.or(request.max_tokens);
         Self {
             model: request.model,
             messages: request.messages.into_iter().map(Message::from).collect(),
-            stream,
-            include_usage,
-            max_output_tokens: request.max_completion_tokens.or(request.max_tokens).map(Into::into),
+            stream: request.stream.unwrap_or(false),
+            include_usage: request.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            max_output_tokens: max_output_tokens.map(Into::into),
             sampling: Sampling {
                 temperature: request.temperature,
                 top_p: request.top_p,
+                top_k: None,
                 frequency_penalty: request.frequency_penalty,
                 presence_penalty: request.presence_penalty,
                 seed: request.seed,
@@ -126,35 +220,130 @@ impl From<Request> for ChatRequest {
                 Some(Stop::One(text)) => vec![text],
                 Some(Stop::Several(texts)) => texts,
             },
-            rest,
+            tools: request.tools.into_iter().flatten().filter_map(tool).collect(),
+            tool_choice: request.tool_choice.and_then(tool_choice),
+            parallel_tool_calls: request.parallel_tool_calls,
+            format: request.response_format.and_then(format),
+            effort: request.reasoning_effort.as_deref().and_then(effort),
+            conversation: None,
+            original: None,
         }
     }
 }
 
-impl From<RequestMessage> for Message {
-    fn from(message: RequestMessage) -> Self {
+impl From<WireMessage> for Message {
+    fn from(message: WireMessage) -> Self {
         let role = match message.role {
-            RequestRole::System => Role::System,
-            RequestRole::Developer => Role::Developer,
-            RequestRole::User => Role::User,
-            RequestRole::Assistant => Role::Assistant,
-            RequestRole::Tool => Role::Tool,
+            WireRole::System => Role::System,
+            WireRole::Developer => Role::Developer,
+            WireRole::User => Role::User,
+            WireRole::Assistant => Role::Assistant,
+            WireRole::Tool => Role::Tool,
         };
         let content = match message.content {
-            None => Content::Nothing,
-            Some(RequestContent::Text(text)) => Content::Text(text),
-            Some(RequestContent::Parts(parts)) => {
-                Content::Parts(parts.into_iter().map(part).collect())
-            }
+            None => Vec::new(),
+            Some(WireContent::Text(text)) => vec![Part::Text(text)],
+            Some(WireContent::Parts(parts)) => parts.into_iter().map(part).collect(),
         };
-        Self { role, content, rest: message.rest }
+        if role == Role::Tool {
+            let id = message.tool_call_id.unwrap_or_default();
+            return Self {
+                role,
+                parts: vec![Part::ToolResult { id, parts: content, is_error: false }],
+            };
+        }
+        let thought = message.reasoning_content.filter(|text| !text.is_empty());
+        let mut parts: Vec<_> =
+            thought.map(|text| Part::Reasoning { text, signature: None }).into_iter().collect();
+        parts.extend(content);
+        parts.extend(message.refusal.map(Part::Refusal));
+        parts.extend(message.tool_calls.into_iter().flatten().map(call));
+        Self { role, parts }
     }
 }
 
-fn part(part: Map<String, Value>) -> Part {
-    match (part.get("type").and_then(Value::as_str), part.get("text").and_then(Value::as_str)) {
-        (Some("text"), Some(text)) if part.len() == 2 => Part::Text(text.into()),
-        _ => Part::Other(Value::Object(part)),
+fn call(call: WireCall) -> Part {
+    match call.function {
+        Some(WireCalled { name, arguments }) => Part::ToolCall { id: call.id, name, arguments },
+        None => Part::Other("a custom tool's call".into()),
+    }
+}
+
+fn part(part: WirePart) -> Part {
+    match part {
+        WirePart { text: Some(text), r#type, .. } if r#type == "text" => Part::Text(text),
+        WirePart { refusal: Some(text), .. } => Part::Refusal(text),
+        WirePart { image_url: Some(image), .. } => {
+            Part::Media(Media { detail: image.detail, ..media(MediaKind::Image, &image.url) })
+        }
+        WirePart { input_audio: Some(audio), .. } => Part::Media(Media {
+            kind: MediaKind::Audio,
+            source: Source::Data(audio.data),
+            media_type: Some(format!("audio/{}", audio.format)),
+            detail: None,
+            name: None,
+        }),
+        WirePart { file: Some(file), r#type, .. } => match (file.file_data, file.file_id) {
+            (Some(data), _) => {
+                Part::Media(Media { name: file.filename, ..media(MediaKind::File, &data) })
+            }
+            (None, Some(id)) => Part::Media(Media {
+                kind: MediaKind::File,
+                source: Source::Id(id),
+                media_type: None,
+                detail: None,
+                name: file.filename,
+            }),
+            (None, None) => Part::Other(r#type),
+        },
+        WirePart { r#type, .. } => Part::Other(r#type),
+    }
+}
+
+/// The medium at a URL; in it, if it is a `data:` one (RFC 2397).
+fn media(kind: MediaKind, url: &str) -> Media {
+    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    let (media_type, source) = match inline {
+        Some((media_type, data)) => (Some(media_type.to_owned()), Source::Data(data.to_owned())),
+        None => (None, Source::Url(url.to_owned())),
+    };
+    Media { kind, source, media_type, detail: None, name: None }
+}
+
+fn tool(tool: WireTool) -> Option<Tool> {
+    let WireFunction { name, description, parameters, strict } = tool.function?;
+    Some(Tool { name, description, parameters, strict })
+}
+
+fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
+    match choice {
+        WireChoice::Word(ChoiceWord::Auto) => Some(ToolChoice::Auto),
+        WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
+        WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
+        WireChoice::Tool { function } => Some(ToolChoice::Tool(function.name)),
+        WireChoice::Other {} => None,
+    }
+}
+
+fn format(format: WireFormat) -> Option<Format> {
+    match (format.r#type.as_str(), format.json_schema) {
+        ("json_object", _) => Some(Format::Json),
+        ("json_schema", Some(WireSchema { name, description, schema, strict })) => {
+            let schema = schema.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+            Some(Format::Schema { name, description, schema, strict })
+        }
+        _ => None,
+    }
+}
+
+fn effort(name: &str) -> Option<Effort> {
+    match name {
+        "none" => Some(Effort::None),
+        "minimal" => Some(Effort::Minimal),
+        "low" => Some(Effort::Low),
+        "medium" => Some(Effort::Medium),
+        "high" | "xhigh" => Some(Effort::High),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Who};
-use crate::protocol::{Collected, End, Opening, push_json_string};
+use crate::protocol::{Closing, Collected, End, Opening, push_json_string};
 use crate::sse;
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
@@ -72,13 +72,13 @@ impl Writer {
                 self.begin(out);
                 self.chunk(out, b"{}", Some(*reason));
             }
-            Event::Usage(usage) if self.opening.include_usage => self.usage(out, usage),
-            Event::Usage(_) => {}
+            Event::Usage(usage) if self.opening.request.include_usage => self.usage(out, usage),
+            Event::Usage(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, end: &End) {
-        match end {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+        match closing.end {
             End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
             End::Failed(failure) => {
                 sse::encode(out, None, None, error_value(failure).to_string().as_bytes());
@@ -194,6 +194,7 @@ fn usage_value(usage: &Usage) -> Value {
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens(),
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     });
     if usage.estimated {
         value["estimated"] = true.into();

@@ -81,15 +81,16 @@ fn read_call(call: &Map<String, Value>, position: u32) -> Option<ToolCall<'_>> {
 }
 
 fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
-    let cached_tokens = match field(usage, "prompt_tokens_details") {
-        Some(details) => number(details.as_object()?, "cached_tokens")?.unwrap_or(0),
-        None => 0,
+    let detail = |details, name| match field(usage, details) {
+        Some(details) => Some(number(details.as_object()?, name)?.unwrap_or(0)),
+        None => Some(0),
     };
     Some(Usage {
         input_tokens: number(usage, "prompt_tokens")?.unwrap_or(0),
         output_tokens: number(usage, "completion_tokens")?.unwrap_or(0),
-        cached_tokens,
-        estimated: false,
+        cached_tokens: detail("prompt_tokens_details", "cached_tokens")?,
+        reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens")?,
+        ..Usage::default()
     })
 }
 

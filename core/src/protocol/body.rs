@@ -1,0 +1,124 @@
+//! A client's own request body with some of its top-level fields replaced. What we have no word for,
+//! and how the client wrote the rest, stays as it came.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The fields of a JSON object, each value as the text it was written in.
+pub(super) struct Body<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Body<'a> {
+    /// The fields of `body`, which a protocol's `parse_request` took.
+    pub(super) fn read(body: &'a [u8]) -> Self {
+        serde_json::from_slice(body).expect("the body was read before")
+    }
+
+    /// Takes a field out.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let place = self.0.iter().position(|(field, _)| field == name)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// Sets a field, in the place of the one of that name or last.
+    pub(super) fn set(&mut self, name: &'static str, value: &Value) {
+        self.set_text(name, value.to_string());
+    }
+
+    /// Sets a field of the object at `name`, which is made if it is not there.
+    pub(super) fn set_in(&mut self, name: &'static str, inner: &'static str, value: &Value) {
+        let object = self.0.iter().find(|(field, _)| field == name).map(|(_, text)| text);
+        let mut object = match object {
+            Some(text) if text.starts_with('{') => Body::read(text.as_bytes()),
+            _ => Body(Vec::new()),
+        };
+        object.set(inner, value);
+        let text = object.text();
+        self.set_text(name, text);
+    }
+
+    /// Adds elements to the list at `name`, which must have some.
+    pub(super) fn append(&mut self, name: &str, elements: impl IntoIterator<Item = Value>) {
+        let Some((_, list)) = self.0.iter_mut().find(|(field, _)| field == name) else { return };
+        for element in elements {
+            let list = list.to_mut();
+            list.truncate(list.rfind(']').expect("a list ends so"));
+            list.push_str(&format!(",{element}]"));
+        }
+    }
+
+    /// The object's text.
+    pub(super) fn text(&self) -> String {
+        let bytes: usize = self.0.iter().map(|(name, text)| name.len() + text.len() + 4).sum();
+        let mut out = String::with_capacity(bytes + 2);
+        for (name, text) in &self.0 {
+            out.push(if out.is_empty() { '{' } else { ',' });
+            out.push_str(&Value::from(name.as_ref()).to_string());
+            out.push(':');
+            out.push_str(text);
+        }
+        out.push_str(if out.is_empty() { "{}" } else { "}" });
+        out
+    }
+
+    fn set_text(&mut self, name: &'static str, text: String) {
+        match self.0.iter_mut().find(|(field, _)| field == name) {
+            Some((_, old)) => *old = text.into(),
+            None => self.0.push((name.into(), text.into())),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Body<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Body<'de>, M::Error> {
+                let mut fields = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    fields.push((name.0, Cow::Borrowed(value.get())));
+                }
+                Ok(Body(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_replaced_stays_as_it_was_written() {
+        let written = br#" {"big": 12345678901234567890.50, "a\"b" : [1, {"x":2}], "model":"m", "o": {"k": 1}, "l":[ 1 ] } "#;
+        let mut body = Body::read(written);
+        body.set("model", &json!("n"));
+        body.set("stream", &json!(true));
+        body.set_in("o", "j", &json!(2));
+        body.set_in("p", "q", &json!(null));
+        body.append("l", [json!({"y": 1}), json!(3)]);
+        assert_eq!(
+            body.text(),
+            r#"{"big":12345678901234567890.50,"a\"b":[1, {"x":2}],"model":"n","o":{"k":1,"j":2},"l":[ 1 ,{"y":1},3],"stream":true,"p":{"q":null}}"#
+        );
+        assert_eq!(body.remove("big").as_deref(), Some("12345678901234567890.50"));
+        assert_eq!(body.remove("big"), None);
+        assert_eq!(Body::read(b"{}").text(), "{}");
+    }
+}
