@@ -4,16 +4,21 @@
 //! and what was expected. What a shell is given here has been checked: every target names a
 //! provider that exists, every duration is above zero.
 
+mod store;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use store::{Store, StoreUrl};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
 
 use crate::access::{Auth, AuthEntry, Plan};
+use crate::failure::{Failure, Reason};
 use crate::health;
 use crate::protocol::Protocol;
 
@@ -31,6 +36,8 @@ pub struct Config {
     pub open: bool,
     /// Who is let in; `None`: everybody.
     pub auth: Option<Auth>,
+    /// What keeps what outlives the process; `None` keeps nothing.
+    pub store: Option<Store>,
     /// Providers by name.
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// Models by the names clients use.
@@ -44,7 +51,7 @@ pub struct Config {
 }
 
 /// An upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Provider {
     /// Its name in the configuration.
     pub name: String,
@@ -55,10 +62,25 @@ pub struct Provider {
     pub base_url: String,
     /// The key it is called with.
     pub api_key: ApiKey,
+    /// Whether users may give a key of their own, which is then used in place of `api_key`.
+    pub user_keys: bool,
+    /// Whose key `api_key` is, and who says where it is called.
+    pub chosen_by: ChosenBy,
     /// Where a `local` provider's model files are.
     pub models_dir: Option<String>,
     /// How it is asked to go on with an answer that broke.
     pub continuation: Continuation,
+}
+
+/// Who chose how a provider is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// The operator.
+    Operator,
+    /// The user gave the key.
+    User,
+    /// The user gave the key and the base URL, so only the public internet may be reached.
+    UserWithUrl,
 }
 
 /// A key for a provider.
@@ -73,6 +95,8 @@ pub enum ApiKey {
         /// The variable's name.
         env: String,
     },
+    /// There is none to be used, for this reason.
+    Unusable(Box<Failure>),
 }
 
 impl ApiKey {
@@ -80,7 +104,7 @@ impl ApiKey {
     pub(crate) fn hide_in(&self, text: &str) -> String {
         match self {
             Self::Set(key) => text.replace(key.as_str(), "***"),
-            Self::None | Self::Unset { .. } => text.to_owned(),
+            Self::None | Self::Unset { .. } | Self::Unusable(_) => text.to_owned(),
         }
     }
 }
@@ -91,6 +115,7 @@ impl fmt::Debug for ApiKey {
             Self::None => f.write_str("None"),
             Self::Set(_) => f.write_str("Set(..)"),
             Self::Unset { env } => write!(f, "Unset({env})"),
+            Self::Unusable(failure) => write!(f, "Unusable({failure})"),
         }
     }
 }
@@ -103,7 +128,7 @@ pub struct Model {
 }
 
 /// One upstream model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Who serves it.
     pub provider: Arc<Provider>,
@@ -308,6 +333,7 @@ struct File {
     default_model: Option<Spanned<String>>,
     #[serde(default)]
     server: Server,
+    store: Option<Spanned<store::Entry>>,
     #[serde(default)]
     providers: BTreeMap<String, Spanned<ProviderEntry>>,
     #[serde(default)]
@@ -335,7 +361,7 @@ struct Server {
 struct ProviderEntry {
     protocol: UpstreamProtocol,
     base_url: Option<Spanned<String>>,
-    api_key: Option<KeyEntry>,
+    api_key: Option<Spanned<ApiKeyEntry>>,
     models_dir: Option<String>,
     continuation: Option<Continuation>,
 }
@@ -353,6 +379,15 @@ enum UpstreamProtocol {
 pub(crate) struct KeyEntry {
     /// The variable's name.
     pub(crate) env: String,
+}
+
+/// `{ env = "NAME" }`, `{ user = true }`, or both.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiKeyEntry {
+    env: Option<String>,
+    #[serde(default)]
+    user: bool,
 }
 
 #[derive(Deserialize)]
@@ -387,11 +422,22 @@ impl File {
         if models.is_empty() {
             return Err(Error("there is no model: expected at least one [models.NAME]".into()));
         }
+        let store = self.store.map(|entry| store::resolve(entry, text, secret)).transpose()?;
+        if let Some(provider) = providers.values().find(|provider| provider.user_keys)
+            && store.as_ref().is_none_or(|store| store.master_keys.is_none())
+        {
+            return Err(Error(format!(
+                "providers.{}.api_key: users' keys are kept in the store, sealed; expected \
+                 [store] with url and master_key",
+                provider.name
+            )));
+        }
         Ok(Config {
             default_model: default_model(self.default_model, text, &models)?,
             listen: self.server.listen,
             open: self.server.open,
             auth: auth.transpose()?,
+            store,
             providers,
             models,
             timeouts: self.timeouts,
@@ -441,18 +487,48 @@ impl ProviderEntry {
             None if local => String::new(),
             None => return Err(at(text, start, &key, "base_url is missing", "an http(s) URL")),
         };
-        let api_key = match &self.api_key {
-            None => ApiKey::None,
-            Some(KeyEntry { env }) => match secret(env) {
-                Some(value) if !value.trim().is_empty() => ApiKey::Set(value.trim().into()),
-                _ => ApiKey::Unset { env: env.clone() },
-            },
+        let (api_key, user_keys) = match &self.api_key {
+            None => (ApiKey::None, false),
+            Some(entry) if entry.get_ref().env.is_none() && !entry.get_ref().user => {
+                let key = format!("{key}.api_key");
+                let expected = "{ env = \"NAME\" }, { user = true }, or both";
+                return Err(at(text, entry.span().start, &key, "it names no key", expected));
+            }
+            Some(entry) => (entry.get_ref().resolve(name, secret), entry.get_ref().user),
         };
         let models_dir = self.models_dir.clone();
         let by_protocol = if local { Continuation::Prefill } else { Continuation::Ask };
         let continuation = self.continuation.unwrap_or(by_protocol);
-        Ok(Provider { name: name.into(), protocol, base_url, api_key, models_dir, continuation })
+        Ok(Provider {
+            name: name.into(),
+            protocol,
+            base_url,
+            api_key,
+            user_keys,
+            chosen_by: ChosenBy::Operator,
+            models_dir,
+            continuation,
+        })
     }
+}
+
+impl ApiKeyEntry {
+    fn resolve(&self, provider: &str, secret: &dyn Fn(&str) -> Option<String>) -> ApiKey {
+        let Some(env) = &self.env else { return ApiKey::Unusable(no_key_of_your_own(provider)) };
+        match secret(env) {
+            Some(value) if !value.trim().is_empty() => ApiKey::Set(value.trim().into()),
+            _ => ApiKey::Unset { env: env.clone() },
+        }
+    }
+}
+
+/// Why a provider that is called with users' own keys is not called for one who gave none.
+fn no_key_of_your_own(provider: &str) -> Box<Failure> {
+    let detail = format!(
+        "{provider} is called with your own key, and you have given none: expected one by PUT \
+         /v1/provider-keys/{provider}."
+    );
+    Box::new(Failure::new(Reason::UserKeyMissing, detail))
 }
 
 /// The URL without its last slashes.

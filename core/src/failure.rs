@@ -87,6 +87,9 @@ failures! {
     TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
     Untold            "unsupported_content"   Client Next    400 "The provider's protocol has no form for a part of the request.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
+    UserKeyMissing    "provider_key_missing"  Client Next 403 "The provider is called with users' own keys, and this user gave none.";
+    UserKeyRefused    "provider_key_refused"  Client Next 403 "The provider refuses the user's own key.";
+    AddressForbidden  "address_forbidden"     Client Next 403 "The base URL does not lead to the public internet.";
     // The way to the provider.
     Dns               "dns_failed"            Provider Again 502 "The provider's host name could not be resolved.";
     Connect           "connect_failed"        Provider Again 502 "The provider could not be reached.";
@@ -121,6 +124,7 @@ failures! {
     StoreMissing      "store_not_configured"  Operator Nothing 501 "This needs a store, and none is configured.";
     StoreUnavailable  "store_unavailable"     Gateway Nothing 503 "The store cannot be reached.";
     StoreFailed       "store_failed"          Gateway Nothing 500 "The store refused a statement.";
+    SealBroken        "saved_key_unreadable"  Operator Next 500 "A saved key cannot be opened with the configured master key.";
     // Ours.
     Internal          "internal_error"        Gateway Next 500 "The gateway failed.";
     AccessUnavailable "auth_unavailable"      Gateway Nothing 503 "Keys cannot be checked at the moment.";

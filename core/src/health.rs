@@ -10,6 +10,9 @@
 //!
 //! Beside that, a target is not called before the time it asked for in `Retry-After`.
 //!
+//! A target that is called as a user chose, with the user's own key, has no breaker: what goes wrong
+//! there is not to be held against others, who call it differently.
+//!
 //! A target whose limit was learned, or whose window was too small, did nothing wrong: callers do
 //! not report those, nor what a client cancelled.
 
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{self, Target};
+use crate::config::{self, ChosenBy, Target};
 use crate::time::Instant;
 
 /// The longest a target is left alone for failing, however often it fails.
@@ -75,6 +78,9 @@ impl Health {
     /// After a cooldown one call probes; another probe is let in when the first has not reported
     /// for a cooldown.
     pub fn admit(&self, target: &Target, now: Instant) -> Result<(), Instant> {
+        if target.provider.chosen_by != ChosenBy::Operator {
+            return Ok(());
+        }
         let mut breakers = self.breakers();
         let Some(breaker) = breakers.get_mut(&target.to_string()) else { return Ok(()) };
         if let Some(at) = breaker.not_before.filter(|at| now < *at) {
@@ -95,11 +101,16 @@ impl Health {
 
     /// `target` gave an answer.
     pub fn succeeded(&self, target: &Target) {
-        self.breakers().remove(&target.to_string());
+        if target.provider.chosen_by == ChosenBy::Operator {
+            self.breakers().remove(&target.to_string());
+        }
     }
 
     /// `target` failed at `now`; it asked to be left alone for `retry_after`.
     pub fn failed(&self, target: &Target, now: Instant, retry_after: Option<Duration>) {
+        if target.provider.chosen_by != ChosenBy::Operator {
+            return;
+        }
         let mut breakers = self.breakers();
         let breaker = breakers.entry(target.to_string()).or_default();
         breaker.failures = breaker.failures.saturating_add(1);

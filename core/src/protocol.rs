@@ -365,7 +365,7 @@ pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
 }
 
 /// Reads a JSON request, naming the field that is wrong.
-fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

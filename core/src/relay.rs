@@ -47,7 +47,7 @@ use reading::Forwarding;
 use crate::access::Visitor;
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::config::{
-    ApiKey, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
+    ApiKey, ChosenBy, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
 };
 use crate::failure::{Failure, Reason, Recovery, Who};
 use crate::health::Health;
@@ -324,9 +324,13 @@ impl Relay {
             let detail = format!("{target} is not asked to go on with an answer.");
             return Err(Failure::new(Reason::Cut, detail));
         }
-        if let ApiKey::Unset { env } = &target.provider.api_key {
-            let detail = format!("{target} needs a key: {env} is not set.");
-            return Err(Failure::new(Reason::Unauthorized, detail));
+        match &target.provider.api_key {
+            ApiKey::None | ApiKey::Set(_) => {}
+            ApiKey::Unset { env } => {
+                let detail = format!("{target} needs a key: {env} is not set.");
+                return Err(Failure::new(Reason::Unauthorized, detail));
+            }
+            ApiKey::Unusable(failure) => return Err((**failure).clone()),
         }
         self.bounds.admit(target, &self.terms(target, continues.is_some()))?;
         self.job.health.admit(target, self.now).map_err(|until| {
@@ -404,6 +408,7 @@ impl Relay {
     fn fail(&mut self, index: usize, mut failure: Failure) {
         let attempt = self.live.swap_remove(index);
         hide_key(&mut failure, &attempt.target.provider.api_key);
+        blame_user(&mut failure, &attempt.target);
         let again = self.heed(&attempt, &mut failure);
         self.charge(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
@@ -528,6 +533,15 @@ impl Relay {
         let mut settlement = self.account.settle(end, fallback, &self.delivery, self.now);
         settlement.learned = self.bounds.take_learned();
         self.delivery.outputs.settle(settlement);
+    }
+}
+
+/// A key that a user gave is the user's to mend, and not the operator's.
+fn blame_user(failure: &mut Failure, target: &Target) {
+    let by_key =
+        matches!(failure.reason, Reason::Unauthorized | Reason::Payment | Reason::Forbidden);
+    if by_key && target.provider.chosen_by != ChosenBy::Operator {
+        failure.reason = Reason::UserKeyRefused;
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Row(pub Vec<Value>);
 /// The rows one statement gave; none where it asks for none.
 pub type Rows = Vec<Row>;
 
+/// What came of statements that were run as one transaction: the rows of each.
+pub type Outcome = Result<Vec<Rows>, Failure>;
+
 impl Statement {
     /// A statement with these parameters.
     pub fn new(sql: &'static str, parameters: impl IntoIterator<Item = Value>) -> Self {

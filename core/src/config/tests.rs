@@ -84,6 +84,68 @@ fn the_embedded_configuration_serves_auto_and_tiny() {
     assert_eq!(config.models.keys().collect::<Vec<_>>(), ["auto", "tiny"]);
 }
 
+#[test]
+fn a_store_is_known_by_its_scheme_and_never_shown() {
+    let parse = |url: &str| {
+        let text = format!("[store]\nurl = {url}\n{GOOD}").replacen("default_model", "#", 1);
+        Config::parse(&text, |name| (name == "DB").then(|| "postgres://u:hidden@h/d\n".into()))
+            .map(|config| config.store.unwrap().url)
+    };
+    assert_eq!(parse("\"sqlite:a.db\"").unwrap(), StoreUrl::Sqlite("sqlite:a.db".into()));
+    assert_eq!(parse("\"d1:DB\"").unwrap(), StoreUrl::D1("DB".into()));
+    let postgres = parse("{ env = \"DB\" }").unwrap();
+    assert_eq!(postgres, StoreUrl::Postgres("postgres://u:hidden@h/d".into()));
+    assert!(!format!("{postgres:?}").contains("hidden"));
+    for (wrong, word) in [
+        ("\"mysql://u:hidden@h\"", "sqlite:FILE"),
+        ("\"sqlite:\"", "sqlite:FILE"),
+        ("{ env = \"DBX\" }", "DBX is not set"),
+        ("{ en = \"DB\" }", "{ env = \"NAME\" }"),
+        ("3", "{ env = \"NAME\" }"),
+    ] {
+        let error = parse(wrong).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains(word), "{error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+}
+
+/// Each row: what stands in `[store]`, in `api_key`, and what the error must say; nothing if good.
+#[test]
+fn users_keys_need_a_store_that_seals_them() {
+    let url = "url = \"sqlite:a.db\"\n";
+    let sealing = format!("[store]\n{url}master_key = {{ env = \"MASTER\" }}\n");
+    let rotating = format!("{sealing}previous_master_key = {{ env = \"GONE\" }}\n");
+    let rows = [
+        (sealing.as_str(), "{ user = true }", ""),
+        (&rotating, "{ env = \"OPENAI_API_KEY\", user = true }", ""),
+        (&sealing, "{}", "{ user = true }"),
+        (&sealing, "{ user = false }", "{ user = true }"),
+        (&sealing, "{ users = true }", "users"),
+        (&format!("[store]\n{url}"), "{ user = true }", "master_key"),
+        ("", "{ user = true }", "master_key"),
+        (&sealing.replace("MASTER", "GONE"), "{ user = true }", "line 3: store.master_key: GONE"),
+        (&sealing.replace("MASTER", "SHORT"), "{ user = true }", "32 bytes"),
+        (&rotating.replace("GONE", "SHORT"), "{ user = true }", "line 4"),
+    ];
+    for (store, api_key, word) in rows {
+        let good = GOOD.replace("{ env = \"OPENAI_API_KEY\" }", api_key);
+        let text = format!("{store}{}", good.replacen("default_model", "#", 1));
+        let parsed = Config::parse(&text, |name| match name {
+            "GONE" => None,
+            "SHORT" => Some("hidden".into()),
+            _ => Some("0".repeat(64)),
+        });
+        match parsed {
+            Ok(config) => assert!(word.is_empty() && config.providers["openai"].user_keys),
+            Err(error) => {
+                let told = error.to_string();
+                assert!(!word.is_empty() && told.contains(word), "{store}{api_key}: {told}");
+                assert!(!told.contains("hidden"), "{told}");
+            }
+        }
+    }
+}
+
 /// Each row: what is replaced in the good text, by what, and what the error must name.
 #[test]
 fn every_mistake_names_the_line_the_key_and_what_was_expected() {

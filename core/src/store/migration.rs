@@ -5,7 +5,7 @@
 //! on looking again that the work is done. A store that is newer than this build is left as it is,
 //! for migrations only add.
 
-use super::{Rows, Statement, Value};
+use super::{Outcome, Rows, Statement, Value};
 use crate::failure::Failure;
 
 /// How often others may be in the way before that is a failure.
@@ -74,7 +74,7 @@ pub enum Step {
 
 impl Migrating {
     /// The next step, by what came of the last one; the first is asked for with nothing.
-    pub fn step(&mut self, outcome: Option<Result<Vec<Rows>, Failure>>) -> Step {
+    pub fn step(&mut self, outcome: Option<Outcome>) -> Step {
         match (self.state, outcome) {
             (State::New, _) | (_, None) => self.look(),
             (_, Some(Err(failure))) => self.again(failure),
@@ -128,7 +128,7 @@ mod tests {
     use crate::failure::Reason;
     use crate::store::Row;
 
-    fn version_row(version: u64) -> Option<Result<Vec<Rows>, Failure>> {
+    fn version_row(version: u64) -> Option<Outcome> {
         Some(Ok(vec![vec![], vec![Row(vec![version.into()])]]))
     }
 
@@ -145,10 +145,10 @@ mod tests {
         let mut migrating = Migrating::default();
         assert!(first_sql(migrating.step(None)).starts_with("CREATE TABLE IF NOT EXISTS"));
         let mut step = migrating.step(version_row(0));
-        for made in 0..VERSIONS.len() {
+        for (made, changes) in VERSIONS.iter().enumerate() {
             let Step::Run(statements) = step else { panic!("{step:?}") };
             assert_eq!(statements[0].parameters, [Value::from(made as u64 + 1)]);
-            assert_eq!(statements.len(), VERSIONS[made].len() + 1);
+            assert_eq!(statements.len(), changes.len() + 1);
             step = migrating.step(Some(Ok(vec![])));
         }
         assert!(matches!(step, Step::Done), "{step:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::config::{
-    ApiKey, Config, Fallback, Limits, Model, Provider, Target, Timeouts,
+    ApiKey, ChosenBy, Config, Fallback, Limits, Model, Provider, Target, Timeouts,
 };
 use streamgate_core::failure::Failure;
 use streamgate_core::gateway::{self, Arrival, Gateway};
@@ -394,6 +394,8 @@ fn gateway(script: &Script) -> Gateway {
                 protocol: if provider.local { Protocol::Local } else { Protocol::OpenAi },
                 base_url: "http://x/v1".into(),
                 api_key: ApiKey::None,
+                user_keys: false,
+                chosen_by: ChosenBy::Operator,
                 models_dir: None,
                 continuation: provider.continuation,
             }),
