@@ -18,5 +18,6 @@ mod log;
 mod models;
 mod routes;
 mod serve;
+pub mod store;
 mod upstream;
 mod worker;

@@ -39,7 +39,7 @@ pub(crate) fn log(config: &Config) {
     for (name, targets) in by_model(config) {
         for target in targets {
             match presence(target) {
-                Presence::Remote => {}
+                Presence::Remote | Presence::UserKeys => {}
                 Presence::NoKey { env } => {
                     tracing::warn!(model = name, %target, "no key: {env} is not set");
                 }
@@ -86,6 +86,8 @@ enum Presence {
     NoKey {
         env: String,
     },
+    /// A provider answers for it, to users who gave their own key.
+    UserKeys,
     Embedded,
     File {
         path: PathBuf,
@@ -103,6 +105,7 @@ fn presence(target: &Target) -> Presence {
     if !is_local(target) {
         return match &target.provider.api_key {
             ApiKey::Unset { env } => Presence::NoKey { env: env.clone() },
+            ApiKey::Unusable(_) => Presence::UserKeys,
             ApiKey::None | ApiKey::Set(_) => Presence::Remote,
         };
     }
@@ -121,6 +124,7 @@ impl fmt::Display for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remote => f.write_str("asked by HTTP"),
+            Self::UserKeys => f.write_str("asked by HTTP, with users' own keys"),
             Self::NoKey { env } => write!(f, "no key: {env} is not set"),
             Self::Embedded => f.write_str("built in"),
             Self::File { path, header } => write!(f, "{}: {}", path.display(), Summary(header)),

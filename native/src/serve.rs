@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::configuration::Configuration;
 use crate::engine::Engine;
 use crate::models;
+use crate::store::{Store, StoreThread};
 use crate::upstream::Upstream;
 use crate::worker::{Clock, Running, Worker};
 use connection::Connections;
@@ -51,12 +52,13 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Faile
     let runtime = runtime()?;
     let listen = plan.listen.as_deref().or(config.listen.as_deref());
     let listener = runtime.block_on(listener::bind(listen))?;
+    let (store, store_thread) = open_store(&config)?.unzip();
     match &file {
         Some(file) => tracing::info!(file = %file.display(), "configured"),
         None => tracing::info!("no configuration file: serving the built-in model"),
     }
     models::log(&config);
-    let server = Server::start(&config, &engine, plan)?;
+    let server = Server::start(&config, &engine, store, plan)?;
     let impossible = |error: std::io::Error| Failed::Impossible(error.to_string());
     let signals = {
         let _context = runtime.enter();
@@ -68,7 +70,14 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Faile
     if ended == Ended::Drained {
         runtime.block_on(engine.drain());
     }
+    if let Some(thread) = store_thread {
+        thread.join();
+    }
     Ok(())
+}
+
+fn open_store(config: &Config) -> Result<Option<(Store, StoreThread)>, Failed> {
+    config.store.as_ref().map(|store| Store::open(&store.url)).transpose()
 }
 
 /// Loads the model that is most likely asked first, so that nobody waits for it.
@@ -116,7 +125,12 @@ struct Thread {
 }
 
 impl Server {
-    fn start(config: &Config, engine: &Engine, plan: &Plan) -> Result<Self, Failed> {
+    fn start(
+        config: &Config,
+        engine: &Engine,
+        store: Option<Store>,
+        plan: &Plan,
+    ) -> Result<Self, Failed> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let gateway = Gateway::new(config.clone());
         let running = Running::default();
@@ -129,6 +143,7 @@ impl Server {
                 gateway: gateway.clone(),
                 upstream,
                 engine: engine.clone(),
+                store: store.clone(),
                 clock,
                 running: running.clone(),
             };

@@ -9,6 +9,7 @@ use streamgate_core::gateway::{Arrival, Gateway};
 use streamgate_core::time::Instant;
 
 use crate::engine::Engine;
+use crate::store::Store;
 use crate::upstream::Upstream;
 
 /// What one serving thread has.
@@ -17,6 +18,9 @@ pub(crate) struct Worker {
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
     pub(crate) engine: Engine,
+    /// What outlives the process, where that is configured.
+    #[expect(dead_code, reason = "it is open before the first that needs it")]
+    pub(crate) store: Option<Store>,
     pub(crate) clock: Clock,
     pub(crate) running: Running,
 }

@@ -23,7 +23,8 @@ pub(crate) static NATIVE: &[&Need] = &[&CPP_COMPILER, &MAKE, &CMAKE, &LIBCLANG];
 /// What the Worker needs to be built and to run locally.
 pub(crate) static EDGE: &[&Need] = &[&WASM_TARGET, &NODE, &NODE_MODULES];
 /// What tests need beyond what they test.
-pub(crate) static CLIENTS: &[&Need] = &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CHROMIUM];
+pub(crate) static CLIENTS: &[&Need] =
+    &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CHROMIUM, &POSTGRES];
 
 /// One thing that a chore needs.
 pub(crate) struct Need {
@@ -84,6 +85,12 @@ static CHROMIUM: Need = Need {
     name: "Chrome or Chromium",
     found: |_| chromium().is_some(),
     source: Packages { apt: &["chromium"], brew: &["google-chrome"] },
+};
+
+static POSTGRES: Need = Need {
+    name: "a Postgres server",
+    found: |_| postgres_is_installed(),
+    source: Packages { apt: &["postgresql"], brew: &["postgresql"] },
 };
 
 pub(crate) static RUSTFMT: Need = Need {
@@ -169,6 +176,13 @@ fn libclang_is_installed() -> bool {
     let mut dirs = dirs.chain(versioned.map(|entry| entry.path().join("lib")));
     env::var_os("LIBCLANG_PATH").is_some()
         || dirs.any(|dir| dir.join("libclang.so").exists() || dir.join("libclang.dylib").exists())
+}
+
+/// Debian keeps each version's programs in a folder of its own, off the PATH.
+fn postgres_is_installed() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut programs = versions.map(|entry| entry.path().join("bin/initdb"));
+    on_path("initdb").is_some() || programs.any(|program| program.exists())
 }
 
 fn wasm_target_is_installed(sh: &Shell) -> bool {
