@@ -72,8 +72,8 @@ fn check_calls_in_all(scenario: &Scenario, seen: &[Seen]) -> Vec<String> {
     let said = |name| scenario.exchanges().any(|e| e.expect.calls.contains_key(name));
     let providers = scenario.provider.iter().filter(|(name, _)| !said(*name));
     let counts = providers.map(|(name, scripts)| {
-        let refuses = scripts.iter().any(|call| call.refuse);
-        let expected = if refuses { 0 } else { scripts.len() };
+        let unreachable = scripts.iter().any(|call| call.is_unreachable());
+        let expected = if unreachable { 0 } else { scripts.len() };
         (name, seen.iter().map(|seen| seen.calls_to(name).len()).sum::<usize>(), expected)
     });
     let wrong = counts.filter(|(_, is, expected)| is != expected);
@@ -307,7 +307,18 @@ impl Check<'_> {
                 self.call(&format!("call {} to {provider}", index + 1), call);
             }
             self.saw(provider, calls);
+            if let Some(bytes_max) = self.expect.slowed.get(provider) {
+                self.slowed(provider, calls, *bytes_max);
+            }
         }
+    }
+
+    fn slowed(&mut self, provider: &str, calls: &[CallRecord], bytes_max: usize) {
+        let held = calls.iter().filter_map(|call| call.held_bytes).min();
+        self.require(held.is_some_and(|bytes| bytes <= bytes_max), || match held {
+            Some(bytes) => format!("{provider} could send {bytes} bytes before it had to wait"),
+            None => format!("{provider} could send all it had"),
+        });
     }
 
     fn call(&mut self, place: &str, call: &CallRecord) {
@@ -330,6 +341,9 @@ impl Check<'_> {
     }
 
     fn request(&mut self, place: &str, call: &CallRecord, saw: &Saw) {
+        if let Some(ms) = saw.after_ms {
+            self.require(call.came >= millis(ms), || format!("{place} came after {:?}", call.came));
+        }
         if let Some(path) = &saw.path {
             self.same(&format!("the path of {place}"), &call.path, path);
         }

@@ -11,14 +11,17 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::answer::{Answer, Ending, Head, Read, Reader};
-use crate::scenario::{Client, Leave};
+use crate::scenario::{Client, Leave, Pause};
 
 /// Longer than any scenario takes: an answer that hangs is a failure, not a hanging test.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// What the system may take in for a client that does not read.
+const SLOW_BUFFER_BYTES: u32 = 64 * 1024;
 
 /// How a client that leaves closes its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,11 @@ pub async fn ask(
     goodbye: Goodbye,
     epoch: Instant,
 ) -> io::Result<Answer> {
-    let stream = TcpStream::connect(gateway).await?;
+    let socket = TcpSocket::new_v4()?;
+    if client.pause.is_some() {
+        socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
+    }
+    let stream = socket.connect(gateway).await?;
     stream.set_nodelay(true)?;
     if client.leave.is_some() && goodbye == Goodbye::Reset {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -102,6 +109,7 @@ impl Asking<'_> {
     async fn read(&mut self, response: Response<Incoming>) -> Ending {
         self.answer.head = Some(head(&response));
         let mut reader = Reader::new(self.client.protocol());
+        let mut pause = self.client.pause;
         let mut texts = 0;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
@@ -112,12 +120,15 @@ impl Asking<'_> {
             };
             let at = self.epoch.elapsed();
             self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
-            if let Some(Leave::Texts(enough)) = self.client.leave {
+            if self.client.leave.is_some() || pause.is_some() {
                 let events = reader.read(at, &bytes).unwrap_or_default();
                 texts += events.iter().filter(|event| event.has_text()).count();
-                if texts >= enough {
-                    return Ending::Left;
-                }
+            }
+            if self.client.leave.is_some_and(|leave| leave.is_after(texts)) {
+                return Ending::Left;
+            }
+            if let Some(Pause { ms, .. }) = pause.take_if(|pause| texts >= pause.texts) {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
             }
         }
         Ending::Complete

@@ -11,7 +11,7 @@ pub(crate) mod wire;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 
 pub use self::record::CallRecord;
 use self::record::Log;
-use self::wire::{Connection, Gone, Request};
+use self::wire::{Connection, Gone, Request, Sent};
 use crate::script::{Act, Call, Head, Opening};
 
 /// What happens to calls after the last script.
@@ -31,10 +31,19 @@ pub enum AfterLast {
     StartOver,
 }
 
+/// A name that has no address, by RFC 6761.
+const NO_HOST: &str = "provider.invalid";
+/// How many connections are tried to fill a listener's queue: on Linux two are enough.
+const QUEUE_TRIES_MAX: usize = 16;
+/// A connection that takes longer does not come about.
+const QUEUE_TRY_TIME: Duration = Duration::from_millis(200);
+
 /// A provider that listens until it is dropped.
 #[derive(Debug)]
 pub struct FakeProvider {
     addr: SocketAddr,
+    /// The host's name, where it is to be called by one.
+    host: Option<&'static str>,
     log: Arc<Log>,
     listening: Listening,
 }
@@ -44,6 +53,8 @@ enum Listening {
     Until(AbortHandle),
     /// Bound and not listening: connections are refused, and no one else gets the port.
     Never(#[expect(dead_code, reason = "held for its port")] TcpSocket),
+    /// Listening and not accepting, and as many wait already as may.
+    Full(#[expect(dead_code, reason = "held for their places")] (TcpListener, Vec<TcpStream>)),
 }
 
 impl FakeProvider {
@@ -55,25 +66,33 @@ impl FakeProvider {
         epoch: Instant,
     ) -> io::Result<Self> {
         let log = Arc::new(Log::new(epoch));
-        if scripts.iter().any(|call| call.refuse) {
+        let says = |what: fn(&Call) -> bool| scripts.iter().any(what);
+        let host = says(|call| call.unresolved).then_some(NO_HOST);
+        if says(|call| call.refuse) {
             let socket = TcpSocket::new_v4()?;
             socket.bind(addr)?;
-            return Ok(Self {
-                addr: socket.local_addr()?,
-                log,
-                listening: Listening::Never(socket),
-            });
+            let addr = socket.local_addr()?;
+            return Ok(Self { addr, host, log, listening: Listening::Never(socket) });
+        }
+        if says(|call| call.deaf) {
+            let full = full(addr).await?;
+            let addr = full.0.local_addr()?;
+            return Ok(Self { addr, host, log, listening: Listening::Full(full) });
         }
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let book = Arc::new(Book { scripts: scripts.to_vec(), after_last });
         let accepting = tokio::spawn(accept(listener, book, log.clone()));
-        Ok(Self { addr, log, listening: Listening::Until(accepting.abort_handle()) })
+        let listening = Listening::Until(accepting.abort_handle());
+        Ok(Self { addr, host, log, listening })
     }
 
     /// The URL that OpenAI clients take as their base.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.addr)
+        match self.host {
+            Some(host) => format!("http://{host}:{}/v1", self.addr.port()),
+            None => format!("http://{}/v1", self.addr),
+        }
     }
 
     /// What it was asked so far, in order.
@@ -88,6 +107,22 @@ impl Drop for FakeProvider {
             accepting.abort();
         }
     }
+}
+
+/// A listener that accepts nobody, with a queue that is full: who connects now waits in vain.
+async fn full(addr: SocketAddr) -> io::Result<(TcpListener, Vec<TcpStream>)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(addr)?;
+    let listener = socket.listen(0)?;
+    let addr = listener.local_addr()?;
+    let mut queue = Vec::new();
+    for _ in 0..QUEUE_TRIES_MAX {
+        match tokio::time::timeout(QUEUE_TRY_TIME, TcpStream::connect(addr)).await {
+            Ok(connected) => queue.push(connected?),
+            Err(_) => return Ok((listener, queue)),
+        }
+    }
+    Err(io::Error::other("the queue of a listener cannot be filled here"))
 }
 
 /// The scripts of one provider.
@@ -115,7 +150,7 @@ async fn accept(listener: TcpListener, book: Arc<Book>, log: Arc<Log>) {
             }
             Err(error) => {
                 eprintln!("fake provider: accept: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -164,11 +199,11 @@ async fn play(
 ) -> Result<After, Gone> {
     let plan = call.plan();
     match plan.opening {
-        // A refusing provider never listens, so no call comes this far.
-        Opening::Refuse | Opening::Close => Ok(After::Close),
+        // To one that cannot be reached no call comes.
+        Opening::Refuse | Opening::Unresolved | Opening::Deaf | Opening::Close => Ok(After::Close),
         Opening::Silent => Err(connection.until_gone().await),
         Opening::Head(head) => {
-            let count = |bytes: usize| log.add_sent(index, bytes);
+            let count = |sent: Sent| log.add_sent(index, sent);
             open_response(connection, &head, &plan.acts, request, &count).await?;
             play_acts(connection, &head, &plan.acts, &count).await
         }
@@ -180,7 +215,7 @@ async fn open_response(
     head: &Head,
     acts: &[Act],
     request: &Request,
-    count: &impl Fn(usize),
+    count: &impl Fn(Sent),
 ) -> Result<(), Gone> {
     connection.wait(head.wait).await?;
     if request.expects_continue {
@@ -192,7 +227,8 @@ async fn open_response(
         // More is promised than will come.
         length += 64;
     }
-    connection.send(&wire::head_bytes(head, length), count).await
+    let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    connection.send(&wire::head_bytes(&head.at(unix_now), length), count).await
 }
 
 fn ends_cleanly(acts: &[Act]) -> bool {
@@ -203,7 +239,7 @@ async fn play_acts(
     connection: &mut Connection,
     head: &Head,
     acts: &[Act],
-    count: &impl Fn(usize),
+    count: &impl Fn(Sent),
 ) -> Result<After, Gone> {
     for act in acts {
         match act {
@@ -221,7 +257,7 @@ async fn play_acts(
 
 /// Makes the close a RST, as when a machine dies or a middlebox loses its patience.
 fn reset(connection: &Connection) {
-    let at_once = Some(std::time::Duration::ZERO);
+    let at_once = Some(Duration::ZERO);
     if let Err(error) = SockRef::from(connection.stream()).set_linger(at_once) {
         eprintln!("fake provider: set_linger: {error}");
     }

@@ -112,8 +112,20 @@ pub struct Client {
     pub hex: Option<Hex>,
     /// Makes the user's message a text of so many bytes.
     pub filler: Option<usize>,
+    /// When it stops reading for a while.
+    pub pause: Option<Pause>,
     /// When the client leaves; it stays to the end unless given.
     pub leave: Option<Leave>,
+}
+
+/// When a client stops reading, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// After so many events with text.
+    pub texts: usize,
+    /// For so many milliseconds.
+    pub ms: u64,
 }
 
 /// When the client leaves.
@@ -124,6 +136,13 @@ pub enum Leave {
     Texts(usize),
     /// So many milliseconds after its request.
     Ms(u64),
+}
+
+impl Leave {
+    /// Whether so many events with text are enough.
+    pub fn is_after(self, texts: usize) -> bool {
+        matches!(self, Self::Texts(enough) if texts >= enough)
+    }
 }
 
 /// The path and the protocol a client speaks there.
@@ -246,6 +265,9 @@ pub struct Expect {
     pub calls: BTreeMap<String, usize>,
     /// What each provider saw, call by call.
     pub saw: BTreeMap<String, Vec<Saw>>,
+    /// Providers that could not send on while the client did not read, and how many bytes they had
+    /// sent by then at most.
+    pub slowed: BTreeMap<String, usize>,
     /// Every call still open when the client left is closed so many milliseconds later at most.
     pub upstream_closed_within_ms: Option<u64>,
 }
@@ -287,6 +309,8 @@ pub struct ErrorFields {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Saw {
+    /// It came so many milliseconds after the client's request at least.
+    pub after_ms: Option<u64>,
     /// The path.
     pub path: Option<String>,
     /// Headers.
@@ -323,8 +347,8 @@ impl Scenario {
             for (index, call) in calls.iter().enumerate() {
                 let place = format!("provider.{provider}, call {}", index + 1);
                 call.validate().map_err(|why| format!("{place}: {why}"))?;
-                if call.refuse && calls.len() > 1 {
-                    return Err(format!("{place}: refuse is a provider's only script"));
+                if call.is_unreachable() && calls.len() > 1 {
+                    return Err(format!("{place}: who cannot be reached has no other script"));
                 }
                 if call.again && index + 1 < calls.len() {
                     return Err(format!("{place}: again is for the last script"));
@@ -332,7 +356,9 @@ impl Scenario {
             }
         }
         let expects = self.exchanges().map(|exchange| exchange.expect);
-        let mut named = expects.flat_map(|expect| expect.calls.keys().chain(expect.saw.keys()));
+        let mut named = expects.flat_map(|expect| {
+            expect.calls.keys().chain(expect.saw.keys()).chain(expect.slowed.keys())
+        });
         match named.find(|name| !self.provider.contains_key(*name)) {
             Some(name) => Err(format!("expect: there is no provider {name}")),
             None => Ok(()),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -20,8 +20,12 @@ use crate::step::{Answer, Step};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Call {
-    /// Nobody listens at the provider's port; then this is its only script.
+    /// Nobody listens at the provider's port. As with the next two, this is its only script.
     pub refuse: bool,
+    /// Its host name has no address.
+    pub unresolved: bool,
+    /// It takes no connection: who connects waits.
+    pub deaf: bool,
     /// Take the request and close without a byte.
     pub close: bool,
     /// Take the request and never say anything.
@@ -103,6 +107,10 @@ pub struct Plan {
 pub enum Opening {
     /// No connection.
     Refuse,
+    /// No address to connect to.
+    Unresolved,
+    /// A connection that never stands.
+    Deaf,
     /// The request is taken and the connection closed.
     Close,
     /// The request is taken and nothing follows.
@@ -122,6 +130,24 @@ pub struct Head {
     pub headers: BTreeMap<String, String>,
     /// How the end of the body is marked.
     pub framing: Framing,
+}
+
+/// What a header says for a date so many seconds on: `{date+2}`.
+const DATE: &str = "{date+";
+
+impl Head {
+    /// The head as it is sent at `unix_now`, the time since 1970: dates filled in.
+    pub fn at(&self, unix_now: Duration) -> Self {
+        let mut head = self.clone();
+        for value in head.headers.values_mut() {
+            let seconds = value.strip_prefix(DATE).and_then(|rest| rest.strip_suffix('}'));
+            if let Some(Ok(seconds)) = seconds.map(str::parse) {
+                let date = UNIX_EPOCH + unix_now + Duration::from_secs(seconds);
+                *value = httpdate::fmt_http_date(date);
+            }
+        }
+        head
+    }
 }
 
 /// One thing a provider does within a body.
@@ -156,6 +182,8 @@ impl Call {
     pub fn validate(&self) -> Result<(), String> {
         let kinds = [
             ("refuse", self.refuse),
+            ("unresolved", self.unresolved),
+            ("deaf", self.deaf),
             ("close", self.close),
             ("silent", self.silent),
             ("stream", self.stream.is_some()),
@@ -182,6 +210,11 @@ impl Call {
         }
     }
 
+    /// Whether it says why no call ever comes.
+    pub fn is_unreachable(&self) -> bool {
+        self.refuse || self.unresolved || self.deaf
+    }
+
     /// The call as a flat list of acts.
     pub fn plan(&self) -> Plan {
         let acts = self.acts();
@@ -191,6 +224,12 @@ impl Call {
     fn opening(&self) -> Opening {
         if self.refuse {
             return Opening::Refuse;
+        }
+        if self.unresolved {
+            return Opening::Unresolved;
+        }
+        if self.deaf {
+            return Opening::Deaf;
         }
         if self.close {
             return Opening::Close;
@@ -344,6 +383,15 @@ mod tests {
         assert_eq!(head.status, 500);
         let body: Value = serde_json::from_slice(&sent(&plan)).unwrap();
         assert_eq!(body["error"]["message"], "broken");
+    }
+
+    #[test]
+    fn a_header_can_be_a_date_that_follows_the_clock() {
+        let plan = call("body = ''\nheaders = { Retry-After = '{date+2}', x = '{date}' }").plan();
+        let Opening::Head(head) = &plan.opening else { panic!("{plan:?}") };
+        let head = head.at(Duration::from_secs(1_700_000_008));
+        assert_eq!(head.headers["retry-after"], "Tue, 14 Nov 2023 22:13:30 GMT");
+        assert_eq!(head.headers["x"], "{date}");
     }
 
     #[test]

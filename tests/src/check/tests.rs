@@ -158,6 +158,25 @@ fn the_upstream_is_closed_soon_after_the_client_left() {
 }
 
 #[test]
+fn a_provider_is_slowed_before_it_has_sent_too_much() {
+    let body = format!("{}{FINISH}{DONE}", text("Hi"));
+    let mut seen = stream(&body);
+    let judge_slowed = |seen: &Seen, wrong| {
+        judge(&format!("{STREAM}slowed.a = 100\nsaw.a = [{{ after_ms = 5 }}]"), seen, wrong);
+    };
+    judge_slowed(&seen, "a could send all it had");
+    for (held, came_ms, wrong) in
+        [(100, 5, ""), (101, 5, "could send 101 bytes"), (100, 4, "came after 4ms")]
+    {
+        let came = Duration::from_millis(came_ms);
+        let record =
+            CallRecord { ended: true, held_bytes: Some(held), came, ..CallRecord::default() };
+        seen.calls.insert("a".into(), vec![record]);
+        judge_slowed(&seen, wrong);
+    }
+}
+
+#[test]
 fn containing_is_exact_but_for_more_fields() {
     let value = serde_json::json!({ "a": [{ "b": 1, "c": 2 }], "d": 3 });
     assert!(contains(&value, &serde_json::json!({ "a": [{ "b": 1 }] })));

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wire::Request;
+use super::wire::{Request, Sent};
+
+/// A write that takes so long waits for the peer to read, and not for a busy machine.
+const HELD_MIN: Duration = Duration::from_millis(300);
 
 /// One call as the provider saw it. Times count from the provider's epoch.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct CallRecord {
     pub came: Duration,
     /// How many bytes were sent in reply, head and framing included.
     pub sent_bytes: usize,
+    /// How many those were when it first had to wait for the peer to read.
+    pub held_bytes: Option<usize>,
     /// When the peer was seen to close before the script was through.
     pub closed: Option<Duration>,
     /// The script was played to its end, be it a clean one or a cut.
@@ -63,8 +68,12 @@ impl Log {
         calls.len() - 1
     }
 
-    pub(super) fn add_sent(&self, index: usize, bytes: usize) {
-        self.lock()[index].sent_bytes += bytes;
+    pub(super) fn add_sent(&self, index: usize, sent: Sent) {
+        let call = &mut self.lock()[index];
+        if sent.waited >= HELD_MIN {
+            call.held_bytes.get_or_insert(call.sent_bytes);
+        }
+        call.sent_bytes += sent.bytes;
     }
 
     pub(super) fn mark_ended(&self, index: usize) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +26,14 @@ pub(crate) struct Request {
 /// The peer closed or broke the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// What one write has sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) bytes: usize,
+    /// How long the peer's reading was waited for.
+    pub(crate) waited: Duration,
+}
 
 /// A client's connection.
 #[derive(Debug)]
@@ -60,16 +68,17 @@ impl Connection {
         }
     }
 
-    /// Sends all bytes, unless the peer goes first; `count` is told how many went each time.
-    pub(crate) async fn send(&mut self, bytes: &[u8], count: &impl Fn(usize)) -> Result<(), Gone> {
+    /// Sends all bytes, unless the peer goes first; `count` is told of each write.
+    pub(crate) async fn send(&mut self, bytes: &[u8], count: &impl Fn(Sent)) -> Result<(), Gone> {
         let (mut read, mut write) = self.stream.split();
         let unread = &mut self.unread;
         let sending = async {
             let mut rest = bytes;
             while !rest.is_empty() {
-                let sent = write.write(rest).await.map_err(|_| Gone)?;
-                count(sent);
-                rest = &rest[sent..];
+                let began = Instant::now();
+                let bytes = write.write(rest).await.map_err(|_| Gone)?;
+                count(Sent { bytes, waited: began.elapsed() });
+                rest = &rest[bytes..];
             }
             Ok(())
         };

@@ -19,7 +19,7 @@ use streamgate_core::time::Instant;
 use crate::answer::{self, Ending, Read, Reader};
 use crate::check::{Seen, check};
 use crate::provider::CallRecord;
-use crate::scenario::{Client, Leave, SECRET, SECRET_NAME, Scenario};
+use crate::scenario::{Client, Leave, Pause, SECRET, SECRET_NAME, Scenario};
 use crate::script::{self, Act, Framing, Opening, split};
 
 /// How a provider's bytes come to the core.
@@ -27,7 +27,7 @@ use crate::script::{self, Act, Framing, Opening, split};
 enum Delivery {
     /// Each send by itself.
     AsSent,
-    /// Each byte by itself.
+    /// Each byte by itself; of many, a few at a time.
     ByteByByte,
     /// Everything that is sent without a pause in one piece.
     Joined,
@@ -40,6 +40,9 @@ const DELIVERIES: [Delivery; 4] =
 
 /// No answer takes longer; one that waits for nothing ends here.
 const VIRTUAL_TIME_MAX: Duration = Duration::from_secs(3600);
+
+/// In how many pieces a call's bytes come at most, about.
+const PIECES_MAX: usize = 100_000;
 
 /// When virtual time begins, in seconds since 1970.
 const UNIX_SECONDS: u64 = 1_750_000_000;
@@ -65,7 +68,9 @@ fn play(scenario: &Scenario, delivery: Delivery) -> Result<Vec<Seen>, String> {
         let one = match ask(&gateway, exchange.client, now) {
             Asked::Known(reply) => known(scenario, reply),
             Asked::Answer(answer) => {
-                CoreRun::new(scenario, exchange.client, delivery, answer, now, &made).run()?
+                let connect_time_max = gateway.config().timeouts.connect;
+                let stage = Stage { scenario, delivery, connect_time_max, made: &made };
+                CoreRun::new(stage, exchange.client, answer, now).run()?
             }
         };
         now = now + one.answer.ended;
@@ -124,18 +129,25 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
     answer::Head { status, headers: headers.collect() }
 }
 
-/// One answer, its client and the calls it makes.
-struct CoreRun<'a> {
+/// What is the same for every answer, or for all of one.
+struct Stage<'a> {
     scenario: &'a Scenario,
     delivery: Delivery,
+    /// How long a shell waits for a connection.
+    connect_time_max: Duration,
+    /// How often each provider was called before.
+    made: &'a BTreeMap<String, usize>,
+}
+
+/// One answer, its client and the calls it makes.
+struct CoreRun<'a> {
+    stage: Stage<'a>,
     answer: Box<Answer>,
     began: Instant,
     now: Instant,
     until: Option<Instant>,
     calls: Vec<LiveCall>,
     client: CoreClient<'a>,
-    /// How often each provider was called before.
-    made: &'a BTreeMap<String, usize>,
     records: BTreeMap<String, Vec<CallRecord>>,
     settled: bool,
 }
@@ -160,25 +172,17 @@ enum Happening {
 }
 
 impl<'a> CoreRun<'a> {
-    fn new(
-        scenario: &'a Scenario,
-        client: &'a Client,
-        delivery: Delivery,
-        answer: Box<Answer>,
-        began: Instant,
-        made: &'a BTreeMap<String, usize>,
-    ) -> Self {
+    fn new(stage: Stage<'a>, client: &'a Client, answer: Box<Answer>, began: Instant) -> Self {
+        let no_calls = |name: &String| (name.clone(), Vec::new());
         Self {
-            scenario,
-            delivery,
+            records: stage.scenario.provider.keys().map(no_calls).collect(),
+            stage,
             answer,
             began,
             now: began,
             until: None,
             calls: Vec::new(),
             client: CoreClient::new(client, began),
-            made,
-            records: scenario.provider.keys().map(|name| (name.clone(), Vec::new())).collect(),
             settled: false,
         }
     }
@@ -201,10 +205,17 @@ impl<'a> CoreRun<'a> {
 
     /// When the next thing happens; of calls that were cancelled too, where they come late.
     fn next_moment(&self) -> Option<Instant> {
-        let calls = self.calls.iter().filter_map(|call| Some(call.due.front()?.0));
-        let own = self.until.into_iter().chain(self.client.leaves_at());
+        let calls = self.calls.iter().filter(|_| self.is_read());
+        let calls = calls.filter_map(|call| Some(call.due.front()?.0));
+        let client = self.client.leaves_at().into_iter().chain(self.client.paused_until);
+        let own = self.until.into_iter().chain(client);
         let own = own.filter(|_| !self.settled);
         calls.chain(own).min()
+    }
+
+    /// Whether providers are read: not while their client does not read.
+    fn is_read(&self) -> bool {
+        self.client.paused_until.is_none() || self.settled
     }
 
     /// Tells the core one thing that is due: the client's leaving, a provider's act, or the time.
@@ -214,11 +225,26 @@ impl<'a> CoreRun<'a> {
             self.client.leave(now);
             return self.answer.handle(now, Input::Hangup);
         }
-        let due = |call: &LiveCall| call.due.front().is_some_and(|(at, _)| *at <= now);
+        if self.client.paused_until.is_some_and(|until| until <= now) && !self.settled {
+            return self.resume();
+        }
+        let is_read = self.is_read();
+        let due = |call: &LiveCall| is_read && call.due.front().is_some_and(|(at, _)| *at <= now);
         match self.calls.iter().position(due) {
             Some(place) => self.happen_in_call(place),
             None => self.answer.handle(now, Input::Tick),
         }
+    }
+
+    /// The client reads again; whoever could send on had to wait for that.
+    fn resume(&mut self) {
+        self.client.paused_until = None;
+        for record in self.records.values_mut().flatten() {
+            if !record.ended && record.closed.is_none() {
+                record.held_bytes = Some(record.sent_bytes);
+            }
+        }
+        self.answer.handle(self.now, Input::Resume);
     }
 
     fn happen_in_call(&mut self, place: usize) {
@@ -231,6 +257,8 @@ impl<'a> CoreRun<'a> {
         }
         match &happening {
             Happening::Head(head) => {
+                let head =
+                    head.at(Duration::from_secs(UNIX_SECONDS) + self.now.since(Instant::ZERO));
                 let header = |name: &str| head.headers.get(name).map(String::as_str);
                 let head = Head::read(head.status, header);
                 self.answer.handle(self.now, Input::Head { attempt, head });
@@ -269,12 +297,14 @@ impl<'a> CoreRun<'a> {
                 Output::Head(sent) => {
                     self.client.answer.head = Some(head(sent.status, &sent.headers))
                 }
-                Output::Body(bytes) => {
-                    if self.client.read(self.now, bytes) {
+                Output::Body(bytes) => match self.client.read(self.now, bytes) {
+                    Reaction::ReadOn => {}
+                    Reaction::Pause => self.answer.handle(self.now, Input::Pause),
+                    Reaction::Leave => {
                         self.client.leave(self.now);
                         self.answer.handle(self.now, Input::Hangup);
                     }
-                }
+                },
                 Output::Settle(_) => {
                     self.settled = true;
                     self.client.end(self.now);
@@ -287,11 +317,11 @@ impl<'a> CoreRun<'a> {
         let http = call.http().map_err(|failure| failure.to_string())?;
         let path = http.url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
         let (provider, path) = path.ok_or_else(|| format!("{} is no URL", http.url))?;
-        let scripts = self.scenario.provider.get(provider);
+        let scripts = self.stage.scenario.provider.get(provider);
         let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
         let records = self.records.entry(provider.into()).or_default();
         let index = records.len();
-        let made = self.made.get(provider).copied().unwrap_or_default();
+        let made = self.stage.made.get(provider).copied().unwrap_or_default();
         let script = scripts.get(made + index).or(scripts.last().filter(|last| last.again));
         let headers = http.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let record = CallRecord {
@@ -304,22 +334,22 @@ impl<'a> CoreRun<'a> {
             ..CallRecord::default()
         };
         let due = match script {
-            Some(script) => happenings(script, self.delivery, self.now),
+            Some(script) => self.stage.happenings(script, self.now),
             None => [(self.now, Happening::Lost(Reason::Connect))].into(),
         };
-        let refused = script.is_some_and(|script| script.refuse);
-        if !refused {
+        let unreachable = script.is_some_and(script::Call::is_unreachable);
+        if !unreachable {
             records.push(record);
         }
-        // A refused call has no record: its index is never used, for it is lost at once.
-        let provider = if refused { String::new() } else { provider.to_owned() };
+        // A call that does not come has no record, and none is looked for by this name.
+        let provider = if unreachable { String::new() } else { provider.to_owned() };
         self.calls.push(LiveCall { attempt: call.attempt, provider, index, due });
         Ok(())
     }
 
     fn cancel(&mut self, attempt: AttemptId) {
         let now = self.now.since(self.began);
-        let late = self.delivery == Delivery::Late;
+        let late = self.stage.delivery == Delivery::Late;
         self.give_up(attempt, !late, |record| record.closed = Some(now));
     }
 
@@ -347,24 +377,28 @@ impl Happening {
     }
 }
 
-/// What a shell would notice of a call, and when.
-fn happenings(
-    script: &script::Call,
-    delivery: Delivery,
-    now: Instant,
-) -> VecDeque<(Instant, Happening)> {
-    // The shell decompresses; the core never sees it.
-    let plan = script::Call { gzip: false, ..script.clone() }.plan();
-    let head = match plan.opening {
-        Opening::Refuse => return [(now, Happening::Lost(Reason::Connect))].into(),
-        Opening::Close => return [(now, Happening::Lost(Reason::Lost))].into(),
-        Opening::Silent => return VecDeque::new(),
-        Opening::Head(head) => head,
-    };
+impl Stage<'_> {
+    /// What a shell would notice of a call, and when.
+    fn happenings(&self, script: &script::Call, now: Instant) -> VecDeque<(Instant, Happening)> {
+        // The shell decompresses; the core never sees it.
+        let plan = script::Call { gzip: false, ..script.clone() }.plan();
+        let lost = |at, reason| VecDeque::from([(at, Happening::Lost(reason))]);
+        match plan.opening {
+            Opening::Refuse => lost(now, Reason::Connect),
+            Opening::Unresolved => lost(now, Reason::Dns),
+            Opening::Deaf => lost(now + self.connect_time_max, Reason::ConnectTimeout),
+            Opening::Close => lost(now, Reason::Lost),
+            Opening::Silent => VecDeque::new(),
+            Opening::Head(head) => response(head, deliver(plan.acts, self.delivery), now),
+        }
+    }
+}
+
+fn response(head: script::Head, acts: Vec<Act>, now: Instant) -> VecDeque<(Instant, Happening)> {
     let framing = head.framing;
     let mut at = now + head.wait;
     let mut due = VecDeque::from([(at, Happening::Head(head))]);
-    for act in deliver(plan.acts, delivery) {
+    for act in acts {
         let happening = match act {
             Act::Send(bytes) => Happening::Bytes(bytes),
             Act::Wait(pause) => {
@@ -388,7 +422,11 @@ fn happenings(
 fn deliver(acts: Vec<Act>, delivery: Delivery) -> Vec<Act> {
     match delivery {
         Delivery::AsSent | Delivery::Late => acts,
-        Delivery::ByteByByte => acts.into_iter().flat_map(|act| split(act, 1)).collect(),
+        Delivery::ByteByByte => {
+            let length = |act: &Act| if let Act::Send(bytes) = act { bytes.len() } else { 0 };
+            let piece = 1 + acts.iter().map(length).sum::<usize>() / PIECES_MAX;
+            acts.into_iter().flat_map(|act| split(act, piece)).collect()
+        }
         Delivery::Joined => acts.into_iter().fold(Vec::new(), |mut joined, act| {
             match (joined.last_mut(), act) {
                 (Some(Act::Send(before)), Act::Send(bytes)) => {
@@ -401,6 +439,13 @@ fn deliver(acts: Vec<Act>, delivery: Delivery) -> Vec<Act> {
     }
 }
 
+/// What a client does once it has read something.
+enum Reaction {
+    ReadOn,
+    Pause,
+    Leave,
+}
+
 /// The client, as far as it reads and leaves.
 struct CoreClient<'a> {
     client: &'a Client,
@@ -408,6 +453,10 @@ struct CoreClient<'a> {
     reader: Reader,
     texts: usize,
     answer: answer::Answer,
+    /// When it stops reading, if it still will.
+    pause: Option<Pause>,
+    /// Until when it does not read.
+    paused_until: Option<Instant>,
     left: bool,
 }
 
@@ -415,7 +464,8 @@ impl<'a> CoreClient<'a> {
     fn new(client: &'a Client, began: Instant) -> Self {
         let reader = Reader::new(client.protocol());
         let answer = answer::Answer::default();
-        Self { client, began, reader, texts: 0, answer, left: false }
+        let pause = client.pause;
+        Self { client, began, reader, texts: 0, answer, pause, paused_until: None, left: false }
     }
 
     /// When it leaves by the clock.
@@ -426,17 +476,26 @@ impl<'a> CoreClient<'a> {
         }
     }
 
-    /// Takes in bytes and says whether it leaves now.
-    fn read(&mut self, now: Instant, bytes: &[u8]) -> bool {
+    /// Takes in bytes.
+    fn read(&mut self, now: Instant, bytes: &[u8]) -> Reaction {
         if self.left {
-            return false;
+            return Reaction::ReadOn;
         }
         let at = now.since(self.began);
         self.answer.reads.push(Read { at, bytes: bytes.to_vec() });
-        let Some(Leave::Texts(enough)) = self.client.leave else { return false };
+        if self.client.leave.is_none() && self.pause.is_none() {
+            return Reaction::ReadOn;
+        }
         let events = self.reader.read(at, bytes).unwrap_or_default();
         self.texts += events.iter().filter(|event| event.has_text()).count();
-        self.texts >= enough
+        if self.client.leave.is_some_and(|leave| leave.is_after(self.texts)) {
+            return Reaction::Leave;
+        }
+        let Some(Pause { ms, .. }) = self.pause.take_if(|pause| self.texts >= pause.texts) else {
+            return Reaction::ReadOn;
+        };
+        self.paused_until = Some(now + Duration::from_millis(ms));
+        Reaction::Pause
     }
 
     fn leave(&mut self, now: Instant) {
