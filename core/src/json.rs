@@ -11,12 +11,14 @@
 //! What it is not: the way to read a request or anything else that comes once. That is
 //! `serde_json`'s, which says better what is wrong.
 
+mod halves;
 mod shape;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use halves::Halves;
 pub(crate) use shape::Shape;
 
 /// How deep lists and objects nest that are skipped.

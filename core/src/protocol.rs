@@ -11,7 +11,7 @@ use self::body::Body;
 use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
-use crate::json::Shape;
+use crate::json::{Halves, Shape};
 
 mod body;
 mod openai;
@@ -98,6 +98,8 @@ pub struct Memory {
     shape: Shape,
     /// What such a text is.
     kind: TextKind,
+    /// Halves of characters.
+    halves: Halves,
 }
 
 /// Which part of an answer a text is.
@@ -110,6 +112,11 @@ enum TextKind {
 }
 
 impl Memory {
+    /// The data of an event that could not be read, in whole characters: see [`Halves`].
+    pub(crate) fn join_halves(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        self.halves.join(data)
+    }
+
     fn trim(&mut self) {
         if self.text.capacity() > TEXT_BYTES_KEPT_MAX {
             self.text = String::new();

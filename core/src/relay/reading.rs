@@ -61,6 +61,17 @@ pub(super) struct Frame<'a> {
     pub(super) memory: &'a mut Memory,
 }
 
+impl Frame<'_> {
+    /// The frame with other data, and all else in it as it came.
+    fn raw_with(&self, data: &[u8]) -> Vec<u8> {
+        match memchr::memmem::find(self.raw, self.data) {
+            Some(at) => [&self.raw[..at], data, &self.raw[at + self.data.len()..]].concat(),
+            // The data came on several lines.
+            None => [b"data: ", data, b"\n\n"].concat(),
+        }
+    }
+}
+
 /// What one frame held.
 #[derive(Default)]
 struct Seen {
@@ -95,29 +106,49 @@ impl Reading {
     pub(super) fn frame(
         &mut self,
         now: Instant,
-        frame: Frame<'_>,
+        mut frame: Frame<'_>,
         delivery: &mut Delivery,
     ) -> Result<Step, Failure> {
         if frame.data.is_empty() {
             return Ok(Step::More);
         }
-        let forwarded = self.forwarding.frames;
-        let mut seen = Seen::default();
-        let read = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
-            self.take(now, &event, forwarded, &mut seen, delivery);
-        });
-        match read {
-            Ok(Step::Done) => return Ok(Step::Done),
-            Ok(Step::More) if forwarded => self.forward(frame, &seen, delivery)?,
-            Ok(Step::More) => {}
+        let garbage = match self.read(now, &mut frame, delivery) {
+            Ok(step) => return Ok(step),
             Err(Unreadable::Error(failure)) => return Err(failure),
-            Err(Unreadable::Garbage(detail)) => {
-                self.skipped += 1;
-                self.garbage.get_or_insert(detail);
+            Err(Unreadable::Garbage(detail)) => detail,
+        };
+        if let Some(data) = frame.memory.join_halves(frame.data) {
+            let raw = &frame.raw_with(&data);
+            let Frame { protocol, memory, .. } = frame;
+            let mut whole = Frame { protocol, data: &data, raw, memory };
+            match self.read(now, &mut whole, delivery) {
+                Ok(step) => return Ok(step),
+                Err(Unreadable::Error(failure)) => return Err(failure),
+                Err(Unreadable::Garbage(_)) => {}
             }
         }
-        self.finish = self.finish.or(seen.finish);
+        self.skipped += 1;
+        self.garbage.get_or_insert(garbage);
         Ok(Step::More)
+    }
+
+    /// Reads one frame and hands it on, unless it cannot be read.
+    fn read(
+        &mut self,
+        now: Instant,
+        frame: &mut Frame<'_>,
+        delivery: &mut Delivery,
+    ) -> Result<Step, Unreadable> {
+        let forwarded = self.forwarding.frames;
+        let mut seen = Seen::default();
+        let step = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
+            self.take(now, &event, forwarded, &mut seen, delivery);
+        })?;
+        if forwarded && step == Step::More {
+            self.forward(frame, &seen, delivery).map_err(Unreadable::Error)?;
+        }
+        self.finish = self.finish.or(seen.finish);
+        Ok(step)
     }
 
     /// Names the model that answers, where no provider will.
@@ -232,12 +263,12 @@ impl Reading {
     /// Hands a frame on as it came, now or when its time has come.
     fn forward(
         &mut self,
-        mut frame: Frame<'_>,
+        frame: &mut Frame<'_>,
         seen: &Seen,
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
         if seen.content {
-            self.go_on(&mut frame, delivery);
+            self.go_on(frame, delivery);
         }
         let raw = frame.raw;
         if seen.finish.is_some() && self.finish.is_some() {
@@ -280,8 +311,9 @@ impl Reading {
         self.last.clear();
         (self.finished_as_it_came, self.counted_as_it_came) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
-        let words = Frame { protocol: frame.protocol, data, raw: data, memory: frame.memory };
-        forward_content_of(words, delivery);
+        let protocol = frame.protocol;
+        let mut words = Frame { protocol, data, raw: data, memory: &mut *frame.memory };
+        forward_content_of(&mut words, delivery);
     }
 
     /// Hands on what was held for the first content.
@@ -299,7 +331,7 @@ impl Reading {
     }
 }
 
-fn forward_content_of(frame: Frame<'_>, delivery: &mut Delivery) {
+fn forward_content_of(frame: &mut Frame<'_>, delivery: &mut Delivery) {
     let read = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
         if event.is_content() {
             delivery.outputs.event(&event);
