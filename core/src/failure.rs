@@ -73,6 +73,7 @@ failures! {
     // The client's to mend.
     InvalidRequest    "invalid_request"       Client Nothing 400 "The request is not valid.";
     BodyTooLarge      "body_too_large"        Client Nothing 413 "The request body is too large.";
+    RequestTimeout    "request_timeout"       Client Nothing 408 "The request did not arrive in time.";
     UnknownModel      "model_not_found"       Client Nothing 404 "There is no model of that name.";
     NotFound          "not_found"             Client Nothing 404 "There is nothing at this path.";
     MethodNotAllowed  "method_not_allowed"    Client Nothing 405 "This path does not take that method.";

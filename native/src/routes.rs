@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::{Client, Reply, Route};
+use streamgate_core::gateway::{Client, Gateway, Reply, Route};
 
 use crate::driver::Driver;
 use crate::worker::Worker;
@@ -42,7 +42,7 @@ fn whole(reply: Reply) -> Response {
 }
 
 async fn chat(worker: Arc<Worker>, client: Client, body: Body) -> Response {
-    let body = read(&worker, body).await;
+    let body = read(&worker.gateway, body, BODY_TIME_MAX).await;
     let arrival = worker.arrival();
     let answer = match body {
         Ok(body) => worker.gateway.answer(client, &body, &arrival),
@@ -52,18 +52,51 @@ async fn chat(worker: Arc<Worker>, client: Client, body: Body) -> Response {
 }
 
 /// Reads a request's body, up to a size and for a time.
-async fn read(worker: &Worker, body: Body) -> Result<bytes::Bytes, Failure> {
-    let limited = Limited::new(body, worker.gateway.request_bytes_max());
-    match tokio::time::timeout(BODY_TIME_MAX, limited.collect()).await {
+async fn read(gateway: &Gateway, body: Body, time_max: Duration) -> Result<bytes::Bytes, Failure> {
+    let limited = Limited::new(body, gateway.request_bytes_max());
+    match tokio::time::timeout(time_max, limited.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(worker.gateway.body_too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(gateway.body_too_large()),
         Ok(Err(error)) => {
             Err(Failure::new(Reason::InvalidRequest, format!("The request broke off: {error}.")))
         }
         Err(_) => {
-            let seconds = BODY_TIME_MAX.as_secs();
-            let detail = format!("The request body did not arrive within {seconds} seconds.");
-            Err(Failure::new(Reason::InvalidRequest, detail))
+            let seconds = time_max.as_secs();
+            let detail = format!("The request's body did not arrive within {seconds} seconds.");
+            Err(Failure::new(Reason::RequestTimeout, detail))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use streamgate_core::config::Config;
+
+    use super::*;
+
+    /// A body of which nothing comes.
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_told_as_such() {
+        let gateway = Gateway::new(Config::embedded());
+        let read = read(&gateway, Body::new(Silent), Duration::from_millis(20)).await;
+        let failure = read.unwrap_err();
+        assert_eq!(failure.status(), 408, "{failure}");
     }
 }
