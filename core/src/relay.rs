@@ -27,6 +27,7 @@ mod exchange;
 mod ladder;
 mod output;
 mod reading;
+mod refusal;
 mod settlement;
 
 use std::sync::Arc;
@@ -133,7 +134,7 @@ impl Relay {
             backoff: None,
             next_id: 0,
             continuations: 0,
-            delivery: Delivery::default(),
+            delivery: Delivery::new(job.limits.answer_bytes),
             bounds: Bounds::new(&job.request),
             account: Account::new(job.visitor.clone(), now),
             paused: false,
@@ -160,16 +161,15 @@ impl Relay {
                 self.drive(attempt, |attempt, now, delivery| attempt.bytes(now, bytes, delivery));
             }
             Input::Event { attempt, event } => self.drive(attempt, |attempt, now, delivery| {
-                attempt.event(now, &event, delivery);
-                Ok(Progress::More)
+                attempt.event(now, &event, delivery).map(|()| Progress::More)
             }),
             Input::End { attempt } => self.drive(attempt, |attempt, now, delivery| {
                 attempt.over = true;
                 attempt.end(now, delivery).map(|()| Progress::Complete)
             }),
-            Input::Lost { attempt, failure } => self.drive(attempt, |attempt, _, _| {
+            Input::Lost { attempt, failure } => self.drive(attempt, |attempt, now, _| {
                 attempt.over = true;
-                attempt.lost(failure).map(|()| Progress::Complete)
+                attempt.lost(now, failure).map(|()| Progress::Complete)
             }),
             Input::Hangup => self.hangup(),
             Input::Pause => self.paused = true,
@@ -195,9 +195,7 @@ impl Relay {
     ) {
         let Some(index) = self.live.iter().position(|attempt| attempt.id == id) else { return };
         let attempt = &mut self.live[index];
-        let result = step(attempt, self.now, &mut self.delivery).and_then(|progress| {
-            self.delivery.check(self.job.limits.answer_bytes).map(|()| progress)
-        });
+        let result = step(attempt, self.now, &mut self.delivery);
         if self.live.len() > 1 && self.live[index].reading.content {
             // The first content wins the hedge.
             let winner = self.live.swap_remove(index);
@@ -271,7 +269,8 @@ impl Relay {
             Timer::BetweenTokens => Reason::BetweenTokensTimeout,
             _ => Reason::Lost,
         };
-        let result = self.live[index].lost(reason.into()).map(|()| Progress::Complete);
+        let attempt = &mut self.live[index];
+        let result = attempt.lost(self.now, reason.into()).map(|()| Progress::Complete);
         self.advance(index, result);
     }
 
@@ -430,9 +429,9 @@ impl Relay {
                 self.cancel_live();
                 self.settle_failed();
             }
+            Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
             // A rival is still at it.
             _ if !self.live.is_empty() => {}
-            Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
             Recovery::Whole | Recovery::Next | Recovery::Again => self.call_next(),
         }
     }
@@ -484,6 +483,7 @@ impl Relay {
         let event = Event::Text(apology.into());
         self.delivery.content(self.now, &event, false);
         self.delivery.outputs.event(&Event::Finish(FinishReason::Stop));
+        self.delivery.outputs.event(&Event::Usage(self.account.spent));
         self.settle(End::Finished(FinishReason::Stop), true);
     }
 

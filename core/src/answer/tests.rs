@@ -510,7 +510,7 @@ fn when_no_target_is_left_the_client_gets_what_its_protocol_can_mark() {
         call 1 b/unknown stream
         wait Head 10000
         head 200 text/event-stream
-        body data: {"token":"Sorry, no model can answer right now. The provider could not be reached."}|data: {"done":true,"fallback":true,"model":"m","tokens":1}|
+        body data: {"token":"Sorry, no model can answer right now. The provider could not be reached."}|data: {"done":true,"fallback":true,"model":"m","tokens":0}|
         settle stop [a/gpt-4-turbo stream connect_failed 0 ms; b/unknown stream connect_failed 0 ms]
         wait
         "#,

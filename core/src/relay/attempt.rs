@@ -5,22 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::delivery::Delivery;
-use super::ladder::retry_after;
 use super::reading::{Forwarding, Frame, Reading};
+use super::refusal::Refusal;
 use super::{Head, Timer};
 use crate::chat::Event;
 use crate::config::{Continuation, Target, Timeouts};
-use crate::failure::{Failure, Original, Reason};
+use crate::failure::{Failure, Reason};
 use crate::protocol::{Memory, Protocol, Step};
 use crate::sse;
 use crate::time::Instant;
 
 /// How long a finished stream may take to give its usage and its end mark.
 const AFTER_FINISH: Duration = Duration::from_secs(2);
-/// How long an error answer may take to give its body.
-const REFUSAL_BODY: Duration = Duration::from_secs(2);
-/// How much of an error answer is kept, in bytes.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
 /// Names an attempt; never used twice within an answer, so that late input is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptId(pub(super) u32);
@@ -52,7 +49,7 @@ enum Awaiting {
     /// The response's head.
     Head,
     /// The rest of an error answer.
-    Refusal { status: u16, retry_after: Option<Duration>, body: Vec<u8>, since: Instant },
+    Refusal(Refusal),
     /// The rest of a whole answer.
     Whole { body: Vec<u8> },
     /// The first content of a stream.
@@ -150,12 +147,7 @@ impl Attempt {
         let Awaiting::Head = self.awaiting else { return Ok(()) };
         let media = head.content_type.split(';').next().unwrap_or("").trim();
         self.awaiting = if !(200..300).contains(&head.status) {
-            Awaiting::Refusal {
-                status: head.status,
-                retry_after: retry_after(head.retry_after, head.retry_after_ms, unix_now),
-                body: Vec::new(),
-                since: now,
-            }
+            Awaiting::Refusal(Refusal::new(head, now, unix_now))
         } else if media.eq_ignore_ascii_case("text/html") {
             let detail = "The provider sent a web page: expected an answer of its API.";
             return Err(Failure::new(Reason::Garbage, detail));
@@ -175,9 +167,8 @@ impl Attempt {
         delivery: &mut Delivery,
     ) -> Result<Progress, Failure> {
         match &mut self.awaiting {
-            Awaiting::Refusal { body, .. } => {
-                let room = REFUSAL_BYTES_MAX - body.len();
-                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            Awaiting::Refusal(refused) => {
+                refused.add(bytes);
                 Ok(Progress::More)
             }
             Awaiting::Whole { body } if body.len() + bytes.len() > self.event_bytes_max => {
@@ -211,6 +202,8 @@ impl Attempt {
                     if step == Step::Done {
                         return self.reading.verdict(true).map(|()| Progress::Complete);
                     }
+                    // Frame by frame: how the stream was cut into reads must not decide it.
+                    delivery.check()?;
                     self.awaiting = next(&self.reading, now);
                 }
                 Err(sse::TooLong { limit }) => {
@@ -222,17 +215,21 @@ impl Attempt {
     }
 
     /// A local engine has an event; it needs no bytes.
-    pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery) {
+    pub(super) fn event(
+        &mut self,
+        now: Instant,
+        event: &Event<'_>,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
         self.reading.event(now, event, delivery);
         self.awaiting = next(&self.reading, now);
+        delivery.check()
     }
 
     /// The response, or the local generation, is over. `Ok` if the answer is complete.
     pub(super) fn end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
         match &mut self.awaiting {
-            Awaiting::Refusal { status, retry_after, body, .. } => {
-                Err(refusal(&self.target, *status, *retry_after, std::mem::take(body)))
-            }
+            Awaiting::Refusal(refused) => Err(refused.failure(&self.target, now)),
             Awaiting::Whole { body } => {
                 let body = std::mem::take(body);
                 self.reading.whole(now, self.target.provider.protocol, &body, delivery)
@@ -261,12 +258,10 @@ impl Attempt {
     }
 
     /// The connection broke. A finished answer stays finished, a refusal stays the refusal.
-    pub(super) fn lost(&mut self, failure: Failure) -> Result<(), Failure> {
+    pub(super) fn lost(&mut self, now: Instant, failure: Failure) -> Result<(), Failure> {
         match &mut self.awaiting {
             Awaiting::End { .. } => self.reading.verdict(false),
-            Awaiting::Refusal { status, retry_after, body, .. } => {
-                Err(refusal(&self.target, *status, *retry_after, std::mem::take(body)))
-            }
+            Awaiting::Refusal(refused) => Err(refused.failure(&self.target, now)),
             Awaiting::Head | Awaiting::Whole { .. } | Awaiting::Content | Awaiting::More { .. } => {
                 Err(failure)
             }
@@ -291,7 +286,7 @@ impl Attempt {
                 Some((*since + timeouts.between_tokens, Timer::BetweenTokens))
             }
             Awaiting::End { since } => Some((*since + AFTER_FINISH, Timer::AfterFinish)),
-            Awaiting::Refusal { since, .. } => Some((*since + REFUSAL_BODY, Timer::RefusalBody)),
+            Awaiting::Refusal(refused) => Some((refused.due(), Timer::RefusalBody)),
         }
     }
 
@@ -309,30 +304,4 @@ fn next(reading: &Reading, now: Instant) -> Awaiting {
         (None, true) => Awaiting::More { since: now },
         (None, false) => Awaiting::Content,
     }
-}
-
-/// What an error status means.
-fn refusal(target: &Target, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Failure {
-    let reason = match status {
-        401 => Reason::Unauthorized,
-        402 => Reason::Payment,
-        403 => Reason::Forbidden,
-        404 => Reason::ModelUnavailable,
-        408 | 409 | 425 | 500..=502 | 504 => Reason::ServerError,
-        429 => Reason::RateLimited,
-        503 | 529 => Reason::Overloaded,
-        400..=499 => Reason::Rejected,
-        _ => Reason::ServerError,
-    };
-    let said = target.provider.protocol.error_message(&body);
-    let detail = match (reason, said.as_str()) {
-        (Reason::Rejected, said) if !said.is_empty() => said.to_owned(),
-        (_, "") => format!("{target} answered {status}."),
-        (_, said) => format!("{target} answered {status}: {said}"),
-    };
-    // What goes back as it came must be readable where an error answer is expected.
-    let goes_back = reason == Reason::Rejected
-        && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    let original = goes_back.then_some(Original { status, body });
-    Failure { retry_after, original, ..Failure::new(reason, detail) }
 }

@@ -6,9 +6,9 @@ use crate::failure::{Failure, Reason};
 use crate::splice::Splice;
 use crate::time::Instant;
 
-#[derive(Default)]
 pub(super) struct Delivery {
     pub(super) outputs: Outputs,
+    answer_bytes_max: usize,
     /// Events with content.
     pub(super) chunks: u64,
     /// Bytes of content.
@@ -24,6 +24,20 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// Nothing yet, of an answer that may have so many bytes of content.
+    pub(super) fn new(answer_bytes_max: usize) -> Self {
+        Self {
+            outputs: Outputs::default(),
+            answer_bytes_max,
+            chunks: 0,
+            bytes: 0,
+            first: None,
+            text: String::new(),
+            seam: None,
+            in_text: false,
+        }
+    }
+
     /// Whether the client was given content: from then on nothing can be taken back.
     pub(super) fn has_content(&self) -> bool {
         self.first.is_some()
@@ -91,11 +105,11 @@ impl Delivery {
     }
 
     /// Whether the content so far keeps the bound.
-    pub(super) fn check(&self, answer_bytes_max: usize) -> Result<(), Failure> {
-        if self.bytes <= answer_bytes_max {
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.bytes <= self.answer_bytes_max {
             return Ok(());
         }
-        let detail = format!("The answer is longer than {answer_bytes_max} bytes.");
+        let detail = format!("The answer is longer than {} bytes.", self.answer_bytes_max);
         Err(Failure::new(Reason::AnswerTooLong, detail))
     }
 }

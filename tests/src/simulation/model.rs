@@ -60,7 +60,7 @@ pub fn expect(script: &Script) -> Option<Expected> {
 struct Walk<'a> {
     script: &'a Script,
     pass: VecDeque<Turn>,
-    again: Vec<(usize, RetryAfter, Time)>,
+    again: Vec<Failed>,
     passes: u32,
     continuations: u32,
     breakers: [Breaker; 3],
@@ -104,6 +104,17 @@ impl Breaker {
             self.opened += 1;
         }
     }
+}
+
+/// A target that failed in passing.
+struct Failed {
+    place: usize,
+    /// How long it asked to be left alone, from its answer's head on.
+    asked: RetryAfter,
+    /// When it was over.
+    at: Time,
+    /// How long after the head.
+    after_head_ms: u64,
 }
 
 /// When a target is asked at the earliest, and which.
@@ -179,7 +190,7 @@ impl<'a> Walk<'a> {
                     Next::Nothing => return Some(Some(End::Failed(cause))),
                     Next::Whole if stream && !local => stream = false,
                     Next::Again(asked) => {
-                        self.again.push((place, asked, self.now));
+                        self.may_be_asked_again(place, asked, &played);
                         return Some(None);
                     }
                     Next::Whole | Next::Target => return Some(None),
@@ -205,10 +216,15 @@ impl<'a> Walk<'a> {
                 way = Continuation::Ask;
                 continue;
             } else if let Next::Again(asked) = next {
-                self.again.push((place, asked, self.now));
+                self.may_be_asked_again(place, asked, &played);
             }
             return Some(None);
         }
+    }
+
+    fn may_be_asked_again(&mut self, place: usize, asked: RetryAfter, played: &Played) {
+        let after_head_ms = played.refusing_ms;
+        self.again.push(Failed { place, asked, at: self.now, after_head_ms });
     }
 
     /// One call, and what it adds to the answer.
@@ -267,7 +283,8 @@ impl<'a> Walk<'a> {
         let backoff = 250 << passes;
         let now = self.now;
         let mut turns: Vec<Turn> = Vec::new();
-        for (place, asked, at) in std::mem::take(&mut self.again) {
+        for failed in std::mem::take(&mut self.again) {
+            let Failed { place, asked, at, after_head_ms } = failed;
             let asked_ms = match asked {
                 RetryAfter::Unsaid => {
                     turns
@@ -278,8 +295,11 @@ impl<'a> Walk<'a> {
                 RetryAfter::Millis(ms) => ms,
                 // Held against the time of the answer, which may be known too badly to tell.
                 RetryAfter::Date(_) if at.from < at.to => return None,
-                RetryAfter::Date(seconds) => (seconds * 1000).saturating_sub(at.from),
+                RetryAfter::Date(seconds) => {
+                    (seconds * 1000).saturating_sub(at.from - after_head_ms)
+                }
             };
+            let asked_ms = asked_ms.saturating_sub(after_head_ms);
             if asked_ms <= WAIT_MS {
                 turns.push((at.plus(asked_ms), place));
             }

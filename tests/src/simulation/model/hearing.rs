@@ -42,6 +42,8 @@ pub(super) struct Played {
     /// How it fails: with which status, and what is tried next.
     pub(super) failure: Option<(u16, Next)>,
     pub(super) took_ms: u64,
+    /// Of that, what passed after the head of a refusal.
+    pub(super) refusing_ms: u64,
     /// When its first content came, or when it was over.
     pub(super) silent_ms: u64,
 }
@@ -57,6 +59,7 @@ impl Played {
             cost: false,
             failure: Some((status, next)),
             took_ms,
+            refusing_ms: 0,
             silent_ms: took_ms,
         }
     }
@@ -89,7 +92,8 @@ pub(super) fn play(
         Then::Status { .. } if provider.local => Played::failed(*wait_ms, 503, Next::Target),
         Then::Status { code, retry_after, stalls } => {
             let (status, next) = refusal(*code, *retry_after);
-            Played::failed(wait_ms + if *stalls { REFUSAL_BODY_MS } else { 0 }, status, next)
+            let refusing_ms = if *stalls { REFUSAL_BODY_MS } else { 0 };
+            Played { refusing_ms, ..Played::failed(wait_ms + refusing_ms, status, next) }
         }
         Then::Answer(answer) => {
             let mut hearing = Hearing::new(*wait_ms, answer, delivered, truth);
