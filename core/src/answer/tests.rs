@@ -132,7 +132,9 @@ impl Bench {
                 Output::Settle(settlement) => {
                     let attempts: Vec<_> =
                         settlement.attempts.iter().map(ToString::to_string).collect();
-                    format!("settle {} [{}]", settlement.log_fields()[1].1, attempts.join("; "))
+                    let fields = settlement.log_fields();
+                    let (_, end) = fields.iter().find(|(name, _)| *name == "end").unwrap();
+                    format!("settle {end} [{}]", attempts.join("; "))
                 }
                 Output::Wait { until } => {
                     let until =
