@@ -16,14 +16,28 @@ use crate::limit::known::{Known, Source};
 use crate::limit::learned::Learned;
 use crate::page;
 use crate::protocol::{Opening, Protocol, error_body};
+use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
 use crate::relay::Job;
+use crate::seal::NONCE_BYTES;
+use crate::store::{self, Outcome, Statement};
 use crate::time::Instant;
+
+/// Where users' own keys are; the provider's name follows.
+const PROVIDER_KEYS: &str = "/v1/provider-keys/";
 
 /// What a path is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Chat: read the body, up to [`Gateway::request_bytes_max`], then [`Gateway::answer`].
     Chat(Client),
+    /// A user's own key for a provider: read the body where it is set, then
+    /// [`Gateway::provider_key`].
+    ProviderKey {
+        /// What is wanted with it.
+        action: Action,
+        /// The provider.
+        provider: String,
+    },
     /// A response that is known already.
     Reply(Reply),
 }
@@ -53,6 +67,8 @@ pub struct Reply {
 pub struct Arrival {
     /// Who sent it; `None` where everybody may ask.
     pub visitor: Option<Visitor>,
+    /// What came of [`Gateway::own_keys`]; no rows where nothing was asked.
+    pub own_keys: Outcome,
     /// When, on the clock of [`Answer::handle`].
     pub now: Instant,
     /// When, in seconds since 1970.
@@ -97,6 +113,12 @@ impl Gateway {
 
     /// What this path is for. `path` has no query.
     pub fn route(&self, method: &str, path: &str) -> Route {
+        if let Some(provider) = path.strip_prefix(PROVIDER_KEYS) {
+            return match Action::of(method) {
+                Some(action) => Route::ProviderKey { action, provider: provider.to_owned() },
+                None => Route::Reply(not_allowed(method, path, "PUT, GET, DELETE")),
+            };
+        }
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
             "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
             "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
@@ -111,16 +133,36 @@ impl Gateway {
         if method == allow || (method == "HEAD" && allow == "GET") {
             return route(self);
         }
-        let detail = format!("{path} takes {allow}, not {method}.");
-        let mut reply = Reply::failure(&Failure::new(Reason::MethodNotAllowed, detail));
-        reply.headers.push(("allow", allow.to_owned()));
-        Route::Reply(reply)
+        Route::Reply(not_allowed(method, path, allow))
     }
 
     /// Finds out who asks, before anything is answered that is not for everybody. The request came
     /// at `now`, `unix_now` seconds after 1970.
     pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
         self.access.admit(credentials, now, unix_now)
+    }
+
+    /// What to ask the store before a chat request of this visitor is answered, if anything.
+    pub fn own_keys(&self, visitor: Option<&Visitor>) -> Option<Statement> {
+        let asked = self.config.providers.values().any(|provider| provider.user_keys);
+        asked.then(|| store::provider_keys::of_user(user(visitor)))
+    }
+
+    /// Begins to do what is wanted with a visitor's own key for a provider.
+    pub fn provider_key(
+        &self,
+        action: Action,
+        provider: &str,
+        body: &[u8],
+        visitor: Option<&Visitor>,
+        unix_now: u64,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<KeyRequest, Failure> {
+        if visitor.is_none() && self.config.auth.is_some() {
+            return Err(Reason::CredentialsMissing.into());
+        }
+        let asker = Asker { user: user(visitor), unix_now, nonce };
+        KeyRequest::new(&self.config, action, provider, body, &asker)
     }
 
     /// Begins to answer a chat request.
@@ -173,8 +215,12 @@ impl Gateway {
     fn job(&self, client: Protocol, request: ChatRequest, model: &str, arrival: &Arrival) -> Job {
         let by_protocol =
             if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
+        let targets = self.config.models.get(model).map(|model| {
+            let (user, own) = (user(arrival.visitor.as_ref()), &arrival.own_keys);
+            provider_keys::apply(&model.targets, &self.config, user, own)
+        });
         Job {
-            targets: self.config.models.get(model).map(|m| m.targets.clone()).unwrap_or_default(),
+            targets: targets.unwrap_or_default(),
             request: Arc::new(request),
             client,
             visitor: arrival.visitor.clone(),
@@ -253,6 +299,18 @@ impl Client {
     pub const fn streaming(protocol: Protocol) -> Self {
         Self { protocol, stream: Some(true) }
     }
+}
+
+/// The name a visitor's own keys are kept under.
+fn user(visitor: Option<&Visitor>) -> &str {
+    visitor.map_or(LOCAL_USER, |visitor| &visitor.user)
+}
+
+fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
+    let detail = format!("{path} takes {allow}, not {method}.");
+    let mut reply = Reply::failure(&Failure::new(Reason::MethodNotAllowed, detail));
+    reply.headers.push(("allow", allow.to_owned()));
+    reply
 }
 
 impl Reply {

@@ -39,6 +39,18 @@ pub enum Action {
     Forget,
 }
 
+impl Action {
+    /// What an HTTP method wants.
+    pub fn of(method: &str) -> Option<Self> {
+        match method {
+            "PUT" => Some(Self::Set),
+            "GET" => Some(Self::Show),
+            "DELETE" => Some(Self::Forget),
+            _ => None,
+        }
+    }
+}
+
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
@@ -138,23 +150,24 @@ pub fn apply(
     targets: &[Arc<Target>],
     config: &Config,
     user: &str,
-    outcome: Outcome,
+    outcome: &Outcome,
 ) -> Vec<Arc<Target>> {
-    let keys = outcome.and_then(|rows| kept(&rows));
+    if !targets.iter().any(|target| target.provider.user_keys) {
+        return targets.to_vec();
+    }
+    let keys = outcome.as_ref().map_err(Failure::clone).and_then(|rows| kept(rows));
     let master = config.store.as_ref().and_then(|store| store.master_keys.as_ref());
-    let own = |provider: &Arc<Provider>| -> Result<Option<Provider>, Failure> {
+    let own = |provider: &Provider| -> Result<Option<Provider>, Failure> {
         let keys = keys.as_ref().map_err(Failure::clone)?;
         let Some(key) = keys.iter().find(|key| key.provider == provider.name) else {
             return Ok(None);
         };
         let opened = open(master.ok_or(Reason::StoreMissing)?, user, key)?;
-        Ok(Some(called_with(provider, opened, &key.base_url)?))
+        called_with(provider, opened, &key.base_url).map(Some)
     };
     let apply = |target: &Arc<Target>| {
-        if !target.provider.user_keys {
-            return target.clone();
-        }
         let provider = match own(&target.provider) {
+            _ if !target.provider.user_keys => return target.clone(),
             Ok(None) => return target.clone(),
             Ok(Some(provider)) => provider,
             Err(failure) => {
@@ -165,11 +178,6 @@ pub fn apply(
         Arc::new(Target { provider: Arc::new(provider), ..Target::clone(target) })
     };
     targets.iter().map(apply).collect()
-}
-
-/// Whether any of the targets may be called with a key of the user's own.
-pub fn are_asked(targets: &[Arc<Target>]) -> bool {
-    targets.iter().any(|target| target.provider.user_keys)
 }
 
 fn called_with(provider: &Provider, key: String, base_url: &str) -> Result<Provider, Failure> {

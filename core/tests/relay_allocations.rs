@@ -45,8 +45,13 @@ impl Bench {
     /// An answer whose target's response has begun.
     fn new(client: Protocol, model: &str) -> Self {
         let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
-        let arrival =
-            Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 1_741_570_283, random: 7 };
+        let arrival = Arrival {
+            visitor: None,
+            own_keys: Ok(Vec::new()),
+            now: Instant::ZERO,
+            unix_seconds: 1_741_570_283,
+            random: 7,
+        };
         let body = format!(
             r#"{{"model":"{model}","stream":true,"message":"Hi","messages":[{{"role":"user","content":"Hi"}}]}}"#
         );

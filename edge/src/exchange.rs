@@ -77,6 +77,9 @@ impl Exchange {
                 self.wire.receive(gateway.request_bytes_max());
                 self.stage = Stage::Receiving { gateway, client };
             }
+            Ok((Route::ProviderKey { .. }, _)) => {
+                self.reply(method, Reply::failure(&Reason::StoreMissing.into()));
+            }
             Ok((Route::Reply(reply), _)) | Err(reply) => self.reply(method, reply),
         }
     }
@@ -86,6 +89,7 @@ impl Exchange {
         let Stage::Receiving { gateway, client } = &self.stage else { return };
         let arrival = Arrival {
             visitor: None,
+            own_keys: Ok(Vec::new()),
             now: instant(now),
             unix_seconds: (now / 1000.0) as u64,
             random: u128::from(high) << 64 | u128::from(low),

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::configuration::Configuration;
 use crate::log::{self, LogFormat};
+use crate::provider_keys::{self, Rotated};
 use crate::serve::{self, Failed};
 use crate::{check, models};
 
@@ -50,7 +51,26 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Look after the keys for providers that users have given
+    #[command(subcommand)]
+    ProviderKeys(ProviderKeys),
 }
+
+#[derive(Debug, Subcommand)]
+enum ProviderKeys {
+    /// Seal every saved key with the current master key
+    #[command(after_help = ROTATION)]
+    Rotate(Source),
+}
+
+const ROTATION: &str = "\
+To change the master key:
+  1. in [store], let previous_master_key name the variable of the old key and master_key that of a
+     new one, such as `openssl rand -base64 32` makes, and restart the server: both keys open now
+  2. run this: it may run beside the server, and again
+  3. take the old key away
+
+The exit code is 1 if a saved key cannot be opened with either; such keys stay as they are.";
 
 /// Where the configuration comes from.
 #[derive(Debug, Args)]
@@ -92,6 +112,7 @@ pub fn main() -> ExitCode {
             let faulty = files.iter().filter(|file| !check::file(file)).count();
             if faulty == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
         }
+        Some(Command::ProviderKeys(ProviderKeys::Rotate(source))) => rotate(&source),
     }
 }
 
@@ -110,11 +131,22 @@ fn serve(arguments: &Serve) -> ExitCode {
     };
     match serve::run(configuration, &plan) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed::Misconfigured(what)) => misused(&what),
-        Err(Failed::Impossible(what)) => {
-            eprintln!("error: {what}");
-            ExitCode::from(EXIT_FAILED)
+        Err(why) => failed(&why),
+    }
+}
+
+fn rotate(source: &Source) -> ExitCode {
+    let rotated = match Configuration::load(source.config.as_deref()) {
+        Ok(configuration) => provider_keys::rotate(&configuration.config),
+        Err(what) => return misused(&what),
+    };
+    match rotated {
+        Ok(Rotated { resealed, left, broken }) => {
+            println!("sealed anew: {resealed}; left as they were: {}", left + broken.len());
+            broken.iter().for_each(|broken| eprintln!("error: {broken}"));
+            if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
         }
+        Err(why) => failed(&why),
     }
 }
 
@@ -125,6 +157,16 @@ fn list_models(source: &Source) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(what) => misused(&what),
+    }
+}
+
+fn failed(why: &Failed) -> ExitCode {
+    match why {
+        Failed::Misconfigured(what) => misused(what),
+        Failed::Impossible(what) => {
+            eprintln!("error: {what}");
+            ExitCode::from(EXIT_FAILED)
+        }
     }
 }
 

@@ -168,8 +168,13 @@ mod tests {
     #[test]
     fn a_calls_line_has_every_field_of_core() {
         let gateway = Gateway::new(Config::embedded());
-        let arrival =
-            Arrival { visitor: None, now: Default::default(), unix_seconds: 0, random: 0 };
+        let arrival = Arrival {
+            visitor: None,
+            own_keys: Ok(Vec::new()),
+            now: Default::default(),
+            unix_seconds: 0,
+            random: 0,
+        };
         let body = br#"{"message": "hello"}"#;
         let mut answer = gateway.answer(Client::streaming(Protocol::Token), body, &arrival);
         let streamgate_core::answer::Output::Call(made) = answer.poll() else {

@@ -10,9 +10,11 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::{Client, Gateway, Reply, Route};
+use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
+use streamgate_core::provider_keys::Action;
 
 use crate::driver::Driver;
+use crate::provider_keys;
 use crate::worker::Worker;
 
 /// How long a client may take to send a request's body.
@@ -26,7 +28,21 @@ pub(crate) fn router(worker: Arc<Worker>) -> Router {
 async fn respond(State(worker): State<Arc<Worker>>, request: Request) -> Response {
     match worker.gateway.route(request.method().as_str(), request.uri().path()) {
         Route::Reply(reply) => whole(reply),
+        Route::ProviderKey { action, provider } => {
+            whole(provider_key(&worker, action, &provider, request.into_body()).await)
+        }
         Route::Chat(client) => chat(worker, client, request.into_body()).await,
+    }
+}
+
+async fn provider_key(worker: &Worker, action: Action, provider: &str, body: Body) -> Reply {
+    let body = match action {
+        Action::Set => read(&worker.gateway, body, BODY_TIME_MAX).await,
+        Action::Show | Action::Forget => Ok(bytes::Bytes::new()),
+    };
+    match body {
+        Ok(body) => provider_keys::respond(worker, action, provider, None, &body).await,
+        Err(failure) => Reply::failure(&failure),
     }
 }
 
@@ -43,7 +59,8 @@ fn whole(reply: Reply) -> Response {
 
 async fn chat(worker: Arc<Worker>, client: Client, body: Body) -> Response {
     let body = read(&worker.gateway, body, BODY_TIME_MAX).await;
-    let arrival = worker.arrival();
+    let own_keys = provider_keys::of(&worker, None).await;
+    let arrival = Arrival { own_keys, ..worker.arrival() };
     let answer = match body {
         Ok(body) => worker.gateway.answer(client, &body, &arrival),
         Err(failure) => worker.gateway.refuse(client, failure, &arrival),

@@ -35,7 +35,7 @@ const SQLITE: &str = "SQLite";
 
 /// A store that is open. Cheap to clone: clones share it.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(crate) struct Store {
     queue: mpsc::Sender<Batch>,
 }
 
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Runs statements as one transaction, and gives the rows of each.
-    pub async fn run(&self, statements: Vec<Statement>) -> Outcome {
+    pub(crate) async fn run(&self, statements: Vec<Statement>) -> Outcome {
         let answer = self.begin(statements)?;
         match tokio::time::timeout(TIME_MAX, answer).await {
             Ok(Ok(outcome)) => outcome,
@@ -92,13 +92,16 @@ impl Store {
     }
 
     /// The same, for who is on no event loop.
-    pub fn run_blocking(&self, statements: Vec<Statement>) -> Outcome {
+    pub(crate) fn run_blocking(&self, statements: Vec<Statement>) -> Outcome {
         let answer = self.begin(statements)?;
         answer.blocking_recv().unwrap_or_else(|_| Err(unavailable("its thread ended")))
     }
 
     /// Queues statements; what comes of them is told through the channel.
-    pub fn begin(&self, statements: Vec<Statement>) -> Result<oneshot::Receiver<Outcome>, Failure> {
+    pub(crate) fn begin(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<oneshot::Receiver<Outcome>, Failure> {
         let (done, answer) = oneshot::channel();
         match self.queue.try_send(Batch { statements, done }) {
             Ok(()) => Ok(answer),

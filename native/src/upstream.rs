@@ -22,7 +22,7 @@ use streamgate_core::relay::{self, AttemptId, Input};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use crate::driver::Progress;
-use connect::{Connector, Origin, Stream};
+use connect::{Connector, Origin, Reach, Stream};
 use exchange::{Exchange, Part};
 use idle::Idle;
 
@@ -69,15 +69,21 @@ impl Upstream {
     pub(crate) fn call(&self, call: &relay::Call) -> Call {
         let target = call.target.to_string();
         let (upstream, http, told) = (self.clone(), call.http(), target.clone());
-        let begun = async move { upstream.begin(http?, &told).await };
+        let reach = Reach::of(&call.target.provider);
+        let begun = async move { upstream.begin(http?, reach, &told).await };
         Call { target, idle: self.idle.clone(), state: State::Beginning(Box::pin(begun)) }
     }
 
     /// Sends the request, over a connection that was used before if one is still good.
-    async fn begin(self, call: HttpCall, target: &str) -> Result<Box<Reading>, Failure> {
+    async fn begin(
+        self,
+        call: HttpCall,
+        reach: Reach,
+        target: &str,
+    ) -> Result<Box<Reading>, Failure> {
         let invalid = |what| Failure::new(Reason::Internal, format!("{target}: {what}."));
         let (request, exchange) = exchange::request(&call).map_err(invalid)?;
-        let origin = Origin::of(&call.url).map_err(invalid)?;
+        let origin = Origin::of(&call.url, reach).map_err(invalid)?;
         if let Some(mut stream) = self.idle.take(&origin) {
             // One that broke meanwhile is no failure of the call.
             if stream.write_all(&request).await.is_ok() && stream.flush().await.is_ok() {

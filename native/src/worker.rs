@@ -19,7 +19,6 @@ pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) engine: Engine,
     /// What outlives the process, where that is configured.
-    #[expect(dead_code, reason = "it is open before the first that needs it")]
     pub(crate) store: Option<Store>,
     pub(crate) clock: Clock,
     pub(crate) running: Running,
@@ -34,14 +33,19 @@ impl Worker {
             tracing::warn!(%error, "no random numbers: naming the stream by the clock");
             random[..8].copy_from_slice(&self.clock.now().as_micros().to_ne_bytes());
         }
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Arrival {
             visitor: None,
+            own_keys: Ok(Vec::new()),
             now: self.clock.now(),
-            unix_seconds: unix.as_secs(),
+            unix_seconds: unix_time().as_secs(),
             random: u128::from_ne_bytes(random),
         }
     }
+}
+
+/// The time since 1970.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 /// The clock of core's instants.

@@ -192,7 +192,13 @@ fn ours(stream: &Stream) -> usize {
 #[inline(never)]
 fn begin(setting: &Setting) -> (Answer, AttemptId) {
     let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
-    let arrival = Arrival { visitor: None, now: Instant::ZERO, unix_seconds: CREATED, random: 7 };
+    let arrival = Arrival {
+        visitor: None,
+        own_keys: Ok(Vec::new()),
+        now: Instant::ZERO,
+        unix_seconds: CREATED,
+        random: 7,
+    };
     let model = if setting.arrive == Engine { "here" } else { "far" };
     let request = json!({
         "model": model,

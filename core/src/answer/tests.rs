@@ -62,8 +62,13 @@ impl Bench {
     }
 
     fn of(gateway: &Gateway, client: Protocol, body: &str) -> Self {
-        let arrival =
-            Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 1_700_000_000, random: 7 };
+        let arrival = Arrival {
+            visitor: None,
+            own_keys: Ok(Vec::new()),
+            now: Instant::ZERO,
+            unix_seconds: 1_700_000_000,
+            random: 7,
+        };
         let answer = gateway.answer(Client::asked(client), body.as_bytes(), &arrival);
         let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new(), asked: Vec::new() };
         bench.drain();

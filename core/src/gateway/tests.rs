@@ -3,7 +3,7 @@ use crate::limit::refusal::Refusal;
 
 fn status(method: &str, path: &str) -> Option<u16> {
     match Gateway::new(Config::embedded()).route(method, path) {
-        Route::Chat(_) => None,
+        Route::Chat(_) | Route::ProviderKey { .. } => None,
         Route::Reply(reply) => Some(reply.status),
     }
 }
@@ -21,6 +21,11 @@ fn every_path_is_known_by_its_method() {
         ("HEAD", "/chat/stream", Some(405)),
         ("DELETE", "/", Some(405)),
         ("GET", "/nowhere", Some(404)),
+        ("PUT", "/v1/provider-keys/openai", None),
+        ("GET", "/v1/provider-keys/openai", None),
+        ("DELETE", "/v1/provider-keys/openai", None),
+        ("POST", "/v1/provider-keys/openai", Some(405)),
+        ("GET", "/v1/provider-keys", Some(404)),
         ("POST", "/v1/models/", Some(404)),
     ];
     for (method, path, expected) in rows {

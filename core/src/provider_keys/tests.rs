@@ -51,7 +51,7 @@ fn shown(action: Action, rows: Vec<Row>) -> (u16, Value) {
 
 fn called(rows: Outcome) -> Vec<Arc<Target>> {
     let config = config();
-    apply(&config.models["m"].targets, &config, "ada", rows)
+    apply(&config.models["m"].targets, &config, "ada", &rows)
 }
 
 fn unusable(target: &Target) -> Reason {

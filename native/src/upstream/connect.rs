@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,9 +12,11 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
+use streamgate_core::config::{ChosenBy, Provider};
+use streamgate_core::egress;
 use streamgate_core::failure::{Failure, Reason};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,31 +27,69 @@ use tower_service::Service;
 /// A connection, with or without TLS.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// Who is at the other end: scheme, host and port.
+/// Who is at the other end: scheme, host and port; and where that may be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(Uri);
+pub(super) struct Origin {
+    uri: Uri,
+    reach: Reach,
+}
+
+/// Where a call may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    /// Wherever the operator says.
+    Anywhere,
+    /// To the public internet: a user says where.
+    Public,
+}
+
+impl Reach {
+    /// How far a call of this provider may reach.
+    pub(crate) fn of(provider: &Provider) -> Self {
+        match provider.chosen_by {
+            ChosenBy::Operator | ChosenBy::User => Self::Anywhere,
+            ChosenBy::UserWithUrl => Self::Public,
+        }
+    }
+
+    fn allows(self, address: IpAddr) -> bool {
+        self == Self::Anywhere || egress::is_public(address)
+    }
+}
 
 impl Origin {
     /// Whom a URL leads to. The error is a text for a person.
-    pub(super) fn of(url: &str) -> Result<Self, String> {
+    pub(super) fn of(url: &str, reach: Reach) -> Result<Self, String> {
         let none = || format!("`{url}` is no URL");
         let parts = url.parse::<Uri>().map_err(|_| none())?.into_parts();
         let mut origin = http::uri::Parts::default();
         origin.scheme = parts.scheme;
         origin.authority = parts.authority;
         origin.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
-        Uri::from_parts(origin).map(Self).map_err(|_| none())
+        Uri::from_parts(origin).map(|uri| Self { uri, reach }).map_err(|_| none())
+    }
+
+    /// Whether its connections are kept for the next call. What users choose has no bound, so
+    /// theirs are not.
+    pub(super) fn is_kept(&self) -> bool {
+        self.reach == Reach::Anywhere
     }
 
     fn is_secure(&self) -> bool {
-        self.0.scheme() == Some(&http::uri::Scheme::HTTPS)
+        self.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
+    }
+
+    fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default().trim_matches(['[', ']'])
     }
 }
 
 /// Makes connections.
 pub(super) struct Connector {
     /// Resolves names, and tries IPv6 and IPv4 side by side.
-    tcp: HttpConnector<Resolver>,
+    anywhere: HttpConnector<Resolver>,
+    /// The same for the public internet.
+    public: HttpConnector<Resolver>,
     tls: TlsConnector,
     time_max: Duration,
 }
@@ -62,16 +103,22 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// The error is a text for a person.
     pub(super) fn new(time_max: Duration) -> Result<Self, String> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
+        let tcp = |reach| {
+            let resolver = Resolver { system: GaiResolver::new(), reach };
+            let mut tcp = HttpConnector::new_with_resolver(resolver);
+            tcp.enforce_http(false);
+            tcp.set_nodelay(true);
+            tcp
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(BuilderVerifierExt::with_platform_verifier)
             .map_err(|error| format!("no TLS: {error}"))?
             .with_no_client_auth();
-        Ok(Self { tcp, tls: TlsConnector::from(Arc::new(config)), time_max })
+        let tls = TlsConnector::from(Arc::new(config));
+        let (anywhere, public) = (tcp(Reach::Anywhere), tcp(Reach::Public));
+        Ok(Self { anywhere, public, tls, time_max })
     }
 
     /// Connects, within the time for it. `target` is for what is said of failures.
@@ -87,13 +134,21 @@ impl Connector {
     }
 
     async fn connect_at_last(&self, origin: &Origin) -> Result<Stream, Broken> {
-        let tcp = self.tcp.clone().call(origin.0.clone()).await;
+        // An address is not resolved, so it is checked here.
+        if origin.host().parse().is_ok_and(|address| !origin.reach.allows(address)) {
+            return Err(Broken::Forbidden);
+        }
+        let tcp = match origin.reach {
+            Reach::Anywhere => &self.anywhere,
+            Reach::Public => &self.public,
+        };
+        let tcp = tcp.clone().call(origin.uri.clone()).await;
         let tcp = tcp.map_err(|error| Broken::tcp(&error))?.into_inner();
         if !origin.is_secure() {
             return Ok(Either::Left(tcp));
         }
-        let host = origin.0.host().unwrap_or_default().trim_matches(['[', ']']);
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| Broken::Tls(e.to_string()))?;
+        let name = ServerName::try_from(origin.host().to_owned())
+            .map_err(|e| Broken::Tls(e.to_string()))?;
         let tls = self.tls.connect(name, tcp).await.map_err(|e| Broken::Tls(e.to_string()))?;
         Ok(Either::Right(Box::new(tls)))
     }
@@ -103,6 +158,8 @@ impl Connector {
 #[derive(Debug, PartialEq, Eq)]
 enum Broken {
     Dns(String),
+    /// A user's URL leads elsewhere than to the public internet.
+    Forbidden,
     Connect(String),
     Tls(String),
 }
@@ -111,15 +168,20 @@ impl Broken {
     fn tcp(error: &(dyn Error + 'static)) -> Self {
         let causes = || std::iter::successors(Some(error), |&error| error.source());
         let cause = causes().last().unwrap_or(error).to_string();
-        if causes().any(|cause| cause.is::<Unresolved>()) {
-            Self::Dns(cause)
-        } else {
-            Self::Connect(cause)
+        match causes().find_map(|cause| cause.downcast_ref::<Unresolved>()) {
+            Some(Unresolved::Forbidden) => Self::Forbidden,
+            Some(Unresolved::Name(_)) => Self::Dns(cause),
+            None => Self::Connect(cause),
         }
     }
 
     fn failure(self, target: &str) -> Failure {
         let (reason, what) = match self {
+            // Which address it is may be a secret of the operator's network.
+            Self::Forbidden => (
+                Reason::AddressForbidden,
+                "its base URL leads elsewhere than to the public internet".to_owned(),
+            ),
             Self::Dns(why) => (Reason::Dns, format!("its host name cannot be resolved ({why})")),
             Self::Connect(why) => (Reason::Connect, format!("it cannot be reached ({why})")),
             Self::Tls(why) => (Reason::Tls, format!("no secure connection ({why})")),
@@ -128,33 +190,51 @@ impl Broken {
     }
 }
 
-/// The system's resolver, whose errors can be told from others.
+/// The system's resolver, whose errors can be told from others. Where only the public internet may
+/// be reached, a name that has any other address has none: what is connected to is what was
+/// checked, however often the name changes its mind.
 #[derive(Clone)]
-struct Resolver(GaiResolver);
+struct Resolver {
+    system: GaiResolver,
+    reach: Reach,
+}
 
 #[derive(Debug)]
-struct Unresolved(io::Error);
+enum Unresolved {
+    Name(io::Error),
+    Forbidden,
+}
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::Forbidden => f.write_str("the name has an address that is not public"),
+        }
     }
 }
 
 impl Error for Unresolved {}
 
 impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
+    type Response = std::vec::IntoIter<SocketAddr>;
     type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        self.0.poll_ready(context).map_err(Unresolved)
+        self.system.poll_ready(context).map_err(Unresolved::Name)
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.0.call(name);
-        Box::pin(async { resolving.await.map_err(Unresolved) })
+        let (resolving, reach) = (self.system.call(name), self.reach);
+        Box::pin(async move {
+            let addresses: Vec<_> = resolving.await.map_err(Unresolved::Name)?.collect();
+            if addresses.iter().all(|address| reach.allows(address.ip())) {
+                Ok(addresses.into_iter())
+            } else {
+                Err(Unresolved::Forbidden)
+            }
+        })
     }
 }
 
@@ -163,8 +243,12 @@ mod tests {
     use super::*;
 
     async fn failure(url: &str) -> Failure {
+        failure_within(url, Reach::Anywhere).await
+    }
+
+    async fn failure_within(url: &str, reach: Reach) -> Failure {
         let connector = Connector::new(Duration::from_secs(5)).unwrap();
-        let origin = Origin::of(url).unwrap();
+        let origin = Origin::of(url, reach).unwrap();
         connector.connect(&origin, "openai/gpt").await.map(drop).unwrap_err()
     }
 
@@ -176,11 +260,40 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_url_without_its_path() {
-        let of = |url| Origin::of(url).unwrap();
+        let of = |url| Origin::of(url, Reach::Anywhere).unwrap();
         assert_eq!(of("https://a.example/v1/x?y"), of("https://a.example/z"));
         assert_ne!(of("https://a.example/"), of("http://a.example/"));
         assert_ne!(of("https://a.example/"), of("https://a.example:8443/"));
-        assert!(Origin::of("no url").is_err());
+        assert!(Origin::of("no url", Reach::Anywhere).is_err());
+        // A connection the operator's call left is not a user's to use.
+        assert_ne!(
+            of("https://a.example/"),
+            Origin::of("https://a.example/", Reach::Public).unwrap()
+        );
+    }
+
+    /// Somebody listens there: who is not refused is answered.
+    #[tokio::test]
+    async fn what_users_choose_reaches_no_private_address() {
+        let (listener, addr) = listener().await;
+        let port = listener.local_addr().unwrap().port();
+        let names = [
+            addr,
+            format!("localhost:{port}"),
+            format!("2130706433:{port}"),
+            format!("0x7f.1:{port}"),
+            format!("0177.0.0.1:{port}"),
+            format!("127.1:{port}"),
+            format!("0:{port}"),
+            format!("[::1]:{port}"),
+            format!("[::ffff:127.0.0.1]:{port}"),
+            format!("[::ffff:7f00:1]:{port}"),
+        ];
+        for name in names {
+            let failure = failure_within(&format!("https://{name}/"), Reach::Public).await;
+            assert_eq!(failure.reason, Reason::AddressForbidden, "{name}: {failure}");
+            assert!(!failure.message().contains("127."), "{failure}");
+        }
     }
 
     #[tokio::test]
@@ -215,7 +328,7 @@ mod tests {
     async fn a_server_that_says_nothing_runs_out_of_time() {
         let (_listener, addr) = listener().await;
         let connector = Connector::new(Duration::from_millis(50)).unwrap();
-        let origin = Origin::of(&format!("https://{addr}/")).unwrap();
+        let origin = Origin::of(&format!("https://{addr}/"), Reach::Anywhere).unwrap();
         let failure = connector.connect(&origin, "openai/gpt").await.map(drop).unwrap_err();
         assert_eq!(failure.reason, Reason::ConnectTimeout, "{failure}");
     }

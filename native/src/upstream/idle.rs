@@ -46,6 +46,9 @@ impl Idle {
 
     /// Keeps a connection whose last response was read to its end.
     pub(super) fn put(&self, origin: Origin, stream: Stream) {
+        if !origin.is_kept() {
+            return;
+        }
         let mut waiting = self.lock();
         let waiting = waiting.entry(origin).or_default();
         if waiting.len() == IDLE_MAX {
@@ -68,6 +71,7 @@ fn is_quiet(stream: &mut Stream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connect::Reach;
     use super::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
@@ -80,7 +84,7 @@ mod tests {
     }
 
     fn origin() -> Origin {
-        Origin::of("http://a.example/").unwrap()
+        Origin::of("http://a.example/", Reach::Anywhere).unwrap()
     }
 
     /// Lets the event loop notice what came.
@@ -93,7 +97,7 @@ mod tests {
         let (idle, (near, _far)) = (Idle::default(), pair().await);
         idle.put(origin(), near);
         settle().await;
-        assert!(idle.take(&Origin::of("http://b.example/").unwrap()).is_none());
+        assert!(idle.take(&Origin::of("http://b.example/", Reach::Anywhere).unwrap()).is_none());
         assert!(idle.take(&origin()).is_some());
         assert!(idle.take(&origin()).is_none());
     }

@@ -92,10 +92,14 @@ fn ask(gateway: &Gateway, client: &Client, now: Instant) -> Asked {
     let path = client.path().split('?').next().unwrap_or_default();
     let protocol = match gateway.route(client.method(), path) {
         Route::Reply(reply) => return Asked::Known(reply),
+        // The core has no store by itself.
+        Route::ProviderKey { .. } => {
+            return Asked::Known(Reply::failure(&Reason::StoreMissing.into()));
+        }
         Route::Chat(protocol) => protocol,
     };
     let unix_seconds = UNIX_SECONDS + now.since(Instant::ZERO).as_secs();
-    let arrival = Arrival { visitor: None, now, unix_seconds, random: 1 };
+    let arrival = Arrival { visitor: None, own_keys: Ok(Vec::new()), now, unix_seconds, random: 1 };
     let body = client.body_bytes();
     Asked::Answer(Box::new(if body.len() > gateway.request_bytes_max() {
         gateway.refuse(protocol, gateway.body_too_large(), &arrival)

@@ -204,7 +204,13 @@ fn judge<C: Case>(bytes: &[u8]) {
 /// A provider may send anything: the client gets whole events, and one end that says how.
 pub fn relay_bytes(bytes: &[u8]) {
     let (first, stream) = bytes.split_first().unwrap_or((&0, &[]));
-    let arrival = Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 0, random: 1 };
+    let arrival = Arrival {
+        visitor: None,
+        own_keys: Ok(Vec::new()),
+        now: Instant::ZERO,
+        unix_seconds: 0,
+        random: 1,
+    };
     let body = br#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let mut answer = GATEWAY.answer(gateway::Client::asked(Protocol::OpenAi), body, &arrival);
     let mut client = Client::default();

@@ -111,6 +111,7 @@ impl<'a> World<'a> {
         let cuts = cuts[script.weather as usize % cuts.len()];
         let arrival = Arrival {
             visitor: None,
+            own_keys: Ok(Vec::new()),
             now: Instant::ZERO,
             unix_seconds: UNIX_BEGAN,
             random: u128::from(random.bits()),

@@ -1,0 +1,103 @@
+//! Users' own keys for providers: what core decides, done with the store.
+
+use streamgate_core::access::Visitor;
+use streamgate_core::config::Config;
+use streamgate_core::failure::{Failure, Reason};
+use streamgate_core::gateway::Reply;
+use streamgate_core::provider_keys::{self, Action};
+use streamgate_core::seal::{MasterKeys, NONCE_BYTES};
+use streamgate_core::store::{Outcome, Row, Statement, provider_keys as rows};
+
+use crate::serve::Failed;
+use crate::store::Store;
+use crate::worker::{Worker, unix_time};
+
+/// Does what is wanted with a visitor's own key for a provider.
+pub(crate) async fn respond(
+    worker: &Worker,
+    action: Action,
+    provider: &str,
+    visitor: Option<&Visitor>,
+    body: &[u8],
+) -> Reply {
+    let unix_now = unix_time().as_secs();
+    let begun = nonce().and_then(|nonce| {
+        worker.gateway.provider_key(action, provider, body, visitor, unix_now, nonce)
+    });
+    match begun {
+        Ok(request) => request.reply(run(worker, request.statements()).await),
+        Err(failure) => Reply::failure(&failure),
+    }
+}
+
+/// The visitor's own keys, as a chat request wants them.
+pub(crate) async fn of(worker: &Worker, visitor: Option<&Visitor>) -> Outcome {
+    match worker.gateway.own_keys(visitor) {
+        Some(statement) => run(worker, vec![statement]).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What a rotation did.
+#[derive(Debug, Default)]
+pub(crate) struct Rotated {
+    /// Keys that were sealed anew.
+    pub(crate) resealed: usize,
+    /// Keys that needed nothing: they were current, or were set or deleted meanwhile.
+    pub(crate) left: usize,
+    /// Why others could not be opened, a line each.
+    pub(crate) broken: Vec<String>,
+}
+
+/// Seals every saved key with the current master key.
+pub(crate) fn rotate(config: &Config) -> Result<Rotated, Failed> {
+    let missing = || {
+        let what =
+            "[store] with url and master_key is expected: there are no saved keys without it";
+        Failed::Misconfigured(what.to_owned())
+    };
+    let configured = config.store.as_ref().ok_or_else(missing)?;
+    let master = configured.master_keys.as_ref().ok_or_else(missing)?;
+    let (store, _thread) = Store::open(&configured.url)?;
+    let impossible = |failure: Failure| Failed::Impossible(failure.message().to_owned());
+    let listed = store.run_blocking(vec![rows::list()]).map_err(impossible)?;
+    let mut rotated = Rotated::default();
+    for row in listed.iter().flatten() {
+        match reseal(&store, master, row).map_err(impossible)? {
+            Ok(true) => rotated.resealed += 1,
+            Ok(false) => rotated.left += 1,
+            Err(broken) => rotated.broken.push(broken),
+        }
+    }
+    Ok(rotated)
+}
+
+/// Whether a key was sealed anew; or why it cannot be opened. It goes in only in place of what was
+/// opened, so that a key set meanwhile stays.
+fn reseal(store: &Store, master: &MasterKeys, row: &Row) -> Result<Result<bool, String>, Failure> {
+    let key = rows::read(row)?;
+    match provider_keys::resealed(master, &key, nonce()?) {
+        Ok(None) => Ok(Ok(false)),
+        Ok(Some(resealed)) => {
+            let done = store.run_blocking(vec![rows::reseal(&resealed, &key.sealed)])?;
+            Ok(Ok(done.iter().flatten().next().is_some()))
+        }
+        Err(failure) => Ok(Err(format!("{} of {}: {}", key.provider, key.user, failure.message()))),
+    }
+}
+
+async fn run(worker: &Worker, statements: Vec<Statement>) -> Outcome {
+    match &worker.store {
+        Some(store) => store.run(statements).await,
+        None => Err(Reason::StoreMissing.into()),
+    }
+}
+
+/// Never by the clock: a nonce that comes twice would give keys away.
+fn nonce() -> Result<[u8; NONCE_BYTES], Failure> {
+    let mut nonce = [0; NONCE_BYTES];
+    match getrandom::fill(&mut nonce) {
+        Ok(()) => Ok(nonce),
+        Err(error) => Err(Failure::new(Reason::Internal, format!("No random numbers: {error}."))),
+    }
+}
