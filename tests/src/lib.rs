@@ -10,12 +10,14 @@
 //!
 //! A scenario is written once and runs on the pure core, on the native server and on the Worker;
 //! [`check`] judges all of them alike. [`simulation`] plays random ones on the pure core, a million
-//! at a time, against a model of what must come out.
+//! at a time, against a model of what must come out. [`grid`] lets every client protocol ask every
+//! provider protocol, and holds what arrives against one meaning.
 
 pub mod answer;
 pub mod check;
 pub mod client;
 pub mod gateway;
+pub mod grid;
 pub mod load;
 pub mod outside;
 pub mod provider;

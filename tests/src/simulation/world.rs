@@ -429,5 +429,6 @@ fn gateway(script: &Script) -> Gateway {
             ..Fallback::default()
         },
         limits: Limits::default(),
+        store: None,
     })
 }

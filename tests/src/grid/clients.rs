@@ -1,0 +1,107 @@
+//! Clients of every protocol: what they ask, and how they understand an answer. Written anew and not
+//! with the core's readers, which would share its mistakes.
+
+use serde_json::{Value, json};
+use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
+
+use super::meaning::Meaning;
+
+mod openai;
+
+/// A client's protocol.
+#[derive(Debug)]
+pub struct Client {
+    /// Its name.
+    pub protocol: &'static str,
+    /// Where it asks for a stream, and for a whole answer.
+    pub paths: [&'static str; 2],
+    /// Whether it streams, and whether it can do without.
+    pub ways: &'static [bool],
+    /// What it has words for: `tools`, `reasoning`, `finish`, `usage`.
+    pub carries: &'static [&'static str],
+    /// What it asks a model.
+    pub(super) request: fn(model: &str, stream: bool) -> Value,
+    /// How it understands a stream.
+    pub(super) read_stream: fn(&[u8]) -> Result<Meaning, String>,
+    /// How it understands a whole answer, or an error.
+    pub(super) read_whole: fn(&[u8]) -> Result<Meaning, String>,
+}
+
+const BOTH: &[bool] = &[true, false];
+
+/// Every protocol a client can speak.
+pub static CLIENTS: &[Client] = &[Client {
+    protocol: "openai",
+    paths: ["/v1/chat/completions"; 2],
+    ways: BOTH,
+    carries: &["tools", "reasoning", "finish", "usage"],
+    request: openai::request,
+    read_stream: openai::read_stream,
+    read_whole: openai::read_whole,
+}];
+
+impl Client {
+    pub(super) fn path(&self, stream: bool) -> &'static str {
+        self.paths[usize::from(!stream)]
+    }
+
+    pub(super) fn request(&self, model: &str, stream: bool) -> Value {
+        (self.request)(model, stream)
+    }
+}
+
+/// What every client says.
+const MESSAGE: &str = "Hi";
+
+/// The data of each event of a stream.
+fn events(body: &[u8]) -> Result<Vec<String>, String> {
+    let mut decoder = Decoder::new(EVENT_BYTES_MAX_DEFAULT);
+    let mut rest = body;
+    let mut events = Vec::new();
+    while let Some(event) = decoder.next(&mut rest).map_err(|error| error.to_string())? {
+        let data = String::from_utf8(event.data.to_vec()).map_err(|error| error.to_string())?;
+        events.push(data);
+    }
+    match decoder.finish() {
+        None => Ok(events),
+        Some(_) => Err("the stream ends within an event".into()),
+    }
+}
+
+fn parse(data: &str) -> Result<Value, String> {
+    serde_json::from_str(data).map_err(|error| format!("{error}: {data}"))
+}
+
+fn parse_whole(body: &[u8]) -> Result<Value, String> {
+    parse(&String::from_utf8_lossy(body))
+}
+
+/// A call's fragments, joined.
+#[derive(Default)]
+struct Calls(Vec<(String, String)>);
+
+impl Calls {
+    fn at(&mut self, index: usize) -> &mut (String, String) {
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, Default::default);
+        }
+        &mut self.0[index]
+    }
+
+    fn read(self) -> Result<Vec<(String, Value)>, String> {
+        let calls = self.0.into_iter().map(|(name, arguments)| Ok((name, parse(&arguments)?)));
+        calls.collect()
+    }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+fn two(usage: &Value, read: &str, written: &str) -> Option<[u64; 2]> {
+    Some([usage[read].as_u64()?, usage[written].as_u64()?])
+}
+
+fn tools() -> Value {
+    json!({"type": "object", "properties": {"city": {"type": "string"}}})
+}
