@@ -5,7 +5,8 @@
 //! [`Decoder`] is pushed chunks as they come from the wire and lends out events. An event that lies
 //! whole in a chunk is borrowed from it; one that spans chunks is joined in a buffer that is used
 //! again. Every byte is searched for its line end once, whatever the size of the chunks.
-//! [`encode`] and [`comment`] write the same format.
+//! [`encode`] and [`comment`] write the same format. In [`Framing::Lines`] each line is an event:
+//! how Ollama streams.
 //!
 //! What this module is not:
 //! - It reads no text. `data` is bytes: the standard decodes the stream as UTF-8 with replacement
@@ -41,6 +42,16 @@ pub const EVENT_BYTES_MAX_DEFAULT: usize = 16 * 1024 * 1024 + 4096;
 /// its event was read.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 
+/// How a provider's stream is cut into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Events,
+    /// A line each, whose data it is whole; blank lines are none. Of JSON texts that is called
+    /// NDJSON.
+    Lines,
+}
+
 /// Splits a byte stream into events.
 ///
 /// Its memory is bounded: the cap and a line end for the bytes of an unfinished event, and up to twice
@@ -48,6 +59,7 @@ pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// none.
 #[derive(Debug)]
 pub struct Decoder {
+    framing: Framing,
     state: State,
     /// The bytes so far of an event that spans chunks, else empty.
     frame: Vec<u8>,
@@ -107,10 +119,18 @@ impl fmt::Display for TooLong {
 impl std::error::Error for TooLong {}
 
 impl Decoder {
-    /// A decoder for one stream, which fails at an event of more than `event_bytes_max` bytes:
-    /// everything before its blank line counts, comments and line ends included.
+    /// A decoder for one stream of server-sent events, which fails at an event of more than
+    /// `event_bytes_max` bytes: everything before its blank line counts, comments and line ends
+    /// included.
     pub fn new(event_bytes_max: usize) -> Self {
+        Self::framed(Framing::Events, event_bytes_max)
+    }
+
+    /// A decoder for one stream in this framing, which fails at an event of more than
+    /// `event_bytes_max` bytes.
+    pub fn framed(framing: Framing, event_bytes_max: usize) -> Self {
         Self {
+            framing,
             state: State::Opening { mark_bytes: 0 },
             frame: Vec::new(),
             fields: Fields::default(),
@@ -151,9 +171,8 @@ impl Decoder {
         }
         let line = Span { start: self.fields.line, end: self.frame.len() };
         let cut = line.start < line.end;
-        if cut
-            && self.fields.end_line(&self.frame, line, line.end, &mut self.aside) == Step::Nothing
-        {
+        let (framing, aside) = (self.framing, &mut self.aside);
+        if cut && self.fields.end(framing, &self.frame, line, line.end, aside) == Step::Nothing {
             return None;
         }
         let whole = !cut && self.fields.data != Data::None;
@@ -218,7 +237,8 @@ impl Decoder {
             let (bytes, rest) = chunk.split_at(next);
             self.append(bytes);
             *chunk = rest;
-            match self.fields.end_line(&self.frame, line, self.frame.len(), &mut self.aside) {
+            let next = self.frame.len();
+            match self.fields.end(self.framing, &self.frame, line, next, &mut self.aside) {
                 Step::Within => {}
                 Step::Nothing => self.clear_frame(),
                 Step::Complete => {
@@ -250,7 +270,7 @@ impl Decoder {
         while let Some((end, next)) = line_end(block, fields.line) {
             self.check(end)?;
             let line = Span { start: fields.line, end };
-            match fields.end_line(block, line, next, &mut self.aside) {
+            match fields.end(self.framing, block, line, next, &mut self.aside) {
                 Step::Within => {}
                 Step::Nothing => block = &block[next..],
                 Step::Complete => {
@@ -303,7 +323,7 @@ impl Decoder {
     fn too_long(&mut self) -> TooLong {
         let limit = self.event_bytes_max;
         let retry_ms = self.aside.retry_ms;
-        *self = Self { state: State::Closed, ..Self::new(limit) };
+        *self = Self { state: State::Closed, ..Self::framed(self.framing, limit) };
         self.aside.retry_ms = retry_ms;
         TooLong { limit }
     }
@@ -412,6 +432,31 @@ enum Step {
 }
 
 impl Fields {
+    // Inlined, as what it calls.
+    #[inline(always)]
+    fn end(
+        &mut self,
+        framing: Framing,
+        bytes: &[u8],
+        line: Span,
+        next: usize,
+        aside: &mut Aside,
+    ) -> Step {
+        match framing {
+            Framing::Events => self.end_line(bytes, line, next, aside),
+            Framing::Lines => self.end_record(line),
+        }
+    }
+
+    /// A line is an event by itself.
+    fn end_record(&mut self, line: Span) -> Step {
+        if line.start == line.end {
+            return Step::Nothing;
+        }
+        self.data = Data::Line(line);
+        Step::Complete
+    }
+
     /// Reads a line of `bytes`; the one after it begins at `next`.
     // Inlined, it takes an eighth off the time of a whole event.
     #[inline(always)]

@@ -484,6 +484,44 @@ fn too_long_says_how_long() {
     assert_eq!(TooLong { limit: 64 }.to_string(), "an event of the stream is longer than 64 bytes");
 }
 
+/// Each row: a stream of lines, its records, and what the end of the stream leaves.
+#[test]
+fn a_line_each() {
+    let rows: &[(&str, &[&str], Option<&str>)] = &[
+        ("", &[], None),
+        ("\n\r\n\n", &[], None),
+        ("{\"a\":1}\n{\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"], None),
+        ("a\r\nb\r\n\r\nc\n", &["a", "b", "c"], None),
+        ("a\n\nb", &["a"], Some("b")),
+        (": no comment\ndata: no field\n", &[": no comment", "data: no field"], None),
+        ("\u{feff}a\n\u{feff}b\n", &["a", "\u{feff}b"], None),
+    ];
+    for (stream, records, rest) in rows {
+        for cut in 0..=stream.len() {
+            let (before, after) = stream.as_bytes().split_at(cut);
+            let mut decoder = Decoder::framed(Framing::Lines, 16);
+            let mut read = Vec::new();
+            for mut chunk in [before, after] {
+                while let Some(event) = decoder.next(&mut chunk).unwrap() {
+                    read.push(String::from_utf8(event.data.to_vec()).unwrap());
+                }
+            }
+            assert_eq!(read, *records, "{stream:?} cut at {cut}");
+            let Leftover::Cut(left) = (match (decoder.finish(), rest) {
+                (None, None) => continue,
+                (Some(left), Some(_)) => left,
+                other => panic!("{stream:?} cut at {cut}: {other:?}"),
+            }) else {
+                panic!("{stream:?}: a line without its end is cut");
+            };
+            assert_eq!(left.data, rest.unwrap().as_bytes());
+        }
+    }
+    let mut decoder = Decoder::framed(Framing::Lines, 16);
+    assert_eq!(decoder.next(&mut &b"0123456789abcdef\n"[..]).unwrap().unwrap().data.len(), 16);
+    assert_eq!(decoder.next(&mut &b"0123456789abcdefg"[..]), Err(TooLong { limit: 16 }));
+}
+
 #[test]
 fn reconnection_time() {
     let retry = |stream: &[u8]| {
