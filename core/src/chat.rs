@@ -127,6 +127,20 @@ pub enum Effort {
     Budget(u32),
 }
 
+impl Effort {
+    /// In OpenAI's words, which others share. A budget of tokens is the nearest of them: nobody's
+    /// documents give numbers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low | Self::Budget(..=2048) => "low",
+            Self::Medium | Self::Budget(2049..=12_288) => "medium",
+            Self::High | Self::Budget(_) => "high",
+        }
+    }
+}
+
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -259,6 +273,16 @@ impl Part {
             Self::ToolResult { parts, .. } => parts.iter().map(Self::text_bytes).sum(),
             Self::Media(_) | Self::Other(_) => 0,
         }
+    }
+
+    /// The arguments of a tool call where they are an object, or nothing at all, which is an empty
+    /// one.
+    pub fn arguments(&self) -> Option<Value> {
+        let Self::ToolCall { arguments, .. } = self else { return None };
+        if arguments.trim().is_empty() {
+            return Some(Value::Object(serde_json::Map::new()));
+        }
+        serde_json::from_str(arguments).ok().filter(Value::is_object)
     }
 }
 

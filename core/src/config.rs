@@ -371,6 +371,7 @@ struct ProviderEntry {
 #[serde(rename_all = "lowercase")]
 enum UpstreamProtocol {
     OpenAi,
+    Ollama,
     Local,
 }
 
@@ -475,6 +476,7 @@ impl ProviderEntry {
         let key = format!("providers.{name}");
         let protocol = match self.protocol {
             UpstreamProtocol::OpenAi => Protocol::OpenAi,
+            UpstreamProtocol::Ollama => Protocol::Ollama,
             UpstreamProtocol::Local => Protocol::Local,
         };
         let local = protocol == Protocol::Local;

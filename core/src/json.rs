@@ -113,6 +113,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads `true` or `false`.
+    pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.peek() {
+            Some(b't') => self.word("true").map(|()| true),
+            Some(b'f') => self.word("false").map(|()| false),
+            _ => Err(self.expected("true or false")),
+        }
+    }
+
     /// Reads a whole number.
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         self.blanks();

@@ -8,14 +8,20 @@
 use std::sync::Arc;
 
 use self::body::Body;
+use self::call_names::CallNames;
 use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::{Halves, Shape};
+use crate::sse::Framing;
 
 mod body;
+mod call_names;
+mod ollama;
 mod openai;
 mod token;
+#[cfg(test)]
+mod vectors;
 
 /// A protocol by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub enum Protocol {
     OpenAi,
     /// The `token` events of `POST /chat/stream`, as client.
     Token,
+    /// Ollama's chat, as provider.
+    Ollama,
     /// A model in this process: no bytes, as provider.
     Local,
 }
@@ -88,8 +96,8 @@ pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
 /// How large a buffer is kept for the texts of a stream's next event, in bytes.
 const TEXT_BYTES_KEPT_MAX: usize = 16 * 1024;
 
-/// What reading a stream keeps from one event to the next: buffers, and what spares it from reading
-/// the same again. No event means something else for it.
+/// What reading a stream keeps from one event to the next: buffers, what spares it from reading the
+/// same again, and what later events rest on.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Where texts are decoded that cannot be borrowed from the bytes they came in.
@@ -100,6 +108,8 @@ pub struct Memory {
     kind: TextKind,
     /// Halves of characters.
     halves: Halves,
+    /// How many tool calls there were, where a protocol does not count them itself.
+    calls: u32,
 }
 
 /// Which part of an answer a text is.
@@ -140,6 +150,7 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::Token => "token",
+            Self::Ollama => "ollama",
             Self::Local => "local",
         }
     }
@@ -149,7 +160,15 @@ impl Protocol {
         match self {
             Self::OpenAi => openai::parse_request(body),
             Self::Token => token::parse_request(body),
-            Self::Local => unspoken(self),
+            Self::Ollama | Self::Local => unspoken(self),
+        }
+    }
+
+    /// How a provider's stream is cut into events.
+    pub const fn framing(self) -> Framing {
+        match self {
+            Self::Ollama => Framing::Lines,
+            Self::OpenAi | Self::Token | Self::Local => Framing::Events,
         }
     }
 
@@ -157,6 +176,7 @@ impl Protocol {
     pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
         match self {
             Self::OpenAi => openai::http_call(ask),
+            Self::Ollama => ollama::http_call(ask),
             Self::Token | Self::Local => unspoken(self),
         }
     }
@@ -173,6 +193,7 @@ impl Protocol {
         memory.trim();
         match self {
             Self::OpenAi => openai::read_event(data, memory, sink),
+            Self::Ollama => ollama::read_event(data, memory, sink),
             Self::Token | Self::Local => Err(Unreadable::Garbage("no such stream".into())),
         }
     }
@@ -181,6 +202,7 @@ impl Protocol {
     pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),
+            Self::Ollama => ollama::read_whole(body, sink),
             Self::Token | Self::Local => Err(Unreadable::Garbage("no such answer".into())),
         }
     }
@@ -188,7 +210,7 @@ impl Protocol {
     /// The message in a provider's error answer; empty where there is none.
     pub fn error_message(self, body: &[u8]) -> String {
         match self {
-            Self::OpenAi => openai::error_message(body),
+            Self::OpenAi | Self::Ollama => openai::error_message(body),
             Self::Token | Self::Local => String::new(),
         }
     }
@@ -197,7 +219,7 @@ impl Protocol {
     pub const fn marks_fallback(self) -> bool {
         match self {
             Self::Token => true,
-            Self::OpenAi | Self::Local => false,
+            Self::OpenAi | Self::Ollama | Self::Local => false,
         }
     }
 }
@@ -325,7 +347,9 @@ impl Writer {
     pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
         match protocol {
             Protocol::Token => Self::Token(token::Writer::new(opening)),
-            Protocol::OpenAi | Protocol::Local => Self::OpenAi(openai::Writer::new(opening)),
+            Protocol::OpenAi | Protocol::Ollama | Protocol::Local => {
+                Self::OpenAi(openai::Writer::new(opening))
+            }
         }
     }
 
@@ -367,7 +391,7 @@ impl Writer {
 pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
     match protocol {
         Protocol::Token => token::error_body(failure),
-        Protocol::OpenAi | Protocol::Local => openai::error_body(failure),
+        Protocol::OpenAi | Protocol::Ollama | Protocol::Local => openai::error_body(failure),
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(plan: Plan, began: Instant) -> Self {
+        let framing = plan.target.provider.protocol.framing();
         let Plan { id, place, target, stream, continues, asked, is_retry, bytes_before, .. } = plan;
         let mut reading = Reading::new(plan.forwarding, continues.is_some());
         if target.provider.protocol == Protocol::Local && continues.is_none() {
@@ -129,7 +130,7 @@ impl Attempt {
             over: false,
             reading,
             awaiting: Awaiting::Head,
-            decoder: sse::Decoder::new(plan.event_bytes_max),
+            decoder: sse::Decoder::framed(framing, plan.event_bytes_max),
             memory: Memory::default(),
             event_bytes_max: plan.event_bytes_max,
         }
@@ -151,12 +152,19 @@ impl Attempt {
         } else if media.eq_ignore_ascii_case("text/html") {
             let detail = "The provider sent a web page: expected an answer of its API.";
             return Err(Failure::new(Reason::Garbage, detail));
-        } else if !self.stream || media.eq_ignore_ascii_case("application/json") {
+        } else if !self.stream || self.is_whole(media) {
             Awaiting::Whole { body: Vec::new() }
         } else {
             Awaiting::Content
         };
         Ok(())
+    }
+
+    /// Whether a body of this type is one whole answer, though a stream was asked for. Where every
+    /// line is an event, a whole answer reads as a stream of one.
+    fn is_whole(&self, media: &str) -> bool {
+        let framing = self.target.provider.protocol.framing();
+        framing == sse::Framing::Events && media.eq_ignore_ascii_case("application/json")
     }
 
     /// Bytes of the response's body came.

@@ -316,7 +316,7 @@ impl<'a> Walk<'a> {
     fn exhausted(self) -> Expected {
         let by_protocol = match self.script.client.protocol {
             Protocol::Token => Exhausted::Message,
-            Protocol::OpenAi | Protocol::Local => Exhausted::Error,
+            _ => Exhausted::Error,
         };
         let message = self.script.gateway.exhausted.unwrap_or(by_protocol) == Exhausted::Message;
         let failed = End::Failed(self.cause.unwrap_or(500));

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
 use crate::config::ApiKey;
 use crate::failure::Failure;
@@ -77,7 +77,7 @@ fn optional(request: &ChatRequest, max_output: Option<u32>) -> [(&'static str, O
         ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
         ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
         ("response_format", request.format.as_ref().map(format)),
-        ("reasoning_effort", request.effort.map(|effort| effort_name(effort).into())),
+        ("reasoning_effort", request.effort.map(|effort| effort.as_str().into())),
     ]
 }
 
@@ -220,17 +220,6 @@ fn format(format: &Format) -> Value {
             }
             json!({"type": "json_schema", "json_schema": wire})
         }
-    }
-}
-
-/// A budget of tokens at the nearest word for it: OpenAI's own documents give no numbers.
-fn effort_name(effort: Effort) -> &'static str {
-    match effort {
-        Effort::None => "none",
-        Effort::Minimal => "minimal",
-        Effort::Low | Effort::Budget(..=2048) => "low",
-        Effort::Medium | Effort::Budget(2049..=12_288) => "medium",
-        Effort::High | Effort::Budget(_) => "high",
     }
 }
 

@@ -1,0 +1,209 @@
+//! A line of the stream, read; a whole answer is one such line.
+
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Reader, Text};
+use crate::protocol::openai::error_message;
+use crate::protocol::{Memory, Sink, Step, Unreadable};
+
+/// Reads one line of the stream. The one that is `done` is the last.
+pub(in crate::protocol) fn read_event(
+    data: &[u8],
+    memory: &mut Memory,
+    sink: &mut Sink<'_>,
+) -> Result<Step, Unreadable> {
+    let mut line = Line::default();
+    line.read(data)?;
+    line.tell(memory, sink);
+    Ok(if line.done { Step::Done } else { Step::More })
+}
+
+/// Reads a whole answer.
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+    read_event(body, &mut Memory::default(), sink).map(drop)
+}
+
+/// A `ChatResponse`. Of equal names the last counts.
+#[derive(Default)]
+struct Line<'a> {
+    model: Option<Text<'a>>,
+    created_at: Option<Text<'a>>,
+    message: Message<'a>,
+    done: bool,
+    done_reason: Option<Text<'a>>,
+    prompt_eval_count: Option<u32>,
+    eval_count: Option<u32>,
+    /// As it stands there.
+    error: Option<&'a str>,
+}
+
+#[derive(Default)]
+struct Message<'a> {
+    content: Option<Text<'a>>,
+    thinking: Option<Text<'a>>,
+    /// The list of them: read once to check it, and again to tell it.
+    tool_calls: Option<Reader<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), Unreadable> {
+        self.read_members(json).map_err(|malformed| {
+            Unreadable::Garbage(format!("not a JSON line of Ollama's chat: {malformed}"))
+        })?;
+        match self.error {
+            None => Ok(()),
+            Some(error) => {
+                let message = error_message(error.as_bytes());
+                Err(Unreadable::Error(Failure::new(Reason::InBand, message)))
+            }
+        }
+    }
+
+    fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(json)?;
+        reader.object(|value, name| {
+            match name {
+                "model" => self.model = value.nullable(Reader::text)?,
+                "created_at" => self.created_at = value.nullable(Reader::text)?,
+                "message" => self.message = value.nullable(Message::read)?.unwrap_or_default(),
+                "done" => self.done = value.nullable(Reader::bool)?.unwrap_or(false),
+                "done_reason" => self.done_reason = value.nullable(Reader::text)?,
+                "prompt_eval_count" => self.prompt_eval_count = value.nullable(Reader::u32)?,
+                "eval_count" => self.eval_count = value.nullable(Reader::u32)?,
+                "error" => self.error = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()
+    }
+
+    fn tell(&self, memory: &mut Memory, sink: &mut Sink<'_>) {
+        if let Some(model) = self.model {
+            // Ollama names its models and not its answers.
+            sink(Event::Start { id: "".into(), model: model.into_cow() });
+        }
+        if let Some(text) = self.message.thinking {
+            sink(Event::Reasoning(text.decode(&mut memory.text).into()));
+        }
+        if let Some(text) = self.message.content {
+            sink(Event::Text(text.decode(&mut memory.text).into()));
+        }
+        self.tell_calls(memory, sink);
+        if self.done {
+            let calls = memory.calls > 0;
+            sink(Event::Finish(finish_reason(self.done_reason, calls, &mut memory.text)));
+            self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
+        }
+    }
+
+    /// What a call has no identifier for is numbered within the answer, and with the time it was
+    /// made at within the conversation.
+    fn tell_calls(&self, memory: &mut Memory, sink: &mut Sink<'_>) {
+        let Some(mut calls) = self.message.tool_calls.clone() else { return };
+        let told = read_tool_calls(&mut calls, |call| {
+            let index = memory.calls;
+            memory.calls += 1;
+            let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
+            sink(Event::ToolCall(ToolCall {
+                index,
+                id: Some(id.unwrap_or_else(|| self.call_id(index).into())),
+                name: call.name.map(Text::into_cow),
+                arguments: call.arguments.unwrap_or("{}").into(),
+            }));
+        });
+        told.expect("the list was checked");
+    }
+
+    fn call_id(&self, index: u32) -> String {
+        let created = self.created_at.map(Text::into_cow).unwrap_or_default();
+        let digits: String = created.chars().filter(char::is_ascii_digit).collect();
+        format!("call_{digits}_{index}")
+    }
+
+    /// A prompt that is all in the cache is left out by older versions: then nothing was counted.
+    fn usage(&self) -> Option<Usage> {
+        let input_tokens = self.prompt_eval_count?;
+        let output_tokens = self.eval_count.unwrap_or(0);
+        Some(Usage { input_tokens, output_tokens, ..Usage::default() })
+    }
+}
+
+impl<'a> Message<'a> {
+    fn read(message: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        message.object(|value, name| {
+            match name {
+                "content" => read.content = value.nullable(Reader::text)?,
+                "thinking" => read.thinking = value.nullable(Reader::text)?,
+                "tool_calls" => read.tool_calls = value.nullable(check_tool_calls)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+}
+
+/// Checks the list, and gives a reader that stands before it.
+fn check_tool_calls<'a>(calls: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
+    let list = calls.clone();
+    read_tool_calls(calls, |_| {})?;
+    Ok(list)
+}
+
+fn read_tool_calls<'a>(
+    calls: &mut Reader<'a>,
+    mut call: impl FnMut(Call<'a>),
+) -> Result<(), Malformed> {
+    calls.list(|value| {
+        call(Call::read(value)?);
+        Ok(())
+    })
+}
+
+#[derive(Default)]
+struct Call<'a> {
+    id: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    /// An object, as it stands there.
+    arguments: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    fn read(call: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        call.object(|value, name| {
+            match name {
+                "id" => read.id = value.nullable(Reader::text)?,
+                "function" => value.nullable(|function| read.read_function(function)).map(drop)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    fn read_function(&mut self, function: &mut Reader<'a>) -> Result<(), Malformed> {
+        function.object(|value, name| {
+            match name {
+                "name" => self.name = value.nullable(Reader::text)?,
+                "arguments" => self.arguments = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A call is an end the model chose: Ollama calls it `stop`.
+fn finish_reason(name: Option<Text<'_>>, calls: bool, scratch: &mut String) -> FinishReason {
+    match name.map(|name| name.decode(scratch)) {
+        Some("length") => FinishReason::Length,
+        _ if calls => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests;
