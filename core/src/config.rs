@@ -371,6 +371,7 @@ struct ProviderEntry {
 #[serde(rename_all = "lowercase")]
 enum UpstreamProtocol {
     OpenAi,
+    Gemini,
     Ollama,
     Local,
 }
@@ -476,6 +477,7 @@ impl ProviderEntry {
         let key = format!("providers.{name}");
         let protocol = match self.protocol {
             UpstreamProtocol::OpenAi => Protocol::OpenAi,
+            UpstreamProtocol::Gemini => Protocol::Gemini,
             UpstreamProtocol::Ollama => Protocol::Ollama,
             UpstreamProtocol::Local => Protocol::Local,
         };

@@ -87,6 +87,7 @@ failures! {
     ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
     TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
     Untold            "unsupported_content"   Client Next    400 "The provider's protocol has no form for a part of the request.";
+    Filtered          "content_filtered"      Client Next    400 "The provider's filter refuses the request.";
     Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
     UserKeyMissing    "provider_key_missing"  Client Next 403 "The provider is called with users' own keys, and this user gave none.";
     UserKeyRefused    "provider_key_refused"  Client Next 403 "The provider refuses the user's own key.";

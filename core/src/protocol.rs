@@ -17,6 +17,7 @@ use crate::sse::Framing;
 
 mod body;
 mod call_names;
+mod gemini;
 mod ollama;
 mod openai;
 mod token;
@@ -30,6 +31,8 @@ pub enum Protocol {
     OpenAi,
     /// The `token` events of `POST /chat/stream`, as client.
     Token,
+    /// Google's Gemini API, as provider.
+    Gemini,
     /// Ollama's chat, as provider.
     Ollama,
     /// A model in this process: no bytes, as provider.
@@ -150,6 +153,7 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::Token => "token",
+            Self::Gemini => "gemini",
             Self::Ollama => "ollama",
             Self::Local => "local",
         }
@@ -160,7 +164,7 @@ impl Protocol {
         match self {
             Self::OpenAi => openai::parse_request(body),
             Self::Token => token::parse_request(body),
-            Self::Ollama | Self::Local => unspoken(self),
+            Self::Gemini | Self::Ollama | Self::Local => unspoken(self),
         }
     }
 
@@ -168,7 +172,7 @@ impl Protocol {
     pub const fn framing(self) -> Framing {
         match self {
             Self::Ollama => Framing::Lines,
-            Self::OpenAi | Self::Token | Self::Local => Framing::Events,
+            Self::OpenAi | Self::Token | Self::Gemini | Self::Local => Framing::Events,
         }
     }
 
@@ -176,6 +180,7 @@ impl Protocol {
     pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
         match self {
             Self::OpenAi => openai::http_call(ask),
+            Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
             Self::Token | Self::Local => unspoken(self),
         }
@@ -193,6 +198,7 @@ impl Protocol {
         memory.trim();
         match self {
             Self::OpenAi => openai::read_event(data, memory, sink),
+            Self::Gemini => gemini::read_event(data, memory, sink),
             Self::Ollama => ollama::read_event(data, memory, sink),
             Self::Token | Self::Local => Err(Unreadable::Garbage("no such stream".into())),
         }
@@ -202,6 +208,7 @@ impl Protocol {
     pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),
+            Self::Gemini => gemini::read_whole(body, sink),
             Self::Ollama => ollama::read_whole(body, sink),
             Self::Token | Self::Local => Err(Unreadable::Garbage("no such answer".into())),
         }
@@ -210,7 +217,7 @@ impl Protocol {
     /// The message in a provider's error answer; empty where there is none.
     pub fn error_message(self, body: &[u8]) -> String {
         match self {
-            Self::OpenAi | Self::Ollama => openai::error_message(body),
+            Self::OpenAi | Self::Gemini | Self::Ollama => openai::error_message(body),
             Self::Token | Self::Local => String::new(),
         }
     }
@@ -219,7 +226,7 @@ impl Protocol {
     pub const fn marks_fallback(self) -> bool {
         match self {
             Self::Token => true,
-            Self::OpenAi | Self::Ollama | Self::Local => false,
+            Self::OpenAi | Self::Gemini | Self::Ollama | Self::Local => false,
         }
     }
 }
@@ -347,7 +354,7 @@ impl Writer {
     pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
         match protocol {
             Protocol::Token => Self::Token(token::Writer::new(opening)),
-            Protocol::OpenAi | Protocol::Ollama | Protocol::Local => {
+            Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
                 Self::OpenAi(openai::Writer::new(opening))
             }
         }
@@ -391,7 +398,9 @@ impl Writer {
 pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
     match protocol {
         Protocol::Token => token::error_body(failure),
-        Protocol::OpenAi | Protocol::Ollama | Protocol::Local => openai::error_body(failure),
+        Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
+            openai::error_body(failure)
+        }
     }
 }
 

@@ -41,7 +41,12 @@ macro_rules! files {
 }
 
 const ROWS: &[Vectors] = &[
-    Vectors { files: files!("gemini"), tells_cached: true, tells_reasoning: true },
+    Vectors {
+        protocol: Protocol::Gemini,
+        files: files!("gemini"),
+        tells_cached: true,
+        tells_reasoning: true,
+    },
     Vectors {
         protocol: Protocol::Ollama,
         files: files!("ollama"),

@@ -1,0 +1,291 @@
+//! The call to Gemini, written.
+
+use serde_json::{Map, Value, json};
+
+use crate::chat::{
+    ChatRequest, Effort, Format, Media, Message, Part, Role, Source, Tool, ToolChoice,
+};
+use crate::config::ApiKey;
+use crate::failure::Failure;
+use crate::protocol::{Ask, CallNames, HttpCall, untold};
+
+/// What stands for the signature of a call's thought where it is not known, because another model
+/// made the call: without one Gemini 3 refuses the conversation.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// The media types of files by the ends of their names. Gemini wants one, and a URL does not say it.
+const MEDIA_TYPES: [(&str, &str); 11] = [
+    (".png", "image/png"),
+    (".jpg", "image/jpeg"),
+    (".jpeg", "image/jpeg"),
+    (".webp", "image/webp"),
+    (".heic", "image/heic"),
+    (".heif", "image/heif"),
+    (".mp3", "audio/mp3"),
+    (".wav", "audio/wav"),
+    (".mp4", "video/mp4"),
+    (".pdf", "application/pdf"),
+    (".txt", "text/plain"),
+];
+
+/// The call that asks for an answer.
+pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+    let provider = &ask.target.provider;
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+    if let ApiKey::Set(key) = &provider.api_key {
+        headers.push(("x-goog-api-key", key.clone()));
+    }
+    let url = url(&provider.base_url, &ask.target.model, ask.stream);
+    Ok(HttpCall { url, headers, body: body(ask)?.to_string().into_bytes() })
+}
+
+/// A tuned model's name says where it is.
+fn url(base_url: &str, model: &str, stream: bool) -> String {
+    let folder = if model.contains('/') { "" } else { "models/" };
+    let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+    format!("{base_url}/{folder}{model}:{method}")
+}
+
+fn body(ask: &Ask<'_>) -> Result<Value, Failure> {
+    let request = ask.request;
+    let generation = Generation::of(&ask.target.model);
+    let (system, contents) = contents(&request.messages, generation)?;
+    let mut body = json!({"contents": contents});
+    let config = generation_config(request, ask.max_output, generation);
+    let optional = [
+        ("systemInstruction", (!system.is_empty()).then(|| json!({"parts": system}))),
+        ("generationConfig", (!config.is_empty()).then(|| config.into())),
+        ("tools", tools(&request.tools)),
+        ("toolConfig", request.tool_choice.as_ref().map(tool_config)),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    }
+    Ok(body)
+}
+
+/// What a model's generation is told in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generation {
+    /// Up to Gemini 2.5, and whatever is no Gemini.
+    Two,
+    /// From Gemini 3 on.
+    Three,
+}
+
+impl Generation {
+    /// By the model's name; one that names no generation is the newest.
+    fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        match name.strip_prefix("gemini-") {
+            Some(rest) if !rest.starts_with(['1', '2']) => Self::Three,
+            _ => Self::Two,
+        }
+    }
+}
+
+fn generation_config(
+    request: &ChatRequest,
+    max_output: Option<u32>,
+    generation: Generation,
+) -> Map<String, Value> {
+    let sampling = &request.sampling;
+    let schema = match &request.format {
+        Some(Format::Schema { schema, .. }) => Some(schema.clone()),
+        Some(Format::Json) | None => None,
+    };
+    let fields = [
+        ("maxOutputTokens", max_output.map(Value::from)),
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("topP", sampling.top_p.map(Value::from)),
+        ("topK", sampling.top_k.map(Value::from)),
+        ("presencePenalty", sampling.presence_penalty.map(Value::from)),
+        ("frequencyPenalty", sampling.frequency_penalty.map(Value::from)),
+        ("seed", sampling.seed.map(|seed| seed_of_32_bits(seed).into())),
+        ("stopSequences", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
+        ("responseMimeType", request.format.as_ref().map(|_| "application/json".into())),
+        ("responseJsonSchema", schema),
+        ("thinkingConfig", request.effort.map(|effort| thinking(effort, generation))),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
+}
+
+/// Gemini's seed is an `int32`; equal ones stay equal.
+fn seed_of_32_bits(seed: i64) -> i64 {
+    seed % i64::from(i32::MAX)
+}
+
+/// Budgets are those that Google's OpenAI-compatible API takes for the same words. Gemini 3 has words
+/// of its own, of which every model takes these three, and cannot but think.
+fn thinking(effort: Effort, generation: Generation) -> Value {
+    let budget = |tokens: u32| json!({"thinkingBudget": tokens, "includeThoughts": tokens > 0});
+    let level = |word: &str| json!({"thinkingLevel": word, "includeThoughts": true});
+    match (generation, effort) {
+        (_, Effort::Budget(tokens)) => budget(tokens),
+        (Generation::Three, Effort::None) => json!({"thinkingLevel": "low"}),
+        (Generation::Three, Effort::Minimal) => level("low"),
+        (Generation::Three, effort) => level(effort.as_str()),
+        (Generation::Two, Effort::None) => budget(0),
+        (Generation::Two, Effort::Minimal | Effort::Low) => budget(1024),
+        (Generation::Two, Effort::Medium) => budget(8192),
+        (Generation::Two, Effort::High) => budget(24_576),
+    }
+}
+
+fn tools(tools: &[Tool]) -> Option<Value> {
+    let declarations: Vec<_> = tools.iter().map(declaration).collect();
+    (!declarations.is_empty()).then(|| json!([{"functionDeclarations": declarations}]))
+}
+
+fn declaration(tool: &Tool) -> Value {
+    let mut declaration = json!({"name": tool.name});
+    if let Some(description) = &tool.description {
+        declaration["description"] = description.as_str().into();
+    }
+    if let Some(schema) = &tool.parameters {
+        declaration["parametersJsonSchema"] = schema.clone();
+    }
+    declaration
+}
+
+fn tool_config(choice: &ToolChoice) -> Value {
+    let config = match choice {
+        ToolChoice::Auto => json!({"mode": "AUTO"}),
+        ToolChoice::None => json!({"mode": "NONE"}),
+        ToolChoice::Required => json!({"mode": "ANY"}),
+        ToolChoice::Tool(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    };
+    json!({"functionCallingConfig": config})
+}
+
+/// The system's parts, and the turns. Instructions all go first, wherever they stood; messages of one
+/// speaker in a row are one turn.
+fn contents(
+    messages: &[Message],
+    generation: Generation,
+) -> Result<(Vec<Value>, Vec<Value>), Failure> {
+    let mut names = CallNames::default();
+    let mut system = Vec::new();
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    for message in messages {
+        names.note(message);
+        let role = match message.role {
+            Role::System | Role::Developer => {
+                system.append(&mut instruction(message)?);
+                continue;
+            }
+            Role::Assistant => "model",
+            Role::User | Role::Tool => "user",
+        };
+        let mut parts = parts(message, &names, generation)?;
+        match turns.last_mut() {
+            Some((last, said)) if *last == role => said.append(&mut parts),
+            _ if parts.is_empty() => {}
+            _ => turns.push((role, parts)),
+        }
+    }
+    let turn = |(role, parts)| json!({"role": role, "parts": parts});
+    Ok((system, turns.into_iter().map(turn).collect()))
+}
+
+fn instruction(message: &Message) -> Result<Vec<Value>, Failure> {
+    message
+        .parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => Ok(json!({"text": text})),
+            other => Err(untold(other, "gemini")),
+        })
+        .collect()
+}
+
+fn parts(
+    message: &Message,
+    names: &CallNames<'_>,
+    generation: Generation,
+) -> Result<Vec<Value>, Failure> {
+    let said = message.parts.iter().filter(|part| !is_empty(part));
+    let mut parts: Vec<_> = said
+        .map(|part| told(part, names).ok_or_else(|| untold(part, "gemini")))
+        .collect::<Result<_, _>>()?;
+    if generation == Generation::Three {
+        // Of parallel calls the first carries the signature of all.
+        let first = parts.iter_mut().find(|part| part.get("functionCall").is_some());
+        if let Some(call) = first {
+            call["thoughtSignature"] = NO_SIGNATURE.into();
+        }
+    }
+    Ok(parts)
+}
+
+/// An empty text is refused.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => text.is_empty(),
+        Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Other(_) => false,
+    }
+}
+
+/// One part, if it can be told. A thought's signature stays behind: it may be another provider's,
+/// and a thought without one is taken.
+fn told(part: &Part, names: &CallNames<'_>) -> Option<Value> {
+    match part {
+        Part::Text(text) | Part::Refusal(text) => Some(json!({"text": text})),
+        Part::Reasoning { text, .. } => Some(json!({"text": text, "thought": true})),
+        Part::Media(media) => medium(media),
+        Part::ToolCall { id, name, .. } => {
+            let args = part.arguments()?;
+            Some(json!({"functionCall": {"id": id, "name": name, "args": args}}))
+        }
+        Part::ToolResult { id, parts, is_error } => {
+            function_response(id, names.find(id)?, parts, *is_error)
+        }
+        Part::Other(_) => None,
+    }
+}
+
+/// What a call gave: its texts under the names that the reference has for a result and for an error,
+/// its media beside them.
+fn function_response(id: &str, name: &str, parts: &[Part], is_error: bool) -> Option<Value> {
+    let (mut text, mut media) = (String::new(), Vec::new());
+    for part in parts {
+        match part {
+            Part::Text(more) => text.push_str(more),
+            Part::Media(medium) => media.push(inline(medium)?),
+            _ => return None,
+        }
+    }
+    let key = if is_error { "error" } else { "output" };
+    let mut response = json!({"id": id, "name": name, "response": {key: text}});
+    if !media.is_empty() {
+        response["parts"] = media.into();
+    }
+    Some(json!({"functionResponse": response}))
+}
+
+/// A file that is at a provider is at Google if its name is a URI.
+fn medium(media: &Media) -> Option<Value> {
+    match &media.source {
+        Source::Data(_) => inline(media),
+        Source::Id(id) if !id.contains("://") => None,
+        Source::Url(uri) | Source::Id(uri) => {
+            let path = uri.split(['?', '#']).next().unwrap_or(uri).to_ascii_lowercase();
+            let by_name = MEDIA_TYPES.iter().find(|(end, _)| path.ends_with(end));
+            let media_type = media.media_type.as_deref().or(by_name.map(|(_, name)| *name))?;
+            Some(json!({"fileData": {"mimeType": media_type, "fileUri": uri}}))
+        }
+    }
+}
+
+fn inline(media: &Media) -> Option<Value> {
+    let Source::Data(data) = &media.source else { return None };
+    let media_type = media.media_type.as_deref()?;
+    Some(json!({"inlineData": {"mimeType": media_type, "data": data}}))
+}
+
+#[cfg(test)]
+mod tests;
