@@ -416,6 +416,7 @@ fn gateway(script: &Script) -> Gateway {
         listen: None,
         open: false,
         auth: None,
+        store: None,
         providers: BTreeMap::new(),
         models: BTreeMap::from([(MODEL.to_owned(), model)]),
         timeouts: TIMEOUTS.clone(),
