@@ -23,7 +23,13 @@ fn ask(pair: &Pair, cut: usize) -> Result<(u16, Vec<u8>), String> {
     let Route::Chat(client) = gateway.route("POST", pair.client.path(pair.stream)) else {
         return Err("the path is not for chat".into());
     };
-    let arrival = Arrival { visitor: None, now: Instant::ZERO, unix_seconds: 1, random: 1 };
+    let arrival = Arrival {
+        visitor: None,
+        own_keys: Ok(Vec::new()),
+        now: Instant::ZERO,
+        unix_seconds: 1,
+        random: 1,
+    };
     let request = pair.client.request(&pair.model(), pair.stream).to_string();
     let mut answer = gateway.answer(client, request.as_bytes(), &arrival);
     let (mut status, mut body, mut call) = (0, Vec::new(), None);

@@ -430,6 +430,5 @@ fn gateway(script: &Script) -> Gateway {
             ..Fallback::default()
         },
         limits: Limits::default(),
-        store: None,
     })
 }
