@@ -122,7 +122,9 @@ pub struct Answer {
 impl Answer {
     /// Begins to answer.
     pub fn new(job: Job, opening: Opening, now: Instant) -> Self {
-        Self::with(job, opening, now, Relay::new)
+        let mut answer = Self::with(job, opening, now, Relay::new);
+        answer.open();
+        answer
     }
 
     /// Answers a request that cannot be answered, with the reason.
@@ -154,6 +156,16 @@ impl Answer {
             head_after: job.timeouts.head,
             heartbeat_after: job.timeouts.heartbeat,
             relay: relay(job, now),
+        }
+    }
+
+    /// A protocol that says something before any provider does has something true to send.
+    fn open(&mut self) {
+        if self.stream {
+            self.writer.open(&mut self.out);
+        }
+        if !self.out.is_empty() {
+            self.head = HeadState::Due { status: 200 };
         }
     }
 

@@ -122,6 +122,15 @@ impl Gateway {
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
             "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
             "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
+            "/chat/execute/stream" => {
+                ("POST", |_| Route::Chat(Client::streaming(Protocol::Notebook)))
+            }
+            "/chat/execute" => ("POST", |_| Route::Chat(Client::whole(Protocol::Notebook))),
+            "/api/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Content))),
+            "/api/ai/chat/stream" => {
+                ("POST", |_| Route::Chat(Client::streaming(Protocol::Session)))
+            }
+            "/api/ai/chat" => ("POST", |_| Route::Chat(Client::whole(Protocol::Session))),
             "/v1/models" => ("GET", |gateway| Route::Reply(gateway.models())),
             "/healthz" => ("GET", |_| Route::Reply(Reply::text("ok\n"))),
             "/" => ("GET", |_| Route::Reply(Reply::page())),
@@ -298,6 +307,11 @@ impl Client {
     /// Of a path that streams.
     pub const fn streaming(protocol: Protocol) -> Self {
         Self { protocol, stream: Some(true) }
+    }
+
+    /// Of a path that answers whole.
+    pub const fn whole(protocol: Protocol) -> Self {
+        Self { protocol, stream: Some(false) }
     }
 }
 

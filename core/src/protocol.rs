@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::body::Body;
 use self::call_names::CallNames;
-use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Usage};
+use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Role, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::{Halves, Shape};
@@ -17,9 +17,14 @@ use crate::sse::Framing;
 
 mod body;
 mod call_names;
+mod content;
 mod gemini;
+#[cfg(test)]
+mod meaning;
+mod notebook;
 mod ollama;
 mod openai;
+mod session;
 mod token;
 #[cfg(test)]
 mod vectors;
@@ -31,6 +36,12 @@ pub enum Protocol {
     OpenAi,
     /// The `token` events of `POST /chat/stream`, as client.
     Token,
+    /// The `notebook` events of `POST /chat/execute/stream`, as client.
+    Notebook,
+    /// The `content` events of `POST /api/chat/stream`, as client.
+    Content,
+    /// The `session` events of `POST /api/ai/chat/stream`, as client.
+    Session,
     /// Google's Gemini API, as provider.
     Gemini,
     /// Ollama's chat, as provider.
@@ -153,6 +164,9 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::Token => "token",
+            Self::Notebook => "notebook",
+            Self::Content => "content",
+            Self::Session => "session",
             Self::Gemini => "gemini",
             Self::Ollama => "ollama",
             Self::Local => "local",
@@ -164,6 +178,9 @@ impl Protocol {
         match self {
             Self::OpenAi => openai::parse_request(body),
             Self::Token => token::parse_request(body),
+            Self::Notebook => notebook::parse_request(body),
+            Self::Content => content::parse_request(body),
+            Self::Session => session::parse_request(body),
             Self::Gemini | Self::Ollama | Self::Local => unspoken(self),
         }
     }
@@ -172,7 +189,7 @@ impl Protocol {
     pub const fn framing(self) -> Framing {
         match self {
             Self::Ollama => Framing::Lines,
-            Self::OpenAi | Self::Token | Self::Gemini | Self::Local => Framing::Events,
+            _ => Framing::Events,
         }
     }
 
@@ -182,7 +199,7 @@ impl Protocol {
             Self::OpenAi => openai::http_call(ask),
             Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
-            Self::Token | Self::Local => unspoken(self),
+            _ => unspoken(self),
         }
     }
 
@@ -200,7 +217,7 @@ impl Protocol {
             Self::OpenAi => openai::read_event(data, memory, sink),
             Self::Gemini => gemini::read_event(data, memory, sink),
             Self::Ollama => ollama::read_event(data, memory, sink),
-            Self::Token | Self::Local => Err(Unreadable::Garbage("no such stream".into())),
+            _ => Err(Unreadable::Garbage("no such stream".into())),
         }
     }
 
@@ -210,7 +227,7 @@ impl Protocol {
             Self::OpenAi => openai::read_whole(body, sink),
             Self::Gemini => gemini::read_whole(body, sink),
             Self::Ollama => ollama::read_whole(body, sink),
-            Self::Token | Self::Local => Err(Unreadable::Garbage("no such answer".into())),
+            _ => Err(Unreadable::Garbage("no such answer".into())),
         }
     }
 
@@ -218,16 +235,18 @@ impl Protocol {
     pub fn error_message(self, body: &[u8]) -> String {
         match self {
             Self::OpenAi | Self::Gemini | Self::Ollama => openai::error_message(body),
-            Self::Token | Self::Local => String::new(),
+            _ => String::new(),
         }
     }
 
     /// Whether a client of this protocol can tell a fallback message from a model's answer.
     pub const fn marks_fallback(self) -> bool {
-        match self {
-            Self::Token => true,
-            Self::OpenAi | Self::Gemini | Self::Ollama | Self::Local => false,
-        }
+        matches!(self, Self::Token | Self::Session)
+    }
+
+    /// Whether it can tell a client that another way than the first had to be taken.
+    pub const fn tells_warnings(self) -> bool {
+        matches!(self, Self::Session)
     }
 }
 
@@ -278,6 +297,13 @@ pub struct Opening {
     pub request: Arc<ChatRequest>,
 }
 
+impl Opening {
+    /// The conversation by the client's name for it; a new one is named as its first answer.
+    fn conversation(&self) -> String {
+        self.request.conversation.clone().unwrap_or_else(|| self.id.clone())
+    }
+}
+
 /// What a client's protocol says about the answer as a whole, known at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closing<'a> {
@@ -302,6 +328,8 @@ pub(crate) struct Collected {
     pub(crate) finish: Option<FinishReason>,
     /// What it cost.
     pub(crate) usage: Option<Usage>,
+    /// Which other ways than the first had to be taken.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One tool call, its fragments joined.
@@ -319,7 +347,7 @@ impl Collected {
     /// Adds one event.
     pub(crate) fn add(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { .. } | Event::Prompt(_) | Event::Warning(_) => {}
+            Event::Start { .. } | Event::Prompt(_) => {}
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Refusal(text) => self.refusal.push_str(text),
@@ -336,6 +364,7 @@ impl Collected {
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(reason) => self.finish = Some(*reason),
+            Event::Warning(text) => self.warnings.push(text.clone().into_owned()),
         }
     }
 }
@@ -347,6 +376,12 @@ pub(crate) enum Writer {
     OpenAi(openai::Writer),
     /// `token` events.
     Token(token::Writer),
+    /// `notebook` events.
+    Notebook(notebook::Writer),
+    /// `content` events.
+    Content(content::Writer),
+    /// `session` events.
+    Session(session::Writer),
 }
 
 impl Writer {
@@ -354,9 +389,21 @@ impl Writer {
     pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
         match protocol {
             Protocol::Token => Self::Token(token::Writer::new(opening)),
+            Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
+            Protocol::Content => Self::Content(content::Writer::new(&opening)),
+            Protocol::Session => Self::Session(session::Writer::new(&opening)),
             Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
                 Self::OpenAi(openai::Writer::new(opening))
             }
+        }
+    }
+
+    /// Writes what a stream says before its provider was asked; most say nothing.
+    pub(crate) fn open(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Notebook(writer) => writer.open(out),
+            Self::Session(writer) => writer.open(out),
+            Self::OpenAi(_) | Self::Token(_) | Self::Content(_) => {}
         }
     }
 
@@ -365,7 +412,7 @@ impl Writer {
     pub(crate) fn forwarded(&mut self, _frames: &[u8]) {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
-            Self::Token(_) => {}
+            Self::Token(_) | Self::Notebook(_) | Self::Content(_) | Self::Session(_) => {}
         }
     }
 
@@ -374,6 +421,9 @@ impl Writer {
         match self {
             Self::OpenAi(writer) => writer.event(out, event),
             Self::Token(writer) => writer.event(out, event),
+            Self::Notebook(writer) => writer.event(out, event),
+            Self::Content(writer) => writer.event(out, event),
+            Self::Session(writer) => writer.event(out, event),
         }
     }
 
@@ -382,6 +432,9 @@ impl Writer {
         match self {
             Self::OpenAi(writer) => writer.end(out, closing),
             Self::Token(writer) => writer.end(out, closing),
+            Self::Notebook(writer) => writer.end(out, closing),
+            Self::Content(writer) => writer.end(out, closing),
+            Self::Session(writer) => writer.end(out, closing),
         }
     }
 
@@ -390,6 +443,9 @@ impl Writer {
         match self {
             Self::OpenAi(writer) => writer.whole(out, answer),
             Self::Token(writer) => writer.whole(out, answer),
+            Self::Notebook(writer) => writer.whole(out, answer),
+            Self::Content(writer) => writer.whole(out, answer),
+            Self::Session(writer) => writer.whole(out, answer),
         }
     }
 }
@@ -398,6 +454,9 @@ impl Writer {
 pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
     match protocol {
         Protocol::Token => token::error_body(failure),
+        Protocol::Notebook => notebook::error_body(failure),
+        Protocol::Content => content::error_body(failure),
+        Protocol::Session => session::error_body(failure),
         Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
             openai::error_body(failure)
         }
@@ -422,6 +481,15 @@ pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Resul
         Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {error}"))
     })?;
     Ok(value)
+}
+
+/// The one message of a client that sends no conversation.
+fn user_message(text: String) -> Result<Message, Failure> {
+    if text.trim().is_empty() {
+        let detail = "message: expected a text that is not empty";
+        return Err(Failure::new(Reason::InvalidRequest, detail).at("message"));
+    }
+    Ok(Message::text(Role::User, text))
 }
 
 /// Appends `text` as a JSON string.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 
 use crate::scenario::Protocol;
@@ -146,17 +146,34 @@ pub fn events(answer: &Answer, protocol: Protocol) -> Result<Vec<Event>, String>
 }
 
 /// A whole JSON answer, as one event.
-pub fn whole(answer: &Answer) -> Result<Event, String> {
+pub fn whole(answer: &Answer, protocol: Protocol) -> Result<Event, String> {
     let body = answer.body();
-    let data: Value = serde_json::from_slice(&body)
-        .map_err(|error| format!("the body is no JSON: {error}: {}", body.escape_ascii()))?;
+    let data: Value = match serde_json::from_slice(&body) {
+        Ok(data) => data,
+        // What a person reads, for its client shows it as it is.
+        Err(_) if protocol == Protocol::UiMessage => {
+            json!({ "type": "error", "errorText": String::from_utf8_lossy(&body) })
+        }
+        Err(error) => {
+            return Err(format!("the body is no JSON: {error}: {}", body.escape_ascii()));
+        }
+    };
     let choice = &data["choices"][0];
+    let text = match protocol {
+        Protocol::Notebook => &data["messages"][1]["content"],
+        Protocol::Session => &data["message"],
+        Protocol::Chat
+        | Protocol::Token
+        | Protocol::Content
+        | Protocol::UiMessage
+        | Protocol::Other => &choice["message"]["content"],
+    };
     Ok(Event {
         at: answer.ended,
-        text: choice["message"]["content"].as_str().map(String::from),
+        text: text.as_str().map(String::from),
         finish: choice["finish_reason"].as_str().map(String::from),
         usage: usage(&data),
-        error: error(&data),
+        error: error(protocol, &data),
         done: false,
         data,
     })
@@ -164,7 +181,7 @@ pub fn whole(answer: &Answer) -> Result<Event, String> {
 
 fn interpret(protocol: Protocol, at: Duration, text: &str) -> Event {
     let data = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()));
-    let mut event = Event { at, error: error(&data), ..Event::default() };
+    let mut event = Event { at, error: error(protocol, &data), ..Event::default() };
     match protocol {
         Protocol::Chat => {
             let choice = &data["choices"][0];
@@ -177,14 +194,47 @@ fn interpret(protocol: Protocol, at: Duration, text: &str) -> Event {
             event.text = data["token"].as_str().map(String::from);
             event.done = data["done"] == true;
         }
+        Protocol::Content => {
+            event.text = data["content"].as_str().map(String::from);
+            event.done = data["done"] == true;
+        }
+        Protocol::Notebook | Protocol::Session => {
+            if data["type"] == "token" {
+                event.text = data["content"].as_str().map(String::from);
+            }
+            event.done = data["type"] == "complete" || data["type"] == "stream_end";
+        }
+        Protocol::UiMessage => {
+            if data["type"] == "text-delta" {
+                event.text = data["delta"].as_str().map(String::from);
+            }
+            event.finish = data["finishReason"].as_str().map(String::from);
+            let usage = &data["messageMetadata"]["usage"];
+            let tokens = |name: &str| usage[name].as_u64();
+            event.usage = tokens("inputTokens").zip(tokens("outputTokens")).map(|(i, o)| [i, o]);
+            event.done = text == "[DONE]";
+        }
         Protocol::Other => {}
     }
     event.data = data;
     event
 }
 
-fn error(data: &Value) -> Option<Value> {
-    data.get("error").filter(|error| !error.is_null()).cloned()
+/// The error in an event or an answer: an object with its message.
+fn error(protocol: Protocol, data: &Value) -> Option<Value> {
+    match protocol {
+        Protocol::Chat | Protocol::Token | Protocol::Other => {
+            data.get("error").filter(|error| !error.is_null()).cloned()
+        }
+        Protocol::Content => {
+            let message = data["error"].as_str()?;
+            Some(json!({ "message": message, "code": data["code"] }))
+        }
+        Protocol::Notebook | Protocol::Session => (data["type"] == "error").then(|| data.clone()),
+        Protocol::UiMessage => {
+            (data["type"] == "error").then(|| json!({ "message": data["errorText"] }))
+        }
+    }
 }
 
 fn usage(data: &Value) -> Option<[u64; 2]> {

@@ -115,7 +115,9 @@ impl Check<'_> {
             _ if self.seen.answer.head.is_none() => return,
             End::Left if self.seen.answer.reads.is_empty() => return,
             End::Text => Ok(Vec::new()),
-            End::Whole | End::Refused => answer::whole(&self.seen.answer).map(|event| vec![event]),
+            End::Whole | End::Refused => {
+                answer::whole(&self.seen.answer, self.protocol).map(|event| vec![event])
+            }
             End::Done | End::Error | End::Left => answer::events(&self.seen.answer, self.protocol),
         };
         match events {
@@ -196,7 +198,7 @@ impl Check<'_> {
     fn finishes(&mut self, end: End, events: &[Event]) {
         let finishes = events.iter().filter(|event| event.finish.is_some()).count();
         let expected = match (end, self.protocol) {
-            (End::Done | End::Whole, Protocol::Chat) => 1,
+            (End::Done | End::Whole, Protocol::Chat) | (End::Done, Protocol::UiMessage) => 1,
             _ => 0,
         };
         self.same("the number of finish reasons", &finishes, &expected);

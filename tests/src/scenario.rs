@@ -152,6 +152,14 @@ pub enum Protocol {
     Chat,
     /// `token` events.
     Token,
+    /// `notebook` events.
+    Notebook,
+    /// `content` events.
+    Content,
+    /// `session` events.
+    Session,
+    /// The AI SDK's UI message stream.
+    UiMessage,
     /// Nothing that streams.
     Other,
 }
@@ -172,6 +180,10 @@ impl Client {
         match self.path().split('?').next().unwrap_or_default() {
             "/v1/chat/completions" => Protocol::Chat,
             "/chat/stream" => Protocol::Token,
+            "/chat/execute/stream" | "/chat/execute" => Protocol::Notebook,
+            "/api/chat/stream" => Protocol::Content,
+            "/api/ai/chat/stream" | "/api/ai/chat" => Protocol::Session,
+            "/api/chat" => Protocol::UiMessage,
             _ => Protocol::Other,
         }
     }
@@ -194,7 +206,8 @@ impl Client {
     pub fn wants_stream(&self) -> bool {
         match self.protocol() {
             Protocol::Chat => self.json()["stream"] == true,
-            Protocol::Token => true,
+            Protocol::Notebook | Protocol::Session => self.path().contains("/stream"),
+            Protocol::Token | Protocol::Content | Protocol::UiMessage => true,
             Protocol::Other => false,
         }
     }
@@ -213,7 +226,22 @@ impl Client {
             None => String::from("Hi"),
         };
         match self.protocol() {
-            Protocol::Token => json!({ "message": message, "model": "m" }),
+            Protocol::Token | Protocol::Content | Protocol::Session => {
+                json!({ "message": message, "model": "m" })
+            }
+            Protocol::Notebook => {
+                json!({ "session_id": "s1", "message": message, "model_override": "m" })
+            }
+            Protocol::UiMessage => json!({
+                "id": "chat-1",
+                "model": "m",
+                "messages": [{
+                    "id": "u1",
+                    "role": "user",
+                    "parts": [{ "type": "text", "text": message }],
+                }],
+                "trigger": "submit-message",
+            }),
             Protocol::Chat | Protocol::Other => json!({
                 "model": "m",
                 "stream": true,

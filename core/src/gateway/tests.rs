@@ -13,6 +13,11 @@ fn every_path_is_known_by_its_method() {
     let rows = [
         ("POST", "/v1/chat/completions", None),
         ("POST", "/chat/stream", None),
+        ("POST", "/chat/execute/stream", None),
+        ("POST", "/chat/execute", None),
+        ("POST", "/api/chat/stream", None),
+        ("POST", "/api/ai/chat/stream", None),
+        ("POST", "/api/ai/chat", None),
         ("GET", "/v1/models", Some(200)),
         ("GET", "/healthz", Some(200)),
         ("GET", "/", Some(200)),

@@ -5,9 +5,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Closing, Collected, End, Opening, parse_json, push_json_string};
-use crate::chat::{ChatRequest, Event, Message, Role};
-use crate::failure::{Failure, Reason};
+use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use crate::chat::{ChatRequest, Event};
+use crate::failure::Failure;
 use crate::sse;
 
 #[derive(Deserialize)]
@@ -19,13 +19,9 @@ struct Request {
 
 pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request = parse_json(body)?;
-    if request.message.trim().is_empty() {
-        let detail = "message: expected a text that is not empty";
-        return Err(Failure::new(Reason::InvalidRequest, detail).at("message"));
-    }
     Ok(ChatRequest {
         model: request.model,
-        messages: vec![Message::text(Role::User, request.message)],
+        messages: vec![user_message(request.message)?],
         stream: true,
         include_usage: true,
         conversation: request.session_id,

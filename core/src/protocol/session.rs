@@ -1,0 +1,169 @@
+//! The `session` events of `POST /api/ai/chat/stream`: `session_info` at once, `token` per token,
+//! `warning` where another way than the first had to be taken, at the end `done` and `stream_end`; or
+//! `error`. `POST /api/ai/chat` answers `{"session_id", "message", "warnings"}`.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use crate::chat::{ChatRequest, Event};
+use crate::failure::Failure;
+use crate::sse;
+
+#[derive(Deserialize)]
+struct Request {
+    session_id: Option<String>,
+    message: String,
+    model: Option<String>,
+    /// How many earlier messages to answer with: none are kept, so it is only checked.
+    #[serde(rename = "context_limit")]
+    _context_limit: Option<u32>,
+}
+
+pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let request: Request = parse_json(body)?;
+    Ok(ChatRequest {
+        model: request.model,
+        messages: vec![user_message(request.message)?],
+        conversation: request.session_id,
+        ..ChatRequest::default()
+    })
+}
+
+/// The body of an error answer: as the event, with the failure's code beside it.
+pub(super) fn error_body(failure: &Failure) -> Vec<u8> {
+    let mut body = error_value(failure);
+    body["code"] = failure.reason.code().into();
+    body.to_string().into_bytes()
+}
+
+fn error_value(failure: &Failure) -> Value {
+    json!({"type": "error", "message": failure.message()})
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    session: String,
+}
+
+impl Writer {
+    pub(super) fn new(opening: &Opening) -> Self {
+        Self { session: opening.conversation() }
+    }
+
+    pub(super) fn open(&self, out: &mut Vec<u8>) {
+        let info =
+            json!({"type": "session_info", "session_id": self.session, "status": "processing"});
+        push(out, &info);
+    }
+
+    pub(super) fn event(&self, out: &mut Vec<u8>, event: &Event<'_>) {
+        match event {
+            Event::Text(text) | Event::Refusal(text) => {
+                out.extend_from_slice(b"data: {\"type\":\"token\",\"content\":");
+                push_json_string(out, text);
+                out.extend_from_slice(b"}\n\n");
+            }
+            Event::Warning(text) => push(out, &json!({"type": "warning", "message": text})),
+            Event::Start { .. }
+            | Event::Reasoning(_)
+            | Event::ToolCall(_)
+            | Event::Prompt(_)
+            | Event::Usage(_)
+            | Event::Finish(_) => {}
+        }
+    }
+
+    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+        match closing.end {
+            End::Finished(_) => {
+                push(out, &json!({"type": "done", "message": "Streaming complete"}));
+                push(out, &json!({"type": "stream_end"}));
+            }
+            End::Failed(failure) => push(out, &error_value(failure)),
+            End::Cancelled => {}
+        }
+    }
+
+    pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+        let said = [answer.text.as_str(), &answer.refusal].concat();
+        let body =
+            json!({"session_id": self.session, "message": said, "warnings": answer.warnings});
+        out.extend_from_slice(body.to_string().as_bytes());
+    }
+}
+
+fn push(out: &mut Vec<u8>, event: &Value) {
+    sse::encode(out, None, None, event.to_string().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Message, Role};
+    use crate::protocol::Protocol;
+    use crate::protocol::meaning::{self, collected, written};
+
+    fn asked() -> ChatRequest {
+        parse_request(br#"{"session_id":"s1","message":"Hi","context_limit":10}"#).unwrap()
+    }
+
+    const OPENED: &str =
+        "data: {\"session_id\":\"s1\",\"status\":\"processing\",\"type\":\"session_info\"}\n\n";
+    const DONE: &str = "data: {\"message\":\"Streaming complete\",\"type\":\"done\"}\n\n\
+                        data: {\"type\":\"stream_end\"}\n\n";
+
+    fn tokens(texts: &[&str]) -> String {
+        let token = |text| format!("data: {{\"type\":\"token\",\"content\":\"{text}\"}}\n\n");
+        texts.iter().map(token).collect()
+    }
+
+    #[test]
+    fn every_meaning_as_events() {
+        let error = "data: {\"message\":\"The engine is on fire.\",\"type\":\"error\"}\n\n";
+        let rows = [
+            (meaning::text(), tokens(&["Hello, ", "wörld ", "😀!"]) + DONE),
+            (meaning::tools(), tokens(&["Let me look."]) + DONE),
+            (meaning::reasoning(), tokens(&["42"]) + DONE),
+            (meaning::length(), tokens(&["Once upon"]) + DONE),
+            (meaning::error(), tokens(&["Hel"]) + error),
+        ];
+        for (events, expected) in rows {
+            let out = written(Protocol::Session, asked(), &events);
+            assert_eq!(out, OPENED.to_owned() + &expected);
+        }
+    }
+
+    #[test]
+    fn a_lost_rung_is_told() {
+        let mut events = meaning::length();
+        events.insert(0, Event::Warning("a failed.".into()));
+        let warning = "data: {\"message\":\"a failed.\",\"type\":\"warning\"}\n\n";
+        assert_eq!(
+            written(Protocol::Session, asked(), &events),
+            [OPENED, warning, &tokens(&["Once upon"]), DONE].concat()
+        );
+        assert_eq!(
+            collected(Protocol::Session, asked(), &events),
+            r#"{"message":"Once upon","session_id":"s1","warnings":["a failed."]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_asked() {
+        let request = asked();
+        assert_eq!(request.messages, [Message::text(Role::User, "Hi")]);
+        assert_eq!(request.conversation.as_deref(), Some("s1"));
+        let rows = [
+            (r#"{}"#, "message", None),
+            (r#"{"message":""}"#, "not empty", Some("message")),
+            (r#"{"message":"Hi","context_limit":-1}"#, "-1", Some("context_limit")),
+        ];
+        for (body, named, param) in rows {
+            let failure = parse_request(body.as_bytes()).unwrap_err();
+            assert_eq!(failure.status(), 400, "{body}");
+            assert!(failure.message().contains(named), "{body}: {failure}");
+            assert_eq!(failure.param.as_deref(), param, "{body}: {failure}");
+        }
+    }
+}
