@@ -30,6 +30,7 @@ mod reading;
 mod refusal;
 mod settlement;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -352,6 +353,13 @@ impl Relay {
                 continuation::request(&self.job.request, &self.delivery.text, way, instruction)
             }
         };
+        match continues {
+            Some(_) => self.warn(format_args!("Now asking {target} to go on")),
+            None if stream == self.job.request.stream => {
+                self.warn(format_args!("Now asking {target}"));
+            }
+            None => self.warn(format_args!("Now asking {target} for the whole answer")),
+        }
         let retry = self.bounds.take_retry();
         let mut terms = self.terms(&target, continues.is_some());
         terms.input = retry.unwrap_or(terms.input);
@@ -430,8 +438,7 @@ impl Relay {
                 self.settle_failed();
             }
             Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
-            // A rival is still at it.
-            _ if !self.live.is_empty() => {}
+            _ if !self.live.is_empty() => self.warn(format_args!("Another model is still asked")),
             Recovery::Whole | Recovery::Next | Recovery::Again => self.call_next(),
         }
     }
@@ -478,6 +485,7 @@ impl Relay {
         if self.delivery.has_content() || self.job.exhausted == Exhausted::Error {
             return self.settle_failed();
         }
+        self.warn(format_args!("No model is left to ask"));
         let why = self.account.cause();
         let apology = format!("Sorry, no model can answer right now. {}", why.message());
         let event = Event::Text(apology.into());
@@ -485,6 +493,16 @@ impl Relay {
         self.delivery.outputs.event(&Event::Finish(FinishReason::Stop));
         self.delivery.outputs.event(&Event::Usage(self.account.spent));
         self.settle(End::Finished(FinishReason::Stop), true);
+    }
+
+    /// What failed since another way was taken the last time is told with the way that is taken
+    /// now, to clients whose protocol has a form for it.
+    fn warn(&mut self, way: fmt::Arguments<'_>) {
+        let Some(failure) = self.account.take_lost() else { return };
+        if self.job.client.tells_warnings() {
+            let warning = format!("{way}: {}", failure.message());
+            self.delivery.outputs.event(&Event::Warning(warning.into()));
+        }
     }
 
     fn cancel_live(&mut self) {

@@ -7,6 +7,7 @@ use crate::gateway::{Arrival, Client, Gateway};
 use crate::relay::Head as UpstreamHead;
 
 mod limits;
+mod opened;
 
 const CONFIG: &str = r#"
 [providers.a]
@@ -62,6 +63,10 @@ impl Bench {
     }
 
     fn of(gateway: &Gateway, client: Protocol, body: &str) -> Self {
+        Self::at(gateway, Client::asked(client), body)
+    }
+
+    fn at(gateway: &Gateway, client: Client, body: &str) -> Self {
         let arrival = Arrival {
             visitor: None,
             own_keys: Ok(Vec::new()),
@@ -69,7 +74,7 @@ impl Bench {
             unix_seconds: 1_700_000_000,
             random: 7,
         };
-        let answer = gateway.answer(Client::asked(client), body.as_bytes(), &arrival);
+        let answer = gateway.answer(client, body.as_bytes(), &arrival);
         let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new(), asked: Vec::new() };
         bench.drain();
         bench

@@ -20,6 +20,8 @@ pub(super) struct Account {
     attempts: Vec<AttemptRecord>,
     /// The first failure: what is reported when everything failed.
     cause: Option<Failure>,
+    /// The last failure, until another way is taken.
+    lost: Option<Failure>,
     /// What the attempts so far cost.
     pub(super) spent: Usage,
     served_by: Option<Arc<Target>>,
@@ -33,6 +35,7 @@ impl Account {
             began,
             attempts: Vec::new(),
             cause: None,
+            lost: None,
             spent: Usage::default(),
             served_by: None,
             skipped: 0,
@@ -42,6 +45,7 @@ impl Account {
     /// Something failed: reported in the end, if it is the first. That a conversation is too long
     /// for one target is no cause any more when another fails, or has a larger window.
     pub(super) fn blame(&mut self, failure: Failure) {
+        self.lost = Some(failure.clone());
         let window = |failure: &Failure| failure.overflow.map(|overflow| overflow.window);
         match &mut self.cause {
             Some(cause) if cause.reason == Reason::ContextLength => {
@@ -51,6 +55,11 @@ impl Account {
             }
             cause => drop(cause.get_or_insert(failure)),
         }
+    }
+
+    /// What failed since it was asked for the last time.
+    pub(super) fn take_lost(&mut self) -> Option<Failure> {
+        self.lost.take()
     }
 
     /// The first cause, not the last symptom.
