@@ -265,16 +265,6 @@ impl Message {
 }
 
 impl Part {
-    /// Bytes of text in it; media count nothing.
-    pub fn text_bytes(&self) -> usize {
-        match self {
-            Self::Text(text) | Self::Refusal(text) | Self::Reasoning { text, .. } => text.len(),
-            Self::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
-            Self::ToolResult { parts, .. } => parts.iter().map(Self::text_bytes).sum(),
-            Self::Media(_) | Self::Other(_) => 0,
-        }
-    }
-
     /// The arguments of a tool call where they are an object, or nothing at all, which is an empty
     /// one.
     pub fn arguments(&self) -> Option<Value> {

@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod known;
 pub mod learned;
 pub mod refusal;
+pub mod tokens;
 
 /// What an unknown model is trusted with, in tokens.
 pub const UNKNOWN_MODEL_MAX_OUTPUT: u32 = 4096;
@@ -41,11 +42,13 @@ pub struct Terms {
     pub delivered: u32,
 }
 
-/// How long a text is, in tokens: between these two.
+/// How long a text is, in tokens, for whichever tokenizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Length {
     /// Not less than this, but for one text in a hundred.
     pub low: u32,
+    /// What it is likely to be.
+    pub likely: u32,
     /// Not more than this, but for one text in a hundred.
     pub high: u32,
 }
@@ -149,29 +152,21 @@ fn smallest(terms: impl IntoIterator<Item = (Option<u32>, Term)>) -> Option<Limi
 }
 
 impl Length {
-    /// The length of two texts together.
+    /// The length of two texts, one after the other.
     pub fn plus(self, other: Self) -> Self {
-        Self { low: self.low.saturating_add(other.low), high: self.high.saturating_add(other.high) }
+        Self {
+            low: self.low.saturating_add(other.low),
+            likely: self.likely.saturating_add(other.likely),
+            high: self.high.saturating_add(other.high),
+        }
     }
 }
 
 impl From<u32> for Length {
     /// What was counted.
     fn from(counted: u32) -> Self {
-        Self { low: counted, high: counted }
+        Self { low: counted, likely: counted, high: counted }
     }
-}
-
-/// The length of a text of so many bytes, at a guess.
-pub fn estimate(bytes: usize) -> Length {
-    let high = estimate_tokens(bytes);
-    Length { low: high / 4, high }
-}
-
-/// Tokens in a text of so many bytes, at a guess that errs upwards: text and code of most languages
-/// have three bytes or more to a token.
-pub fn estimate_tokens(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(3)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -237,7 +232,7 @@ mod tests {
             let terms = Terms {
                 requested: Some(requested),
                 context_window: Some(window),
-                input: Length { low, high },
+                input: Length { low, likely: low, high },
                 ..Terms::default()
             };
             assert_eq!(terms.limit().map(|limit| limit.max_output), Some(expected), "{terms:?}");
@@ -273,7 +268,7 @@ mod tests {
             (u32::MAX, None, None, None),
         ];
         for (low, context_window, max_input, expected) in rows {
-            let input = Length { low, high: u32::MAX };
+            let input = Length { low, likely: low, high: u32::MAX };
             let terms = Terms { context_window, max_input, input, ..Terms::default() };
             let overflow = terms.fits().err().map(|overflow| (overflow.input, overflow.window));
             assert_eq!(overflow, expected, "{terms:?}");

@@ -375,7 +375,7 @@ impl Relay {
             limit,
         });
         let forwarding = self.forwarding(&target, continues.is_some());
-        let bytes_before = self.delivery.bytes;
+        let (bytes_before, text_before) = (self.delivery.bytes, self.delivery.text.len());
         let event_bytes_max = self.job.limits.event_bytes;
         let plan = Plan {
             id,
@@ -386,6 +386,7 @@ impl Relay {
             asked: limit.map(|limit| limit.max_output),
             is_retry: retry.is_some(),
             bytes_before,
+            text_before,
             forwarding,
             event_bytes_max,
         };
@@ -536,7 +537,7 @@ impl Relay {
     }
 
     fn charge(&mut self, attempt: &Attempt) {
-        self.account.charge(attempt, self.bounds.input_tokens(), self.delivery.bytes);
+        self.account.charge(attempt, self.bounds.input_tokens(), &self.delivery);
     }
 
     /// Everything failed: the first cause is reported, not the last symptom. What a continuation

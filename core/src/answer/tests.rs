@@ -787,7 +787,7 @@ fn what_came_while_a_rival_ran_is_not_billed_to_it() {
     script.iter().for_each(|step| bench.step(step));
     let usage = bench.log.iter().find(|line| line.contains("usage")).unwrap();
     assert!(usage.contains("\"completion_tokens\":1,"), "{usage}");
-    assert!(usage.contains("\"prompt_tokens\":1,"), "{usage}");
+    assert!(usage.contains("\"prompt_tokens\":5,"), "{usage}");
 }
 
 #[test]

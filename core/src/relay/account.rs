@@ -11,7 +11,6 @@ use crate::access::Visitor;
 use crate::chat::Usage;
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
-use crate::limit::estimate_tokens;
 use crate::time::Instant;
 
 pub(super) struct Account {
@@ -78,13 +77,13 @@ impl Account {
     }
 
     /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
-    /// nothing counted. `delivered` is in bytes, of all attempts so far.
-    pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivered: usize) {
+    /// nothing counted.
+    pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivery: &Delivery) {
         // What came since is not the attempt's own if it lost a hedge.
         let estimate = || match attempt.reading.content {
             false => Usage::default(),
             true => Usage {
-                output_tokens: estimate_tokens(delivered - attempt.bytes_before),
+                output_tokens: delivery.tokens(attempt.bytes_before, attempt.text_before).likely,
                 estimated: true,
                 ..attempt.reading.prompt.unwrap_or(Usage { input_tokens, ..Usage::default() })
             },

@@ -79,6 +79,7 @@ pub(super) struct Plan {
     pub(super) asked: Option<u32>,
     pub(super) is_retry: bool,
     pub(super) bytes_before: usize,
+    pub(super) text_before: usize,
     pub(super) forwarding: Forwarding,
     pub(super) event_bytes_max: usize,
 }
@@ -94,8 +95,9 @@ pub(super) struct Attempt {
     pub(super) asked: Option<u32>,
     /// It follows a refusal, with what that said.
     pub(super) is_retry: bool,
-    /// Bytes of content that were delivered before it.
+    /// Bytes of content that were delivered before it, and how many of them were text.
     pub(super) bytes_before: usize,
+    pub(super) text_before: usize,
     /// Asked for as a stream, not as one whole answer.
     pub(super) stream: bool,
     pub(super) began: Instant,
@@ -112,7 +114,7 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(plan: Plan, began: Instant) -> Self {
         let framing = plan.target.provider.protocol.framing();
-        let Plan { id, place, target, stream, continues, asked, is_retry, bytes_before, .. } = plan;
+        let Plan { id, place, target, stream, continues, asked, is_retry, .. } = plan;
         let mut reading = Reading::new(plan.forwarding, continues.is_some());
         if target.provider.protocol == Protocol::Local && continues.is_none() {
             reading.name(&target.model);
@@ -125,7 +127,8 @@ impl Attempt {
             continues,
             asked,
             is_retry,
-            bytes_before,
+            bytes_before: plan.bytes_before,
+            text_before: plan.text_before,
             began,
             over: false,
             reading,

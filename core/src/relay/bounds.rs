@@ -8,13 +8,13 @@
 use super::Relay;
 use super::attempt::Attempt;
 use crate::access::Visitor;
-use crate::chat::{ChatRequest, Part};
+use crate::chat::ChatRequest;
 use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
 use crate::limit::known::{Known, Source};
 use crate::limit::learned::LearnedLimit;
 use crate::limit::refusal::{self, Refusal};
-use crate::limit::{Length, Terms, estimate};
+use crate::limit::{Length, Terms, tokens};
 
 /// What an answer so short is still worth asking for, in tokens, when a provider stopped counting
 /// the conversation before its end.
@@ -33,14 +33,13 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) fn new(request: &ChatRequest) -> Self {
-        let parts = request.messages.iter().flat_map(|message| &message.parts);
-        let bytes = parts.map(Part::text_bytes).sum();
-        Self { input: estimate(bytes), counted: None, overflow: None, learned: Vec::new() }
+        let input = tokens::of_request(request);
+        Self { input, counted: None, overflow: None, learned: Vec::new() }
     }
 
-    /// What the request is estimated to cost, in tokens.
+    /// How many tokens the request is likely to be.
     pub(super) fn input_tokens(&self) -> u32 {
-        self.input.high
+        self.input.likely
     }
 
     /// The refused attempt is made again: whether that is this one is known once.
@@ -89,9 +88,10 @@ impl Relay {
             job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
         let known = Known::of(target, learned.as_ref());
         let window = known.context_window;
-        let delivered = if continues { estimate(self.delivery.bytes) } else { Length::default() };
-        let told =
-            if continues { estimate(job.fallback.instruction.len()) } else { Length::default() };
+        let [delivered, told] = match continues {
+            false => [Length::default(); 2],
+            true => [self.delivery.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
+        };
         Terms {
             requested: job.request.max_output_tokens,
             plan: job.visitor.as_ref().and_then(Visitor::max_output_tokens),

@@ -3,6 +3,7 @@
 use super::output::Outputs;
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
+use crate::limit::{Length, tokens};
 use crate::splice::Splice;
 use crate::time::Instant;
 
@@ -102,6 +103,16 @@ impl Delivery {
             self.text.push_str(new);
             self.outputs.event(&Event::Text(new.into()));
         }
+    }
+
+    /// How long the content is that came after the first `bytes`, of which `text_bytes` were text.
+    pub(super) fn tokens(&self, bytes: usize, text_bytes: usize) -> Length {
+        let text = &self.text[text_bytes..];
+        let others = self.bytes - bytes - text.len();
+        // Thoughts and arguments are not kept: they count as the mean of what was measured.
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let rate = Length { low: others / 6, likely: others / 4, high: others / 2 };
+        tokens::of_text(text).plus(rate)
     }
 
     /// Whether the content so far keeps the bound.
