@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::learned::LearnedLimit;
-use super::{UNKNOWN_MODEL_MAX_OUTPUT, catalogue};
+use super::{Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue};
 use crate::config::Target;
 use crate::protocol::Protocol;
 
@@ -83,6 +83,20 @@ impl<'a> Known<'a> {
             learned,
             context_window: window.or_else(|| listed(|facts| facts.context_window)),
             max_input: said(|row| row.max_input).or_else(unless_configured),
+        }
+    }
+
+    /// The terms that follow from it.
+    pub fn terms(&self) -> Terms {
+        let tokens = |fact: Option<Fact<'_>>| fact.map(|fact| fact.tokens);
+        let learned = |fact: Fact<'_>| matches!(fact.source, Source::Learned { .. });
+        Terms {
+            model: tokens(self.model),
+            learned: tokens(self.learned),
+            context_window: tokens(self.context_window),
+            window_learned: self.context_window.is_some_and(learned),
+            max_input: tokens(self.max_input),
+            ..Terms::default()
         }
     }
 

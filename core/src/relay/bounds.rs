@@ -11,7 +11,7 @@ use crate::access::Visitor;
 use crate::chat::ChatRequest;
 use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
-use crate::limit::known::{Known, Source};
+use crate::limit::known::Known;
 use crate::limit::learned::LearnedLimit;
 use crate::limit::refusal::{self, Refusal};
 use crate::limit::{Length, Terms, tokens};
@@ -86,8 +86,6 @@ impl Relay {
         let job = &self.job;
         let learned =
             job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
-        let known = Known::of(target, learned.as_ref());
-        let window = known.context_window;
         let [delivered, told] = match continues {
             false => [Length::default(); 2],
             true => [self.delivery.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
@@ -95,14 +93,9 @@ impl Relay {
         Terms {
             requested: job.request.max_output_tokens,
             plan: job.visitor.as_ref().and_then(Visitor::max_output_tokens),
-            model: known.model.map(|fact| fact.tokens),
-            learned: known.learned.map(|fact| fact.tokens),
-            context_window: window.map(|fact| fact.tokens),
-            window_learned: window
-                .is_some_and(|fact| matches!(fact.source, Source::Learned { .. })),
-            max_input: known.max_input.map(|fact| fact.tokens),
             input: self.bounds.input.plus(delivered).plus(told),
             delivered: delivered.high,
+            ..Known::of(target, learned.as_ref()).terms()
         }
     }
 
