@@ -249,7 +249,7 @@ impl Answer {
         match &settlement.end {
             _ if self.head != HeadState::Held => self.writer.end(&mut self.out, &closing),
             End::Failed(failure) => {
-                self.out = error_body(self.client, failure);
+                self.out = error_body(self.client, failure, Some(&self.id));
                 self.head = HeadState::Due { status: failure.status() };
             }
             End::Finished(_) => {

@@ -371,6 +371,7 @@ struct ProviderEntry {
 #[serde(rename_all = "lowercase")]
 enum UpstreamProtocol {
     OpenAi,
+    Anthropic,
     Gemini,
     Ollama,
     Local,
@@ -477,6 +478,7 @@ impl ProviderEntry {
         let key = format!("providers.{name}");
         let protocol = match self.protocol {
             UpstreamProtocol::OpenAi => Protocol::OpenAi,
+            UpstreamProtocol::Anthropic => Protocol::Anthropic,
             UpstreamProtocol::Gemini => Protocol::Gemini,
             UpstreamProtocol::Ollama => Protocol::Ollama,
             UpstreamProtocol::Local => Protocol::Local,

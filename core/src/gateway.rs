@@ -121,6 +121,7 @@ impl Gateway {
         }
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
             "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
+            "/v1/messages" => ("POST", |_| Route::Chat(Client::asked(Protocol::Anthropic))),
             "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
             "/chat/execute/stream" => {
                 ("POST", |_| Route::Chat(Client::streaming(Protocol::Notebook)))
@@ -335,7 +336,7 @@ impl Reply {
 
     /// A failure outside of any chat protocol, in the shape of OpenAI's.
     pub fn failure(failure: &Failure) -> Self {
-        Self::json(failure.status(), error_body(Protocol::OpenAi, failure))
+        Self::json(failure.status(), error_body(Protocol::OpenAi, failure, None))
     }
 
     fn text(text: &str) -> Self {

@@ -15,6 +15,7 @@ use crate::failure::{Failure, Reason};
 use crate::json::{Halves, Shape};
 use crate::sse::Framing;
 
+mod anthropic;
 mod body;
 mod call_names;
 mod content;
@@ -34,6 +35,8 @@ mod vectors;
 pub enum Protocol {
     /// OpenAI Chat Completions, as client and as provider.
     OpenAi,
+    /// Anthropic Messages, as client and as provider.
+    Anthropic,
     /// The `token` events of `POST /chat/stream`, as client.
     Token,
     /// The `notebook` events of `POST /chat/execute/stream`, as client.
@@ -122,6 +125,8 @@ pub struct Memory {
     kind: TextKind,
     /// Halves of characters.
     halves: Halves,
+    /// What Anthropic's deltas refer to.
+    blocks: anthropic::Blocks,
     /// How many tool calls there were, where a protocol does not count them itself.
     calls: u32,
 }
@@ -163,6 +168,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Token => "token",
             Self::Notebook => "notebook",
             Self::Content => "content",
@@ -177,6 +183,7 @@ impl Protocol {
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {
             Self::OpenAi => openai::parse_request(body),
+            Self::Anthropic => anthropic::parse_request(body),
             Self::Token => token::parse_request(body),
             Self::Notebook => notebook::parse_request(body),
             Self::Content => content::parse_request(body),
@@ -197,6 +204,7 @@ impl Protocol {
     pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
         match self {
             Self::OpenAi => openai::http_call(ask),
+            Self::Anthropic => anthropic::http_call(ask),
             Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
             _ => unspoken(self),
@@ -215,6 +223,7 @@ impl Protocol {
         memory.trim();
         match self {
             Self::OpenAi => openai::read_event(data, memory, sink),
+            Self::Anthropic => anthropic::read_event(data, memory, sink),
             Self::Gemini => gemini::read_event(data, memory, sink),
             Self::Ollama => ollama::read_event(data, memory, sink),
             _ => Err(Unreadable::Garbage("no such stream".into())),
@@ -225,6 +234,7 @@ impl Protocol {
     pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),
+            Self::Anthropic => anthropic::read_whole(body, sink),
             Self::Gemini => gemini::read_whole(body, sink),
             Self::Ollama => ollama::read_whole(body, sink),
             _ => Err(Unreadable::Garbage("no such answer".into())),
@@ -234,9 +244,16 @@ impl Protocol {
     /// The message in a provider's error answer; empty where there is none.
     pub fn error_message(self, body: &[u8]) -> String {
         match self {
-            Self::OpenAi | Self::Gemini | Self::Ollama => openai::error_message(body),
+            Self::OpenAi | Self::Anthropic | Self::Gemini | Self::Ollama => {
+                openai::error_message(body)
+            }
             _ => String::new(),
         }
+    }
+
+    /// Whether a call must say how long an answer may be, though nobody asked for a bound.
+    pub const fn needs_limit(self) -> bool {
+        matches!(self, Self::Anthropic)
     }
 
     /// Whether a client of this protocol can tell a fallback message from a model's answer.
@@ -374,6 +391,8 @@ impl Collected {
 pub(crate) enum Writer {
     /// OpenAI Chat Completions.
     OpenAi(openai::Writer),
+    /// Anthropic Messages.
+    Anthropic(anthropic::Writer),
     /// `token` events.
     Token(token::Writer),
     /// `notebook` events.
@@ -388,6 +407,7 @@ impl Writer {
     /// A writer for one answer.
     pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
         match protocol {
+            Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
             Protocol::Token => Self::Token(token::Writer::new(opening)),
             Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
             Protocol::Content => Self::Content(content::Writer::new(&opening)),
@@ -403,15 +423,16 @@ impl Writer {
         match self {
             Self::Notebook(writer) => writer.open(out),
             Self::Session(writer) => writer.open(out),
-            Self::OpenAi(_) | Self::Token(_) | Self::Content(_) => {}
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Token(_) | Self::Content(_) => {}
         }
     }
 
     /// Notes these whole frames of the provider's, which were handed on as they came: what is
     /// written next joins them.
-    pub(crate) fn forwarded(&mut self, _frames: &[u8]) {
+    pub(crate) fn forwarded(&mut self, frames: &[u8]) {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
+            Self::Anthropic(writer) => writer.forwarded(frames),
             Self::Token(_) | Self::Notebook(_) | Self::Content(_) | Self::Session(_) => {}
         }
     }
@@ -420,6 +441,7 @@ impl Writer {
     pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
         match self {
             Self::OpenAi(writer) => writer.event(out, event),
+            Self::Anthropic(writer) => writer.event(out, event),
             Self::Token(writer) => writer.event(out, event),
             Self::Notebook(writer) => writer.event(out, event),
             Self::Content(writer) => writer.event(out, event),
@@ -431,6 +453,7 @@ impl Writer {
     pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
         match self {
             Self::OpenAi(writer) => writer.end(out, closing),
+            Self::Anthropic(writer) => writer.end(out, closing),
             Self::Token(writer) => writer.end(out, closing),
             Self::Notebook(writer) => writer.end(out, closing),
             Self::Content(writer) => writer.end(out, closing),
@@ -442,6 +465,7 @@ impl Writer {
     pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
         match self {
             Self::OpenAi(writer) => writer.whole(out, answer),
+            Self::Anthropic(writer) => writer.whole(out, answer),
             Self::Token(writer) => writer.whole(out, answer),
             Self::Notebook(writer) => writer.whole(out, answer),
             Self::Content(writer) => writer.whole(out, answer),
@@ -450,9 +474,10 @@ impl Writer {
     }
 }
 
-/// The body of an error answer in a client's protocol.
-pub(crate) fn error_body(protocol: Protocol, failure: &Failure) -> Vec<u8> {
+/// The body of an error answer in a client's protocol; `id` is our name for the answer.
+pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>) -> Vec<u8> {
     match protocol {
+        Protocol::Anthropic => anthropic::error_body(failure, id),
         Protocol::Token => token::error_body(failure),
         Protocol::Notebook => notebook::error_body(failure),
         Protocol::Content => content::error_body(failure),

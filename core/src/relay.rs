@@ -363,7 +363,8 @@ impl Relay {
         let retry = self.bounds.take_retry();
         let mut terms = self.terms(&target, continues.is_some());
         terms.input = retry.unwrap_or(terms.input);
-        let limit = terms.limit().filter(|_| terms.is_asked());
+        let needed = terms.is_asked() || target.provider.protocol.needs_limit();
+        let limit = terms.limit().filter(|_| needed);
         self.delivery.outputs.call(Call {
             attempt: id,
             target: target.clone(),

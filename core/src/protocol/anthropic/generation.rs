@@ -1,0 +1,77 @@
+//! What a generation of Claude takes, by the model's name: other generations refuse it. Sources:
+//! "Adaptive thinking", "Extended thinking" and the migration guides of platform.claude.com.
+
+/// How a model is asked to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thinks {
+    /// It is not.
+    Never,
+    /// By a budget of tokens.
+    Budget,
+    /// As much as it sees fit, at a level of effort.
+    Adaptively,
+}
+
+/// What a generation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
+    /// How it is asked to think.
+    pub(super) thinks: Thinks,
+    /// Whether it takes `temperature`, `top_p` and `top_k`.
+    pub(super) samples: bool,
+}
+
+/// By how the name goes on after `claude-`; the first row that fits counts. What is not listed is
+/// newer.
+const GENERATIONS: &[(&str, Thinks, bool)] = &[
+    ("2", Thinks::Never, true),
+    ("instant", Thinks::Never, true),
+    ("3-7", Thinks::Budget, true),
+    ("3", Thinks::Never, true),
+    ("4-", Thinks::Budget, true),
+    ("opus-4-6", Thinks::Adaptively, true),
+    ("sonnet-4-6", Thinks::Adaptively, true),
+    ("opus-4-7", Thinks::Adaptively, false),
+    ("opus-4-8", Thinks::Adaptively, false),
+    ("opus-4", Thinks::Budget, true),
+    ("sonnet-4", Thinks::Budget, true),
+    ("haiku-4", Thinks::Budget, true),
+    ("", Thinks::Adaptively, false),
+];
+
+impl Generation {
+    /// The generation of a model. One that is not Anthropic's own takes what the protocol had first.
+    pub(super) fn of(model: &str) -> Self {
+        let name = model.to_ascii_lowercase().replace('.', "-");
+        let row = name
+            .split_once("claude-")
+            .and_then(|(_, rest)| GENERATIONS.iter().find(|(prefix, ..)| rest.starts_with(prefix)));
+        let (_, thinks, samples) = *row.unwrap_or(&("", Thinks::Budget, true));
+        Self { thinks, samples }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_known_by_its_name() {
+        let rows = [
+            ("claude-3-5-sonnet-20241022", Thinks::Never, true),
+            ("claude-3-7-sonnet-latest", Thinks::Budget, true),
+            ("claude-sonnet-4-20250514", Thinks::Budget, true),
+            ("anthropic/claude-opus-4.5", Thinks::Budget, true),
+            ("claude-4-opus-20250514", Thinks::Budget, true),
+            ("claude-haiku-4-5", Thinks::Budget, true),
+            ("claude-sonnet-4-6", Thinks::Adaptively, true),
+            ("us.anthropic.claude-opus-4-6-v1", Thinks::Adaptively, true),
+            ("claude-opus-4-7-20260416", Thinks::Adaptively, false),
+            ("claude-sonnet-5", Thinks::Adaptively, false),
+            ("deepseek-chat", Thinks::Budget, true),
+        ];
+        for (model, thinks, samples) in rows {
+            assert_eq!(Generation::of(model), Generation { thinks, samples }, "{model}");
+        }
+    }
+}

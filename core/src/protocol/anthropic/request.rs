@@ -1,0 +1,379 @@
+//! A client's request, read.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source,
+    Tool, ToolChoice,
+};
+use crate::failure::{Failure, Reason};
+use crate::protocol::parse_json;
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    model: Option<String>,
+    max_tokens: Option<NonZeroU32>,
+    #[serde(borrow)]
+    messages: Vec<WireMessage<'a>>,
+    #[serde(borrow)]
+    system: Option<Content<'a>>,
+    stream: Option<bool>,
+    stop_sequences: Option<Vec<String>>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<u32>,
+    tools: Option<Vec<WireTool>>,
+    tool_choice: Option<WireChoice>,
+    thinking: Option<Thinking>,
+    output_config: Option<OutputConfig>,
+    /// What `output_config.format` was called while it was a beta.
+    output_format: Option<WireFormat>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    role: WireRole,
+    #[serde(borrow)]
+    content: Content<'a>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireRole {
+    User,
+    Assistant,
+    System,
+}
+
+/// A text, or a list of blocks that are read by their type.
+enum Content<'a> {
+    Text(String),
+    Blocks(Vec<&'a RawValue>),
+}
+
+#[derive(Deserialize)]
+struct Typed {
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct TextBlock {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct ThinkingBlock {
+    thinking: String,
+    signature: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct MediaBlock {
+    source: WireSource,
+    title: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum WireSource {
+    Base64 {
+        media_type: String,
+        data: String,
+    },
+    Url {
+        url: String,
+    },
+    File {
+        file_id: String,
+    },
+    /// Plain text, as it is.
+    Text {
+        data: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct ToolUse<'a> {
+    id: String,
+    name: String,
+    #[serde(borrow)]
+    input: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct ToolResult<'a> {
+    tool_use_id: String,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    is_error: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireTool {
+    name: Option<String>,
+    description: Option<String>,
+    /// A tool of the provider's own has none.
+    input_schema: Option<Value>,
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireChoice {
+    r#type: ChoiceKind,
+    name: Option<String>,
+    disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChoiceKind {
+    Auto,
+    Any,
+    Tool,
+    None,
+}
+
+#[derive(Deserialize)]
+struct Thinking {
+    r#type: String,
+    budget_tokens: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct OutputConfig {
+    effort: Option<String>,
+    format: Option<WireFormat>,
+}
+
+#[derive(Deserialize)]
+struct WireFormat {
+    schema: Option<Value>,
+}
+
+/// Reads the JSON body of `POST /v1/messages`.
+pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let request: Request<'_> = parse_json(body)?;
+    request.check()?;
+    let mut messages = Vec::with_capacity(request.messages.len() + 1);
+    if let Some(system) = &request.system {
+        messages.push(Message { role: Role::System, parts: parts(system, "system")? });
+    }
+    for (number, message) in request.messages.iter().enumerate() {
+        add_message(&mut messages, message, number)?;
+    }
+    let original = Some(Original { body: body.into(), messages: messages.len() });
+    Ok(ChatRequest { messages, original, ..request.options() })
+}
+
+impl Request<'_> {
+    fn check(&self) -> Result<(), Failure> {
+        if self.messages.is_empty() {
+            return Err(wrong("messages", "expected at least one message"));
+        }
+        if self.max_tokens.is_none() {
+            return Err(wrong("max_tokens", "expected the longest answer, in tokens"));
+        }
+        for (name, value) in [("temperature", self.temperature), ("top_p", self.top_p)] {
+            if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
+                return Err(wrong(name, &format!("{value} is out of range: expected 0 to 1")));
+            }
+        }
+        let choice = self.tool_choice.as_ref();
+        if choice.is_some_and(|c| matches!(c.r#type, ChoiceKind::Tool) && c.name.is_none()) {
+            return Err(wrong("tool_choice.name", "expected the tool's name"));
+        }
+        Ok(())
+    }
+
+    /// All but the messages.
+    fn options(self) -> ChatRequest {
+        let choice = self.tool_choice;
+        let parallel = choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use);
+        let config = self.output_config;
+        let effort_name = config.as_ref().and_then(|config| config.effort.as_deref());
+        ChatRequest {
+            model: self.model,
+            stream: self.stream.unwrap_or(false),
+            include_usage: true,
+            max_output_tokens: self.max_tokens.map(Into::into),
+            sampling: Sampling {
+                temperature: self.temperature,
+                top_p: self.top_p,
+                top_k: self.top_k,
+                ..Sampling::default()
+            },
+            stop: self.stop_sequences.unwrap_or_default(),
+            tools: self.tools.into_iter().flatten().filter_map(tool).collect(),
+            tool_choice: choice.and_then(tool_choice),
+            parallel_tool_calls: parallel.map(|disabled| !disabled),
+            effort: effort(self.thinking.as_ref(), effort_name),
+            format: config.and_then(|config| config.format).or(self.output_format).and_then(format),
+            ..ChatRequest::default()
+        }
+    }
+}
+
+fn wrong(param: &str, what: &str) -> Failure {
+    Failure::new(Reason::InvalidRequest, format!("{param}: {what}")).at(param)
+}
+
+/// Results of tools stand among a user's blocks; here they are messages of their own.
+fn add_message(
+    messages: &mut Vec<Message>,
+    message: &WireMessage<'_>,
+    number: usize,
+) -> Result<(), Failure> {
+    let role = match message.role {
+        WireRole::User => Role::User,
+        WireRole::Assistant => Role::Assistant,
+        WireRole::System => Role::System,
+    };
+    let parts = parts(&message.content, &format!("messages[{number}].content"))?;
+    let first = messages.len();
+    for part in parts {
+        let role = if matches!(part, Part::ToolResult { .. }) { Role::Tool } else { role };
+        match messages[first..].last_mut() {
+            Some(last) if last.role == role => last.parts.push(part),
+            _ => messages.push(Message { role, parts: vec![part] }),
+        }
+    }
+    if messages.len() == first {
+        messages.push(Message { role, parts: Vec::new() });
+    }
+    Ok(())
+}
+
+/// The parts that the content at `path` of the body says.
+fn parts(content: &Content<'_>, path: &str) -> Result<Vec<Part>, Failure> {
+    let blocks = match content {
+        Content::Text(text) => return Ok(vec![Part::Text(text.clone())]),
+        Content::Blocks(blocks) => blocks,
+    };
+    let mut parts = Vec::with_capacity(blocks.len());
+    for (number, block) in blocks.iter().enumerate() {
+        parts.extend(part(block, &format!("{path}[{number}]"))?);
+    }
+    Ok(parts)
+}
+
+fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
+    let Typed { r#type } = block_as(block, path)?;
+    Ok(Some(match r#type.as_str() {
+        "text" => Part::Text(block_as::<TextBlock>(block, path)?.text),
+        "image" => media(MediaKind::Image, r#type, block_as(block, path)?),
+        "document" => media(MediaKind::File, r#type, block_as(block, path)?),
+        "thinking" => {
+            let ThinkingBlock { thinking, signature } = block_as(block, path)?;
+            let signature = signature.filter(|signature| !signature.is_empty());
+            Part::Reasoning { text: thinking, signature }
+        }
+        // Nobody but Anthropic can read it, and Anthropic reads it in the original body.
+        "redacted_thinking" => return Ok(None),
+        "tool_use" => {
+            let ToolUse { id, name, input } = block_as(block, path)?;
+            Part::ToolCall { id, name, arguments: input.get().to_owned() }
+        }
+        "tool_result" => {
+            let ToolResult { tool_use_id, content, is_error } = block_as(block, path)?;
+            let content = content.unwrap_or(Content::Blocks(Vec::new()));
+            let parts = parts(&content, &format!("{path}.content"))?;
+            Part::ToolResult { id: tool_use_id, parts, is_error: is_error.unwrap_or(false) }
+        }
+        _ => Part::Other(r#type),
+    }))
+}
+
+fn block_as<'a, T: Deserialize<'a>>(block: &'a RawValue, path: &str) -> Result<T, Failure> {
+    parse_json(block.get().as_bytes()).map_err(|failure| match &failure.param {
+        Some(field) => {
+            let detail = format!("{path}.{}", failure.detail);
+            Failure::new(Reason::InvalidRequest, detail).at(format!("{path}.{field}"))
+        }
+        None => wrong(path, &failure.detail),
+    })
+}
+
+fn media(kind: MediaKind, block_type: String, block: MediaBlock) -> Part {
+    let (source, media_type) = match block.source {
+        WireSource::Base64 { media_type, data } => (Source::Data(data), Some(media_type)),
+        WireSource::Url { url } => (Source::Url(url), None),
+        WireSource::File { file_id } => (Source::Id(file_id), None),
+        WireSource::Text { data } => return Part::Text(data),
+        WireSource::Other => return Part::Other(block_type),
+    };
+    Part::Media(Media { kind, source, media_type, detail: None, name: block.title })
+}
+
+fn tool(tool: WireTool) -> Option<Tool> {
+    let WireTool { name, description, input_schema, strict } = tool;
+    Some(Tool { name: name?, description, parameters: Some(input_schema?), strict })
+}
+
+fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
+    match choice.r#type {
+        ChoiceKind::Auto => Some(ToolChoice::Auto),
+        ChoiceKind::Any => Some(ToolChoice::Required),
+        ChoiceKind::Tool => choice.name.map(ToolChoice::Tool),
+        ChoiceKind::None => Some(ToolChoice::None),
+    }
+}
+
+/// A budget says more than a word; thinking that adapts itself is as much as the word says.
+fn effort(thinking: Option<&Thinking>, word: Option<&str>) -> Option<Effort> {
+    match thinking {
+        Some(Thinking { r#type, .. }) if r#type == "disabled" => return Some(Effort::None),
+        Some(Thinking { budget_tokens: Some(tokens), .. }) => return Some(Effort::Budget(*tokens)),
+        _ => {}
+    }
+    match word? {
+        "low" => Some(Effort::Low),
+        "medium" => Some(Effort::Medium),
+        "high" | "xhigh" | "max" => Some(Effort::High),
+        _ => None,
+    }
+}
+
+/// Anthropic's schemas have no name where other protocols want one.
+fn format(format: WireFormat) -> Option<Format> {
+    let schema = format.schema?;
+    let name = schema.get("title").and_then(Value::as_str).unwrap_or("answer").to_owned();
+    Some(Format::Schema { name, description: None, schema, strict: Some(true) })
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrBlocks;
+
+        impl<'de> Visitor<'de> for TextOrBlocks {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or a list of blocks")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Content<'de>, S::Error> {
+                let mut blocks = Vec::new();
+                while let Some(block) = list.next_element()? {
+                    blocks.push(block);
+                }
+                Ok(Content::Blocks(blocks))
+            }
+        }
+
+        deserializer.deserialize_any(TextOrBlocks)
+    }
+}
+
+#[cfg(test)]
+mod tests;
