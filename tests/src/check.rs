@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::answer::{self, Answer, Ending, Event};
 use crate::provider::CallRecord;
-use crate::scenario::{End, ErrorFields, Exchange, Expect, Protocol, SECRET, Saw, Scenario};
+use crate::scenario::{End, ErrorFields, Exchange, Expect, Protocol, Saw, Scenario};
 
 /// What was seen of one request, on both sides of the gateway.
 #[derive(Clone, Debug, Default)]
@@ -269,7 +269,12 @@ impl Check<'_> {
 
     fn body_text(&mut self) {
         let body = String::from_utf8_lossy(&self.seen.answer.body()).into_owned();
-        self.require(!body.contains(SECRET), || "the provider's key is in the body".into());
+        let heads = self.seen.answer.head.iter().flat_map(|head| &head.headers);
+        let told: Vec<_> = heads.map(|(_, value)| value.as_str()).chain([body.as_str()]).collect();
+        for secret in self.scenario.secrets() {
+            let tells = told.iter().any(|text| text.contains(&secret));
+            self.require(!tells, || "a secret is in the response".into());
+        }
         for part in &self.expect.has {
             self.require(body.contains(part), || format!("{part:?} is not in the body"));
         }

@@ -65,6 +65,11 @@ impl Gateway {
     pub fn log(&self) -> String {
         self.log.last()
     }
+
+    /// The line of all it said that holds one of these.
+    pub fn line_with(&self, parts: &[String]) -> Option<String> {
+        self.log.find(parts)
+    }
 }
 
 async fn start(
@@ -117,6 +122,11 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 impl Lines {
     fn push(&self, line: String) {
         self.0.lock().expect("no one panics while holding the lines").push(line);
+    }
+
+    fn find(&self, parts: &[String]) -> Option<String> {
+        let lines = self.0.lock().expect("no one panics while holding the lines");
+        lines.iter().find(|line| parts.iter().any(|part| line.contains(part))).cloned()
     }
 
     fn last(&self) -> String {

@@ -188,6 +188,15 @@ impl Client {
         }
     }
 
+    /// The credentials it sends: its own, and its key for a provider.
+    fn secrets(&self) -> Vec<String> {
+        let bearer = self.headers.get("authorization").and_then(|text| text.split(' ').nth(1));
+        let header = bearer.or_else(|| self.headers.get("x-api-key").map(String::as_str));
+        let key = self.body.as_ref().and_then(|body| body["key"].as_str());
+        // What is shorter may stand anywhere by chance.
+        header.into_iter().chain(key).filter(|text| text.len() >= 8).map(str::to_owned).collect()
+    }
+
     /// The request's body as it is sent.
     pub fn body_bytes(&self) -> Vec<u8> {
         if let Some(raw) = &self.raw {
@@ -349,12 +358,29 @@ pub struct Saw {
     pub lacks: Vec<String>,
 }
 
-/// The secret that a scenario's configuration can name as `{ env = "PROVIDER_KEY" }`.
-pub const SECRET_NAME: &str = "PROVIDER_KEY";
-/// Its value.
-pub const SECRET: &str = "sk-test-1234567890";
+/// The key every provider is called with, unless its scenario says otherwise.
+const PROVIDER_KEY: &str = "PROVIDER_KEY";
+
+/// The secrets that a scenario's configuration can name, as `{ env = "PROVIDER_KEY" }`, and their
+/// values. No client and no log may see them.
+pub const SECRETS: [(&str, &str); 2] = [
+    (PROVIDER_KEY, "sk-test-1234567890"),
+    ("MASTER_KEY", "bWFzdGVyLWtleS10aGF0LWlzLTMyLWJ5dGVzLWxvbmc="),
+];
+
+/// The secret of that name.
+pub fn secret(name: &str) -> Option<String> {
+    let found = SECRETS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| (*value).to_owned())
+}
 
 impl Scenario {
+    /// What nobody may be told: the configuration's secrets, and those clients send.
+    pub fn secrets(&self) -> Vec<String> {
+        let configured = SECRETS.iter().map(|(_, value)| (*value).to_owned());
+        configured.chain(self.exchanges().flat_map(|exchange| exchange.client.secrets())).collect()
+    }
+
     /// Reads a scenario file.
     pub fn load(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -424,8 +450,12 @@ impl Scenario {
         let mut targets = Vec::new();
         for name in self.provider.keys() {
             let base_url = format!("{{{name}}}");
-            providers
-                .insert(name.clone(), table(json!({ "protocol": "openai", "base_url": base_url })));
+            let provider = json!({
+                "protocol": "openai",
+                "base_url": base_url,
+                "api_key": { "env": PROVIDER_KEY },
+            });
+            providers.insert(name.clone(), table(provider));
             targets.push(format!("{name}/{MODEL}"));
         }
         let mut config = toml::Table::new();

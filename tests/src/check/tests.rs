@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::answer::{Head, Read};
+use crate::scenario::SECRETS;
 
 const STREAM: &str = r#"
     why = "w"
@@ -103,8 +104,8 @@ fn a_stream_is_not_held_back_and_not_cut() {
 
 #[test]
 fn secrets_and_broken_characters_are_seen() {
-    let body = format!("{}{FINISH}{DONE}", text(SECRET));
-    judge_stream("", &body, "the provider's key");
+    let body = format!("{}{FINISH}{DONE}", text(SECRETS[0].1));
+    judge_stream("", &body, "a secret");
     judge_stream("", &format!("{}{FINISH}{DONE}", text("\u{FFFD}")), "a character is lost");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::{built, root, write};
-use crate::scenario::{SECRET, SECRET_NAME};
+use crate::scenario::SECRETS;
 
 pub(super) fn command(folder: &Path, config: Option<&str>) -> Result<Command, String> {
     let program = built(program(), "build it with `cargo build -p streamgate`")?;
@@ -15,7 +15,8 @@ pub(super) fn command(folder: &Path, config: Option<&str>) -> Result<Command, St
     if let Some(config) = config {
         command.arg("--config").arg(write(folder.join("streamgate.toml"), config)?);
     }
-    command.env(SECRET_NAME, SECRET).current_dir(folder);
+    // All of it: no line may hold a secret.
+    command.envs(SECRETS).env("STREAMGATE_LOG", "trace").current_dir(folder);
     Ok(command)
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::{built, root, write};
-use crate::scenario::{SECRET, SECRET_NAME};
+use crate::scenario::SECRETS;
 
 const MAIN_MODULE: &str = "index.js";
 
@@ -17,7 +17,9 @@ pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
     let bundle = bundle();
     built(bundle.join(MAIN_MODULE), "build the Worker with `cargo xtask edge`")?;
     write(folder.join("streamgate.toml"), config)?;
-    write(folder.join("secret"), SECRET)?;
+    for (name, value) in SECRETS {
+        write(folder.join(name), value)?;
+    }
     let capnp = capnp(&modules(&bundle)?, &Compatibility::read()?);
     let capnp = write(folder.join("worker.capnp"), &capnp)?;
     let mut command = Command::new(workerd);
@@ -95,6 +97,11 @@ fn capnp(modules: &[String], compatibility: &Compatibility) -> String {
         writeln!(list, "    (name = \"{name}\", {kind} = embed \"/{name}\"),")
             .expect("a String takes every write");
     }
+    let mut secrets = String::new();
+    for (name, _) in SECRETS {
+        writeln!(secrets, "    (name = \"{name}\", text = embed \"{name}\"),")
+            .expect("a String takes every write");
+    }
     let Compatibility { compatibility_date, compatibility_flags } = compatibility;
     // A list of texts is written alike in both languages.
     format!(
@@ -116,8 +123,7 @@ const worker :Workerd.Worker = (
 {list}  ],
   bindings = [
     (name = "STREAMGATE_CONFIG", text = embed "streamgate.toml"),
-    (name = "{SECRET_NAME}", text = embed "secret"),
-  ],
+{secrets}  ],
   compatibilityDate = "{compatibility_date}",
   compatibilityFlags = {compatibility_flags:?},
 );

@@ -19,7 +19,7 @@ use streamgate_core::time::Instant;
 use crate::answer::{self, Ending, Read, Reader};
 use crate::check::{Seen, check};
 use crate::provider::CallRecord;
-use crate::scenario::{Client, Leave, Pause, SECRET, SECRET_NAME, Scenario};
+use crate::scenario::{Client, Leave, Pause, Scenario, secret};
 use crate::script::{self, Act, Framing, Opening, split};
 
 /// How a provider's bytes come to the core.
@@ -111,7 +111,6 @@ fn ask(gateway: &Gateway, client: &Client, now: Instant) -> Asked {
 fn gateway(scenario: &Scenario) -> Result<Gateway, String> {
     let base_url = |name: &String| (name.clone(), format!("http://{name}/v1"));
     let base_urls: HashMap<_, _> = scenario.provider.keys().map(base_url).collect();
-    let secret = |name: &str| (name == SECRET_NAME).then(|| SECRET.to_owned());
     let config = Config::parse(&scenario.config_text(&base_urls), secret);
     Ok(Gateway::new(config.map_err(|error| format!("the configuration: {error}"))?))
 }

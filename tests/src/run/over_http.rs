@@ -15,6 +15,9 @@ use crate::scenario::{Client, Runner, Scenario};
 /// what is left of a complete one for a while, to use the connection again.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How long a gateway may take to log the last of what it did.
+const LOG_TIME: Duration = Duration::from_millis(50);
+
 /// Plays the scenario and judges what came of it.
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
     let stage = Stage::set(scenario, runner).await?;
@@ -26,7 +29,12 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
     let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
     check(scenario, &seen).map_err(|wrong| {
         format!("{wrong}\n{}--- gateway ---\n{}", told(&seen), stage.gateway.log())
-    })
+    })?;
+    tokio::time::sleep(LOG_TIME).await;
+    match stage.gateway.line_with(&scenario.secrets()) {
+        Some(line) => Err(format!("a secret is in the log: {line}")),
+        None => Ok(()),
+    }
 }
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
