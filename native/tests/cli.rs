@@ -34,6 +34,7 @@ impl Folder {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
         command.args(arguments).current_dir(self.0.path()).env_remove("STREAMGATE_CONFIG_FILE");
+        command.env("MASTER_A", "a".repeat(64)).env("MASTER_B", "b".repeat(64));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -58,7 +59,8 @@ fn text(output: &Output) -> String {
 #[test]
 fn help_says_what_there_is() {
     let folder = Folder::new();
-    let overview = ["serve", "models", "check", "--listen", "--threads", "Exit codes"];
+    let overview =
+        ["serve", "models", "check", "provider-keys", "--listen", "--threads", "Exit codes"];
     folder.check(&["--help"], DONE, &overview);
     folder.check(&["serve", "--help"], DONE, &["--config", "--drain", "--log-format"]);
     folder.check(&["models", "--help"], DONE, &["--config", "missing"]);
@@ -174,6 +176,41 @@ impl Drop for Server {
 
 const CHAT: &str = "POST /chat/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                     content-length: 33\r\n\r\n{\"message\": \"What is streaming?\"}";
+
+#[test]
+fn rotating_keys_needs_a_store_that_seals_them() {
+    let rotate = ["provider-keys", "rotate"];
+    Folder::new().check(&rotate, MISUSED, &["[store]", "master_key"]);
+    Folder::new().check(&["provider-keys", "rotate", "--help"], DONE, &["previous_master_key"]);
+}
+
+/// The server is killed in between: what it said is set is kept.
+#[test]
+fn saved_keys_are_sealed_with_the_new_master_key() {
+    let config = |master: &str| {
+        format!(
+            "[store]\nurl = \"sqlite:keys.db\"\n{master}\n[providers.p]\nprotocol = \"openai\"\n\
+             base_url = \"http://127.0.0.1:9/v1\"\napi_key = {{ user = true }}\n\
+             [models.m]\ntargets = [\"p/m\"]\n"
+        )
+    };
+    let folder = Folder::with("streamgate.toml", config("master_key = { env = \"MASTER_A\" }"));
+    let put = "PUT /v1/provider-keys/p HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+               content-length: 20\r\n\r\n{\"key\": \"sk-secret\"}";
+    let mut answer = String::new();
+    Server::start(&folder).ask(put).read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"set\":true") && !answer.contains("sk-secret"), "{answer}");
+
+    let rotate = ["provider-keys", "rotate"];
+    let rewrite = |master| std::fs::write(folder.path("streamgate.toml"), config(master)).unwrap();
+    rewrite("master_key = { env = \"MASTER_B\" }");
+    folder.check(&rotate, FAILED, &["sealed anew: 0", "p of local", "not configured"]);
+    rewrite("master_key = { env = \"MASTER_B\" }\nprevious_master_key = { env = \"MASTER_A\" }");
+    folder.check(&rotate, DONE, &["sealed anew: 1; left as they were: 0"]);
+    folder.check(&rotate, DONE, &["sealed anew: 0; left as they were: 1"]);
+    rewrite("master_key = { env = \"MASTER_B\" }");
+    folder.check(&rotate, DONE, &["sealed anew: 0; left as they were: 1"]);
+}
 
 #[test]
 #[cfg(unix)]
