@@ -28,6 +28,10 @@ fn configured(wire: &Wire) -> Result<Gateway, Failure> {
         return Err(Failure::new(Reason::Internal, detail));
     };
     match Config::parse(&text, |name| wire.variable(name)) {
+        Ok(config) if config.store.is_some() => {
+            let detail = format!("{CONFIG}: store: only a native server has one.");
+            Err(Failure::new(Reason::Internal, detail))
+        }
         Ok(config) => Ok(Gateway::new(config)),
         Err(error) => Err(Failure::new(Reason::Internal, format!("{CONFIG}: {error}"))),
     }
