@@ -6,6 +6,7 @@ use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 
 use super::meaning::Meaning;
 
+mod apps;
 mod openai;
 
 /// A client's protocol.
@@ -28,17 +29,56 @@ pub struct Client {
 }
 
 const BOTH: &[bool] = &[true, false];
+const STREAM: &[bool] = &[true];
 
 /// Every protocol a client can speak.
-pub static CLIENTS: &[Client] = &[Client {
-    protocol: "openai",
-    paths: ["/v1/chat/completions"; 2],
-    ways: BOTH,
-    carries: &["tools", "reasoning", "finish", "usage"],
-    request: openai::request,
-    read_stream: openai::read_stream,
-    read_whole: openai::read_whole,
-}];
+pub static CLIENTS: &[Client] = &[
+    Client {
+        protocol: "openai",
+        paths: ["/v1/chat/completions"; 2],
+        ways: BOTH,
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: openai::request,
+        read_stream: openai::read_stream,
+        read_whole: openai::read_whole,
+    },
+    Client {
+        protocol: "token",
+        paths: ["/chat/stream"; 2],
+        ways: STREAM,
+        carries: &[],
+        request: apps::ask_token,
+        read_stream: apps::read_token,
+        read_whole: apps::refused,
+    },
+    Client {
+        protocol: "notebook",
+        paths: ["/chat/execute/stream", "/chat/execute"],
+        ways: BOTH,
+        carries: &[],
+        request: apps::ask_notebook,
+        read_stream: apps::read_notebook,
+        read_whole: apps::whole_notebook,
+    },
+    Client {
+        protocol: "content",
+        paths: ["/api/chat/stream"; 2],
+        ways: STREAM,
+        carries: &[],
+        request: apps::ask_content,
+        read_stream: apps::read_content,
+        read_whole: apps::refused,
+    },
+    Client {
+        protocol: "session",
+        paths: ["/api/ai/chat/stream", "/api/ai/chat"],
+        ways: BOTH,
+        carries: &[],
+        request: apps::ask_session,
+        read_stream: apps::read_session,
+        read_whole: apps::whole_session,
+    },
+];
 
 impl Client {
     pub(super) fn path(&self, stream: bool) -> &'static str {

@@ -30,6 +30,11 @@ impl Grid {
         Ok(Self { gateway, provider })
     }
 
+    /// The shell, for clients that are not ours.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// Asks and checks.
     pub async fn check(&self, pair: &Pair) -> Result<(), String> {
         let client = scenario::Client {

@@ -17,7 +17,11 @@ pub struct Provider {
 const SSE: &str = "text/event-stream";
 
 /// Every protocol a provider can speak.
-pub static PROVIDERS: &[Provider] = &[Provider { protocol: "openai", stream_type: SSE }];
+pub static PROVIDERS: &[Provider] = &[
+    Provider { protocol: "openai", stream_type: SSE },
+    Provider { protocol: "gemini", stream_type: SSE },
+    Provider { protocol: "ollama", stream_type: "application/x-ndjson" },
+];
 
 /// A response of a provider.
 pub(super) struct Response {
