@@ -8,6 +8,14 @@
 //! The weights were fitted to seven tokenizers (o200k, cl100k, Llama 3, Claude 2, Gemma, Qwen 2.5,
 //! DeepSeek V3) on prose in forty languages, on code and on noise; `tests/bench/tokens.mjs` gathers
 //! the samples, and `cargo run -p streamgate-tests --bin token-estimates` holds this against them.
+//!
+//! Of 2,870 samples the upper estimate is below what some tokenizer counts in 0.8 %, the lower one
+//! above in 0.1 %. The upper one by the most that any counts, in the middle and in the hundredth
+//! sample: all 1.42, 2.44; English 1.6, 2.1; German 1.4, 1.7; Russian 2.3, 2.7; Greek 1.0, 1.1; Arabic
+//! 1.2, 1.4; Hindi 2.4, 2.5; Tamil 1.5, 1.6; Chinese 1.6, 1.9; Japanese 1.5, 1.6; Korean 1.1, 1.4; Rust
+//! 1.3, 1.5; JSON 1.2, 1.4; digits 1.2, 1.3. The likely one is 0.96 of the median in the middle. A
+//! vocabulary of 32,000, as Llama 2 and the first Mistral had, spells more scripts byte by byte than
+//! this allows for; random letters are likely to be twice what is said.
 
 use serde_json::Value;
 
@@ -19,7 +27,7 @@ const FRAME: Length = Length { low: 3, likely: 4, high: 8 };
 /// What an image, a sound or a file is: nothing is known of it but that it is there.
 const MEDIUM: Length = Length { low: 0, likely: 800, high: 1600 };
 /// The fixed part of a text's longest estimate: short texts vary more.
-const TEXT_HIGH: u32 = 3;
+const TEXT_HIGH: u32 = 4;
 
 /// The weights of one kind of byte, in hundredths of a token.
 struct Weights {

@@ -155,5 +155,5 @@ fn what_was_delivered_counts_when_an_answer_is_continued() {
     let script = [HeadOf(0, 200, SSE), Bytes(0, &begun), Over(0)];
     let body = ASKED.replace("32000", "500");
     let calls = calls(&gateway(), &body, &script);
-    assert_eq!(calls[1], "call 1 b/mine stream max 395 by requested");
+    assert_eq!(calls[1], "call 1 b/mine stream max 394 by requested");
 }
