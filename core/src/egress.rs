@@ -124,7 +124,7 @@ fn check_name(name: &str) -> Result<(), String> {
     let is_in = |domain: &&str| {
         name.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    if !name.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| is_in(domain)) {
+    if !name.contains('.') || PRIVATE_DOMAINS.iter().any(is_in) {
         return Err("its host is not one of the public internet".into());
     }
     Ok(())
