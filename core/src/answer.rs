@@ -270,9 +270,15 @@ impl Answer {
             End::Failed(_) | End::Finished(_) | End::Cancelled => None,
         });
         let mut headers: Vec<(&'static str, String)> = if self.stream && failure.is_none() {
-            STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into()
+            let own = self.client.stream_headers();
+            STREAM_HEADERS
+                .iter()
+                .chain(own)
+                .map(|&(name, value)| (name, value.to_owned()))
+                .collect()
         } else {
-            vec![("content-type", "application/json".to_owned())]
+            let media_type = failure.map_or("application/json", |_| self.client.error_media_type());
+            vec![("content-type", media_type.to_owned())]
         };
         headers.push(("x-stream-id", self.id.clone()));
         if self.calls > 0 {

@@ -264,6 +264,18 @@ impl Message {
     }
 }
 
+impl Media {
+    /// The medium at a URL; in it, if it is a `data:` one (RFC 2397).
+    pub(crate) fn at(kind: MediaKind, url: &str) -> Self {
+        let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+        let (media_type, source) = match inline {
+            Some((kind, data)) => (Some(kind.to_owned()), Source::Data(data.to_owned())),
+            None => (None, Source::Url(url.to_owned())),
+        };
+        Self { kind, source, media_type, detail: None, name: None }
+    }
+}
+
 impl Part {
     /// The arguments of a tool call where they are an object, or nothing at all, which is an empty
     /// one.

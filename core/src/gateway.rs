@@ -127,6 +127,7 @@ impl Gateway {
                 ("POST", |_| Route::Chat(Client::streaming(Protocol::Notebook)))
             }
             "/chat/execute" => ("POST", |_| Route::Chat(Client::whole(Protocol::Notebook))),
+            "/api/chat" => ("POST", |_| Route::Chat(Client::streaming(Protocol::UiMessage))),
             "/api/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Content))),
             "/api/ai/chat/stream" => {
                 ("POST", |_| Route::Chat(Client::streaming(Protocol::Session)))

@@ -27,6 +27,7 @@ mod ollama;
 mod openai;
 mod session;
 mod token;
+mod ui_message;
 #[cfg(test)]
 mod vectors;
 
@@ -45,6 +46,8 @@ pub enum Protocol {
     Content,
     /// The `session` events of `POST /api/ai/chat/stream`, as client.
     Session,
+    /// The AI SDK's UI message stream, as client.
+    UiMessage,
     /// Google's Gemini API, as provider.
     Gemini,
     /// Ollama's chat, as provider.
@@ -173,6 +176,7 @@ impl Protocol {
             Self::Notebook => "notebook",
             Self::Content => "content",
             Self::Session => "session",
+            Self::UiMessage => "ui-message",
             Self::Gemini => "gemini",
             Self::Ollama => "ollama",
             Self::Local => "local",
@@ -188,6 +192,7 @@ impl Protocol {
             Self::Notebook => notebook::parse_request(body),
             Self::Content => content::parse_request(body),
             Self::Session => session::parse_request(body),
+            Self::UiMessage => ui_message::parse_request(body),
             Self::Gemini | Self::Ollama | Self::Local => unspoken(self),
         }
     }
@@ -264,6 +269,22 @@ impl Protocol {
     /// Whether it can tell a client that another way than the first had to be taken.
     pub const fn tells_warnings(self) -> bool {
         matches!(self, Self::Session)
+    }
+
+    /// Headers of its streams that no other protocol's have.
+    pub(crate) const fn stream_headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::UiMessage => ui_message::STREAM_HEADERS,
+            _ => &[],
+        }
+    }
+
+    /// The media type of its error bodies.
+    pub(crate) const fn error_media_type(self) -> &'static str {
+        match self {
+            Self::UiMessage => "text/plain; charset=utf-8",
+            _ => "application/json",
+        }
     }
 }
 
@@ -401,6 +422,8 @@ pub(crate) enum Writer {
     Content(content::Writer),
     /// `session` events.
     Session(session::Writer),
+    /// The AI SDK's UI message stream.
+    UiMessage(ui_message::Writer),
 }
 
 impl Writer {
@@ -412,6 +435,7 @@ impl Writer {
             Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
             Protocol::Content => Self::Content(content::Writer::new(&opening)),
             Protocol::Session => Self::Session(session::Writer::new(&opening)),
+            Protocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
             Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
                 Self::OpenAi(openai::Writer::new(opening))
             }
@@ -423,7 +447,7 @@ impl Writer {
         match self {
             Self::Notebook(writer) => writer.open(out),
             Self::Session(writer) => writer.open(out),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Token(_) | Self::Content(_) => {}
+            _ => {}
         }
     }
 
@@ -433,7 +457,7 @@ impl Writer {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
             Self::Anthropic(writer) => writer.forwarded(frames),
-            Self::Token(_) | Self::Notebook(_) | Self::Content(_) | Self::Session(_) => {}
+            _ => {}
         }
     }
 
@@ -446,6 +470,7 @@ impl Writer {
             Self::Notebook(writer) => writer.event(out, event),
             Self::Content(writer) => writer.event(out, event),
             Self::Session(writer) => writer.event(out, event),
+            Self::UiMessage(writer) => writer.event(out, event),
         }
     }
 
@@ -458,6 +483,7 @@ impl Writer {
             Self::Notebook(writer) => writer.end(out, closing),
             Self::Content(writer) => writer.end(out, closing),
             Self::Session(writer) => writer.end(out, closing),
+            Self::UiMessage(writer) => writer.end(out, closing),
         }
     }
 
@@ -470,6 +496,7 @@ impl Writer {
             Self::Notebook(writer) => writer.whole(out, answer),
             Self::Content(writer) => writer.whole(out, answer),
             Self::Session(writer) => writer.whole(out, answer),
+            Self::UiMessage(writer) => writer.whole(out, answer),
         }
     }
 }
@@ -482,6 +509,7 @@ pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>
         Protocol::Notebook => notebook::error_body(failure),
         Protocol::Content => content::error_body(failure),
         Protocol::Session => session::error_body(failure),
+        Protocol::UiMessage => ui_message::error_body(failure),
         Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
             openai::error_body(failure)
         }

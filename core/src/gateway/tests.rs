@@ -15,6 +15,7 @@ fn every_path_is_known_by_its_method() {
         ("POST", "/chat/stream", None),
         ("POST", "/chat/execute/stream", None),
         ("POST", "/chat/execute", None),
+        ("POST", "/api/chat", None),
         ("POST", "/api/chat/stream", None),
         ("POST", "/api/ai/chat/stream", None),
         ("POST", "/api/ai/chat", None),

@@ -274,7 +274,7 @@ fn part(part: WirePart) -> Part {
         WirePart { text: Some(text), r#type, .. } if r#type == "text" => Part::Text(text),
         WirePart { refusal: Some(text), .. } => Part::Refusal(text),
         WirePart { image_url: Some(image), .. } => {
-            Part::Media(Media { detail: image.detail, ..media(MediaKind::Image, &image.url) })
+            Part::Media(Media { detail: image.detail, ..Media::at(MediaKind::Image, &image.url) })
         }
         WirePart { input_audio: Some(audio), .. } => Part::Media(Media {
             kind: MediaKind::Audio,
@@ -285,7 +285,7 @@ fn part(part: WirePart) -> Part {
         }),
         WirePart { file: Some(file), r#type, .. } => match (file.file_data, file.file_id) {
             (Some(data), _) => {
-                Part::Media(Media { name: file.filename, ..media(MediaKind::File, &data) })
+                Part::Media(Media { name: file.filename, ..Media::at(MediaKind::File, &data) })
             }
             (None, Some(id)) => Part::Media(Media {
                 kind: MediaKind::File,
@@ -298,16 +298,6 @@ fn part(part: WirePart) -> Part {
         },
         WirePart { r#type, .. } => Part::Other(r#type),
     }
-}
-
-/// The medium at a URL; in it, if it is a `data:` one (RFC 2397).
-fn media(kind: MediaKind, url: &str) -> Media {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    let (media_type, source) = match inline {
-        Some((media_type, data)) => (Some(media_type.to_owned()), Source::Data(data.to_owned())),
-        None => (None, Source::Url(url.to_owned())),
-    };
-    Media { kind, source, media_type, detail: None, name: None }
 }
 
 fn tool(tool: WireTool) -> Option<Tool> {
