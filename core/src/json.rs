@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a list comes next.
+    pub(crate) fn is_list(&mut self) -> bool {
+        self.peek() == Some(b'[')
+    }
+
     /// Reads a string of whole characters.
     #[inline]
     pub(crate) fn text(&mut self) -> Result<Text<'a>, Malformed> {
@@ -169,6 +174,11 @@ impl<'a> Text<'a> {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(self) -> bool {
         self.raw.is_empty()
+    }
+
+    /// Whether it is this word, written plainly.
+    pub(crate) fn is(self, word: &str) -> bool {
+        self.raw == word
     }
 
     /// The text; decoded into `scratch` where it has escapes.

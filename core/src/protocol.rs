@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use self::body::Body;
 use self::call_names::CallNames;
+use self::calls::Calls;
 use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Role, Usage};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
@@ -18,6 +19,7 @@ use crate::sse::Framing;
 mod anthropic;
 mod body;
 mod call_names;
+mod calls;
 mod content;
 mod gemini;
 #[cfg(test)]
@@ -130,8 +132,8 @@ pub struct Memory {
     halves: Halves,
     /// What Anthropic's deltas refer to.
     blocks: anthropic::Blocks,
-    /// How many tool calls there were, where a protocol does not count them itself.
-    calls: u32,
+    /// The tool calls so far.
+    calls: Calls,
 }
 
 /// Which part of an answer a text is.

@@ -48,6 +48,12 @@ const ROWS: &[Vectors] = &[
         tells_reasoning: true,
     },
     Vectors {
+        protocol: Protocol::OpenAi,
+        files: files!("openai"),
+        tells_cached: true,
+        tells_reasoning: true,
+    },
+    Vectors {
         protocol: Protocol::Gemini,
         files: files!("gemini"),
         tells_cached: true,

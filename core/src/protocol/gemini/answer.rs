@@ -115,8 +115,7 @@ impl<'a> Chunk<'a> {
             sink(if part.thought { Event::Reasoning(text) } else { Event::Text(text) });
         }
         if let Some(call) = part.call {
-            let index = memory.calls;
-            memory.calls += 1;
+            let index = memory.calls.add();
             let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
             sink(Event::ToolCall(ToolCall {
                 index,
@@ -140,7 +139,7 @@ impl<'a> Chunk<'a> {
             return Err(Unreadable::Error(Failure::new(Reason::Filtered, detail)));
         }
         let Some(reason) = self.candidate.finish_reason else { return Ok(()) };
-        let calls = memory.calls > 0;
+        let calls = memory.calls.any();
         match finish_reason(reason.decode(&mut memory.text), calls) {
             Ended::Not => Ok(()),
             Ended::For(reason) => {

@@ -91,7 +91,7 @@ impl<'a> Line<'a> {
         }
         self.tell_calls(memory, sink);
         if self.done {
-            let calls = memory.calls > 0;
+            let calls = memory.calls.any();
             sink(Event::Finish(finish_reason(self.done_reason, calls, &mut memory.text)));
             self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
         }
@@ -102,8 +102,7 @@ impl<'a> Line<'a> {
     fn tell_calls(&self, memory: &mut Memory, sink: &mut Sink<'_>) {
         let Some(mut calls) = self.message.tool_calls.clone() else { return };
         let told = read_tool_calls(&mut calls, |call| {
-            let index = memory.calls;
-            memory.calls += 1;
+            let index = memory.calls.add();
             let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
             sink(Event::ToolCall(ToolCall {
                 index,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable};
+use crate::protocol::{Calls, Memory, Sink, Step, TextKind, Unreadable};
 
 /// Longest error detail taken from a provider, in bytes.
 const MESSAGE_BYTES_MAX: usize = 2000;
@@ -25,6 +25,14 @@ pub(in crate::protocol) fn read_event(
         sink(memory.kind.event(text.decode(&mut memory.text)));
         return Ok(Step::More);
     }
+    let mut calls = mem::take(&mut memory.calls);
+    let step = read_chunk(data, memory, &mut |event| sink(calls.place(event)));
+    memory.calls = calls;
+    step
+}
+
+/// Reads one event by itself: its calls have the index that stands there.
+fn read_chunk(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) -> Result<Step, Unreadable> {
     if data == b"[DONE]" {
         return Ok(Step::Done);
     }
@@ -40,9 +48,9 @@ pub(in crate::protocol) fn read_event(
 
 /// Reads a whole `chat.completion`.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
-    let mut whole = Chunk::default();
+    let (mut whole, mut calls) = (Chunk::default(), Calls::default());
     whole.read(body)?;
-    whole.tell(&mut String::new(), sink);
+    whole.tell(&mut String::new(), &mut |event| sink(calls.place(event)));
     Ok(())
 }
 
@@ -87,6 +95,9 @@ struct Choice<'a> {
 #[derive(Default)]
 struct Delta<'a> {
     content: Option<Text<'a>>,
+    /// In place of it the list of its parts, as Mistral's models write it that think aloud: read
+    /// once to check it, and again to tell it.
+    parts: Option<Reader<'a>>,
     /// Providers name it one way, the other, or both at once.
     reasoning: Option<Text<'a>>,
     reasoning_content: Option<Text<'a>>,
@@ -100,13 +111,13 @@ impl<'a> Chunk<'a> {
         self.read_members(json).map_err(|malformed| {
             Unreadable::Garbage(format!("not a JSON chunk of Chat Completions: {malformed}"))
         })?;
-        match self.error {
-            None => Ok(()),
-            Some(error) => {
-                let message = error_message(error.as_bytes());
-                Err(Unreadable::Error(Failure::new(Reason::InBand, message)))
-            }
-        }
+        let message = match (self.error, self.choice.finish_reason) {
+            (Some(error), _) => error_message(error.as_bytes()),
+            // What Mistral and OpenRouter call it, with and without saying more.
+            (None, Some(reason)) if reason.is("error") => String::new(),
+            _ => return Ok(()),
+        };
+        Err(Unreadable::Error(Failure::new(Reason::InBand, message)))
     }
 
     fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
@@ -117,6 +128,11 @@ impl<'a> Chunk<'a> {
                 "model" => self.model = value.nullable(Reader::text)?,
                 "choices" => self.choice.read_first_of(value)?,
                 "usage" => self.usage = value.nullable(read_usage)?,
+                // Where Groq tells it unasked.
+                "x_groq" => {
+                    let told = value.nullable(|value| read_member(value, "usage", read_usage))?;
+                    self.usage = self.usage.or(told.flatten());
+                }
                 "error" => self.error = value.nullable(Reader::raw)?,
                 "obfuscation" | "p" => self.padding = value.text_or_skip()?,
                 _ => value.skip()?,
@@ -186,7 +202,10 @@ impl<'a> Delta<'a> {
     fn read(&mut self, delta: &mut Reader<'a>) -> Result<(), Malformed> {
         delta.object(|value, name| {
             match name {
-                "content" => self.content = value.nullable(Reader::text)?,
+                "content" if value.is_list() => {
+                    (self.content, self.parts) = (None, Some(check_parts(value)?));
+                }
+                "content" => (self.content, self.parts) = (value.nullable(Reader::text)?, None),
                 "reasoning" => self.reasoning = value.nullable(Reader::text)?,
                 "reasoning_content" => self.reasoning_content = value.nullable(Reader::text)?,
                 "refusal" => self.refusal = value.nullable(Reader::text)?,
@@ -207,7 +226,8 @@ impl<'a> Delta<'a> {
         .into_iter()
         .filter_map(|(kind, text)| Some((kind, text?)));
         let first = texts.next()?;
-        (texts.next().is_none() && self.tool_calls.is_none()).then_some(first)
+        let more = self.tool_calls.is_some() || self.parts.is_some();
+        (texts.next().is_none() && !more).then_some(first)
     }
 
     fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
@@ -218,6 +238,10 @@ impl<'a> Delta<'a> {
         if let Some(text) = self.content {
             sink(Event::Text(text.decode(scratch).into()));
         }
+        if let Some(mut parts) = self.parts.clone() {
+            let told = read_parts(&mut parts, |kind, text| sink(kind.event(text.decode(scratch))));
+            told.expect("the list was checked");
+        }
         if let Some(text) = self.refusal {
             sink(Event::Refusal(text.decode(scratch).into()));
         }
@@ -227,6 +251,52 @@ impl<'a> Delta<'a> {
             told.expect("the list was checked");
         }
     }
+}
+
+/// Checks the list, and gives a reader that stands before it.
+fn check_parts<'a>(parts: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
+    let list = parts.clone();
+    read_parts(parts, |_, _| {})?;
+    Ok(list)
+}
+
+/// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts.
+fn read_parts<'a>(
+    parts: &mut Reader<'a>,
+    mut tell: impl FnMut(TextKind, Text<'a>),
+) -> Result<(), Malformed> {
+    parts.list(|part| {
+        part.object(|value, name| match name {
+            "text" => {
+                let text = value.nullable(Reader::text)?;
+                text.into_iter().for_each(|text| tell(TextKind::Answer, text));
+                Ok(())
+            }
+            "thinking" if value.is_list() => value.list(|part| {
+                let text = read_member(part, "text", Reader::text)?;
+                text.into_iter().for_each(|text| tell(TextKind::Reasoning, text));
+                Ok(())
+            }),
+            _ => value.skip(),
+        })
+    })
+}
+
+/// What `read` makes of the member of this name.
+fn read_member<'a, T>(
+    object: &mut Reader<'a>,
+    wanted: &str,
+    read: fn(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Option<T>, Malformed> {
+    let mut found = None;
+    object.object(|value, name| {
+        if name != wanted {
+            return value.skip();
+        }
+        found = value.nullable(read)?;
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Checks the list, and gives a reader that stands before it.
@@ -311,42 +381,43 @@ impl<'a> WireFunction<'a> {
 }
 
 fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
-    let mut read = Usage::default();
+    let (mut read, mut total_tokens) = (Usage::default(), None);
     usage.object(|value, name| {
         match name {
+            "total_tokens" => total_tokens = value.nullable(Reader::u32)?,
+            // What DeepSeek calls the cached ones.
+            "prompt_cache_hit_tokens" => {
+                let cached = value.nullable(Reader::u32)?.unwrap_or(0);
+                read.cached_tokens = read.cached_tokens.max(cached);
+            }
             "prompt_tokens" => read.input_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
             "completion_tokens" => read.output_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
             "prompt_tokens_details" => {
-                let cached = value.nullable(|value| read_detail(value, "cached_tokens"))?;
-                read.cached_tokens = cached.unwrap_or(0);
+                let cached =
+                    value.nullable(|value| read_member(value, "cached_tokens", Reader::u32))?;
+                read.cached_tokens = read.cached_tokens.max(cached.flatten().unwrap_or(0));
             }
             "completion_tokens_details" => {
-                let thought = value.nullable(|value| read_detail(value, "reasoning_tokens"))?;
-                read.reasoning_tokens = thought.unwrap_or(0);
+                let thought =
+                    value.nullable(|value| read_member(value, "reasoning_tokens", Reader::u32))?;
+                read.reasoning_tokens = thought.flatten().unwrap_or(0);
             }
             _ => value.skip()?,
         }
         Ok(())
     })?;
+    // xAI counts thoughts beside the answer: there the total says so.
+    let beside = read.total_tokens().checked_add(read.reasoning_tokens);
+    if read.reasoning_tokens > 0 && total_tokens == beside {
+        read.output_tokens = read.output_tokens.saturating_add(read.reasoning_tokens);
+    }
     Ok(read)
-}
-
-fn read_detail(details: &mut Reader<'_>, wanted: &str) -> Result<u32, Malformed> {
-    let mut tokens = 0;
-    details.object(|value, name| {
-        if name == wanted {
-            tokens = value.nullable(Reader::u32)?.unwrap_or(0);
-            return Ok(());
-        }
-        value.skip()
-    })?;
-    Ok(tokens)
 }
 
 /// An unknown reason is still an end the model chose.
 fn finish_reason(name: &str) -> FinishReason {
     match name {
-        "length" => FinishReason::Length,
+        "length" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
         "content_filter" => FinishReason::ContentFilter,
         _ => FinishReason::Stop,

@@ -37,7 +37,7 @@ fn reads_what_providers_send() {
         (
             r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"t","type":"function","function":{"name":"f","arguments":"{\""}}]}}]}"#,
             &[
-                "ToolCall(ToolCall { index: 1, id: Some(\"t\"), name: Some(\"f\"), arguments: \"{\\\"\" })",
+                "ToolCall(ToolCall { index: 0, id: Some(\"t\"), name: Some(\"f\"), arguments: \"{\\\"\" })",
             ],
         ),
         (r#"{"choices":[{"delta":null,"finish_reason":"eos"}]}"#, &["Finish(Stop)"]),
@@ -46,6 +46,92 @@ fn reads_what_providers_send() {
         let (events, result) = read(data);
         assert_eq!(events, *expected, "{data}");
         assert_eq!(result, Ok(Step::More), "{data}");
+    }
+}
+
+/// Each row: what one provider does in a way of its own, its events, and what is read from them.
+#[test]
+fn reads_the_dialects() {
+    let call = |index: &str, id: &str, name: &str, arguments: &str| {
+        format!(
+            r#"{{"choices":[{{"delta":{{"tool_calls":[{{{index}"id":"{id}","function":{{"name":"{name}","arguments":"{arguments}"}}}}]}}}}]}}"#
+        )
+    };
+    let finish =
+        |reason: &str| format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#);
+    let usage = |usage: &str| format!(r#"{{"choices":[],"usage":{usage}}}"#);
+    let rows: &[(&str, &[String], &[&str])] = &[
+        (
+            "Groq: whole calls, a chunk each (F62)",
+            &[call("", "a", "f", "1"), call("", "b", "f", "2"), call(r#""index":0,"#, "c", "g", "3")],
+            &["call 0 a f 1", "call 1 b f 2", "call 2 c g 3"],
+        ),
+        (
+            "empty names, and `stop` after calls",
+            &[call("", "a", "f", "1"), call("", "", "", "2"), finish("stop")],
+            &["call 0 a f 1", "call 0 - - 2", "Finish(ToolCalls)"],
+        ),
+        (
+            "Groq: usage of its own",
+            &[r#"{"choices":[],"x_groq":{"id":"r","usage":{"prompt_tokens":3,"completion_tokens":4}}}"#.into()],
+            &["usage 3 4 0 0"],
+        ),
+        (
+            "DeepSeek: cached tokens",
+            &[usage(r#"{"prompt_tokens":3,"completion_tokens":4,"prompt_cache_hit_tokens":2}"#)],
+            &["usage 3 4 2 0"],
+        ),
+        (
+            "xAI: thoughts beside the answer",
+            &[usage(
+                r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":12,"completion_tokens_details":{"reasoning_tokens":5}}"#,
+            )],
+            &["usage 3 9 0 5"],
+        ),
+        (
+            "OpenAI: thoughts within it",
+            &[usage(
+                r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"completion_tokens_details":{"reasoning_tokens":2}}"#,
+            )],
+            &["usage 3 4 0 2"],
+        ),
+        (
+            "Mistral: thoughts as parts of the content, and a reason of its own",
+            &[
+                r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"x"}]}}]}"#.into(),
+                finish("model_length"),
+            ],
+            &["Reasoning(\"hm\")", "Text(\"x\")", "Finish(Length)"],
+        ),
+    ];
+    for (why, data, expected) in rows {
+        let (mut memory, mut events) = (Memory::default(), Vec::new());
+        for data in *data {
+            read_event(data.as_bytes(), &mut memory, &mut |event| events.push(shown(event)))
+                .unwrap();
+        }
+        assert_eq!(events, *expected, "{why}");
+    }
+    let failed = read(&finish("error")).1;
+    assert!(matches!(failed, Err(Unreadable::Error(_))), "{failed:?}");
+}
+
+fn shown(event: Event<'_>) -> String {
+    match event {
+        Event::ToolCall(ToolCall { index, id, name, arguments }) => {
+            let (id, name) = (id.unwrap_or("-".into()), name.unwrap_or("-".into()));
+            format!("call {index} {id} {name} {arguments}")
+        }
+        Event::Usage(Usage {
+            input_tokens,
+            output_tokens,
+            cached_tokens,
+            reasoning_tokens,
+            ..
+        }) => {
+            format!("usage {input_tokens} {output_tokens} {cached_tokens} {reasoning_tokens}")
+        }
+        event => format!("{event:?}"),
     }
 }
 

@@ -54,12 +54,36 @@ fn read_delta(delta: &Map<String, Value>) -> Option<Vec<Event<'_>>> {
     let reasoning = text(delta, "reasoning")?;
     let first = text(delta, "reasoning_content")?.filter(|text| !text.is_empty());
     let reasoning = first.or(reasoning).map(|text| Event::Reasoning(text.into()));
-    let content = text(delta, "content")?.map(|text| Event::Text(text.into()));
-    let refusal = text(delta, "refusal")?.map(|text| Event::Refusal(text.into()));
-    let mut events: Vec<_> = [reasoning, content, refusal].into_iter().flatten().collect();
+    let mut events: Vec<_> = reasoning.into_iter().collect();
+    match field(delta, "content") {
+        Some(Value::Array(parts)) => events.append(&mut read_parts_of_content(parts)?),
+        _ => events.extend(text(delta, "content")?.map(|text| Event::Text(text.into()))),
+    }
+    events.extend(text(delta, "refusal")?.map(|text| Event::Refusal(text.into())));
     if let Some(calls) = field(delta, "tool_calls") {
         for (position, call) in calls.as_array()?.iter().enumerate() {
             events.push(Event::ToolCall(read_call(call.as_object()?, position as u32)?));
+        }
+    }
+    Some(events)
+}
+
+fn read_parts_of_content(parts: &[Value]) -> Option<Vec<Event<'_>>> {
+    let mut events = vec![];
+    for part in parts {
+        // In the order of the names, as `serde_json` keeps them.
+        for (name, value) in part.as_object()? {
+            match (name.as_str(), value) {
+                ("text", Value::Null) => {}
+                ("text", text) => events.push(Event::Text(text.as_str()?.into())),
+                ("thinking", Value::Array(thoughts)) => {
+                    for thought in thoughts {
+                        let thought = text(thought.as_object()?, "text")?;
+                        events.extend(thought.map(|text| Event::Reasoning(text.into())));
+                    }
+                }
+                _ => {}
+            }
         }
     }
     Some(events)
@@ -110,7 +134,7 @@ fn number(object: &Map<String, Value>, name: &str) -> Option<Option<u32>> {
 
 fn actual(data: &[u8], memory: &mut Memory) -> Read {
     let mut events = Vec::new();
-    match read_event(data, memory, &mut |event| events.push(format!("{event:?}"))) {
+    match read_chunk(data, memory, &mut |event| events.push(format!("{event:?}"))) {
         Ok(_) => Some(events),
         Err(Unreadable::Error(_)) => Some(vec!["error".into()]),
         Err(Unreadable::Garbage(_)) => None,
@@ -139,7 +163,8 @@ fn compare(data: &[u8], memory: &mut Memory) {
     assert_eq!(rest(with_memory), rest(alone), "{shown}");
 }
 
-const CHUNKS: [&str; 12] = [
+const CHUNKS: [&str; 13] = [
+    r#"{"id":"c","choices":[{"delta":{"content":[{"thinking":[{"type":"text","text":"h\u00fc"},{"text":null}],"type":"thinking"},{"text":"x","type":"text"},{"type":"reference","reference_ids":[1]}]}}]}"#,
     r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1741570283,"model":"gpt-4o","service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7"}"#,
     r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1741570283,"model":"gpt-4o","system_fingerprint":null,"choices":[{"index":0,"delta":{"content":"a\n\"b\" \ud83d\ude00 \u00fc"},"logprobs":null,"finish_reason":null}],"obfuscation":"\u0041"}"#,
     r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"reasoning_content":"hm","content":null},"finish_reason":null}]}"#,

@@ -1,0 +1,177 @@
+//! The tool calls of one answer. Providers of one protocol count them in different ways: calls that
+//! come whole, each as the first of its chunk; fragments without an index; identifiers and names
+//! that are repeated, or empty. Here each has its place in the order in which it was begun, and its
+//! identifier and name are told once.
+
+use crate::chat::{Event, FinishReason, ToolCall};
+
+/// How many calls one answer makes; what comes beyond is taken for more of the last.
+const CALLS_MAX: usize = 1024;
+
+/// The calls so far.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Vec<Begun>);
+
+#[derive(Debug, Default)]
+struct Begun {
+    /// The provider's index.
+    wire: u32,
+    id: String,
+    name: String,
+}
+
+impl Calls {
+    /// Whether there was one.
+    pub(super) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The place of one more call, which came whole.
+    pub(super) fn add(&mut self) -> u32 {
+        self.begin(Begun::default()) as u32
+    }
+
+    /// The event with its call in its place. Who made calls has not just stopped.
+    pub(super) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
+        match event {
+            Event::ToolCall(call) => Event::ToolCall(self.place_call(call)),
+            Event::Finish(FinishReason::Stop) if self.any() => {
+                Event::Finish(FinishReason::ToolCalls)
+            }
+            other => other,
+        }
+    }
+
+    fn place_call<'e>(&mut self, mut call: ToolCall<'e>) -> ToolCall<'e> {
+        call.id = call.id.filter(|id| !id.is_empty());
+        call.name = call.name.filter(|name| !name.is_empty());
+        let place = self
+            .find(&call)
+            .unwrap_or_else(|| self.begin(Begun { wire: call.index, ..Begun::default() }));
+        let begun = &mut self.0[place];
+        call.index = place as u32;
+        call.id = call.id.filter(|id| tell_once(&mut begun.id, id));
+        call.name = call.name.filter(|name| tell_once(&mut begun.name, name));
+        call
+    }
+
+    /// The last call of the fragment's index, unless the fragment begins another one.
+    fn find(&self, call: &ToolCall<'_>) -> Option<usize> {
+        let place = self.0.iter().rposition(|begun| begun.wire == call.index)?;
+        let begun = &self.0[place];
+        let differs = |known: &str, told: Option<&str>| {
+            !known.is_empty() && told.is_some_and(|told| told != known)
+        };
+        let is_other = match call.id.as_deref() {
+            Some(id) => differs(&begun.id, Some(id)),
+            None => differs(&begun.name, call.name.as_deref()),
+        };
+        (!is_other).then_some(place)
+    }
+
+    fn begin(&mut self, call: Begun) -> usize {
+        if self.0.len() < CALLS_MAX {
+            self.0.push(call);
+        }
+        self.0.len() - 1
+    }
+}
+
+/// Notes what is told, and says whether it was not before.
+fn tell_once(known: &mut String, told: &str) -> bool {
+    let is_new = known.is_empty();
+    if is_new {
+        known.push_str(told);
+    }
+    is_new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fragment = (u32, &'static str, &'static str, &'static str);
+    type Told = (u32, &'static str, &'static str);
+
+    fn placed(fragments: &[Fragment]) -> Vec<(u32, Option<String>, Option<String>, String)> {
+        let mut calls = Calls::default();
+        let place = |&(index, id, name, arguments): &Fragment| {
+            let call = ToolCall {
+                index,
+                id: Some(id.into()),
+                name: Some(name.into()),
+                arguments: arguments.into(),
+            };
+            let call = calls.place_call(call);
+            let own = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
+            (call.index, own(call.id), own(call.name), call.arguments.into_owned())
+        };
+        fragments.iter().map(place).collect()
+    }
+
+    /// Each row: fragments, and the place, the identifier and the name that each is told with.
+    #[test]
+    fn each_call_has_its_place() {
+        let rows: &[(&str, &[Fragment], &[Told])] = &[
+            (
+                "fragments by index, openers first (F64)",
+                &[(0, "a", "f", ""), (1, "b", "g", ""), (0, "", "", "1"), (1, "", "", "2")],
+                &[(0, "a", "f"), (1, "b", "g"), (0, "", ""), (1, "", "")],
+            ),
+            (
+                "whole calls, a chunk each, all the first of their chunk (F62)",
+                &[(0, "a", "f", "1"), (0, "b", "f", "2"), (0, "c", "g", "3")],
+                &[(0, "a", "f"), (1, "b", "f"), (2, "c", "g")],
+            ),
+            (
+                "no index: fragments follow their opener",
+                &[(0, "a", "f", ""), (0, "", "", "1"), (0, "b", "g", ""), (0, "", "", "2")],
+                &[(0, "a", "f"), (0, "", ""), (1, "b", "g"), (1, "", "")],
+            ),
+            (
+                "identifier and name in every fragment",
+                &[(0, "a", "f", ""), (0, "a", "f", "1"), (0, "a", "f", "2")],
+                &[(0, "a", "f"), (0, "", ""), (0, "", "")],
+            ),
+            (
+                "no identifiers at all",
+                &[(0, "", "f", "1"), (0, "", "f", "2"), (0, "", "g", "3")],
+                &[(0, "", "f"), (0, "", ""), (1, "", "g")],
+            ),
+            (
+                "an index that does not begin at none, and a name that comes late",
+                &[(1, "a", "", ""), (1, "", "f", ""), (4, "b", "g", "")],
+                &[(0, "a", ""), (0, "", "f"), (1, "b", "g")],
+            ),
+        ];
+        for (why, fragments, expected) in rows {
+            for (told, (index, id, name)) in placed(fragments).into_iter().zip(*expected) {
+                let (told_id, told_name) = (told.1.unwrap_or_default(), told.2.unwrap_or_default());
+                assert_eq!((told.0, &*told_id, &*told_name), (*index, *id, *name), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_made_calls_has_not_just_stopped() {
+        let mut calls = Calls::default();
+        assert_eq!(
+            calls.place(Event::Finish(FinishReason::Stop)),
+            Event::Finish(FinishReason::Stop)
+        );
+        assert_eq!((calls.add(), calls.add()), (0, 1));
+        let finish = calls.place(Event::Finish(FinishReason::Stop));
+        assert_eq!(finish, Event::Finish(FinishReason::ToolCalls));
+        let finish = calls.place(Event::Finish(FinishReason::Length));
+        assert_eq!(finish, Event::Finish(FinishReason::Length));
+    }
+
+    #[test]
+    fn calls_are_bounded() {
+        let mut calls = Calls::default();
+        for _ in 0..2 * CALLS_MAX {
+            calls.add();
+        }
+        assert_eq!(calls.add() as usize, CALLS_MAX - 1);
+    }
+}
