@@ -20,7 +20,7 @@ use toml::Spanned;
 use crate::access::{Auth, AuthEntry, Plan};
 use crate::failure::{Failure, Reason};
 use crate::health;
-use crate::protocol::Protocol;
+use crate::protocol::{DIALECTS, Dialect, Protocol};
 
 /// The model name under which native serves its embedded model.
 pub const EMBEDDED_MODEL: &str = "tiny";
@@ -70,6 +70,17 @@ pub struct Provider {
     pub models_dir: Option<String>,
     /// How it is asked to go on with an answer that broke.
     pub continuation: Continuation,
+    /// How it differs from others of its protocol; `None`: as its base URL says.
+    pub dialect: Option<&'static Dialect>,
+    /// Whether it can stream; else it is asked for whole answers only.
+    pub stream: bool,
+}
+
+impl Provider {
+    /// How it differs from others of its protocol.
+    pub(crate) fn dialect(&self) -> &'static Dialect {
+        self.dialect.unwrap_or_else(|| Dialect::at(&self.base_url))
+    }
 }
 
 /// Who chose how a provider is called.
@@ -364,6 +375,8 @@ struct ProviderEntry {
     api_key: Option<Spanned<ApiKeyEntry>>,
     models_dir: Option<String>,
     continuation: Option<Continuation>,
+    dialect: Option<Spanned<String>>,
+    stream: Option<bool>,
 }
 
 /// The protocols an upstream may speak, by their configured names.
@@ -503,8 +516,14 @@ impl ProviderEntry {
             Some(entry) => (entry.get_ref().resolve(name, secret), entry.get_ref().user),
         };
         let models_dir = self.models_dir.clone();
-        let by_protocol = if local { Continuation::Prefill } else { Continuation::Ask };
-        let continuation = self.continuation.unwrap_or(by_protocol);
+        let dialect = self.dialect(protocol, text, &key)?;
+        let goes_on = match protocol {
+            Protocol::Local => true,
+            Protocol::OpenAi => dialect.unwrap_or_else(|| Dialect::at(&base_url)).goes_on(),
+            _ => false,
+        };
+        let by_provider = if goes_on { Continuation::Prefill } else { Continuation::Ask };
+        let continuation = self.continuation.unwrap_or(by_provider);
         Ok(Provider {
             name: name.into(),
             protocol,
@@ -514,6 +533,31 @@ impl ProviderEntry {
             chosen_by: ChosenBy::Operator,
             models_dir,
             continuation,
+            dialect,
+            stream: self.stream.unwrap_or(true),
+        })
+    }
+
+    fn dialect(
+        &self,
+        protocol: Protocol,
+        text: &str,
+        key: &str,
+    ) -> Result<Option<&'static Dialect>, Error> {
+        let Some(written) = &self.dialect else { return Ok(None) };
+        let name = written.get_ref();
+        let found = Dialect::named(name).filter(|_| protocol == Protocol::OpenAi);
+        found.map(Some).ok_or_else(|| {
+            let key = format!("{key}.dialect");
+            let (what, expected) = match protocol {
+                Protocol::OpenAi => {
+                    let names = DIALECTS.iter().map(|dialect| dialect.name.to_owned());
+                    let names: Vec<_> = names.collect();
+                    (format!("there is no dialect `{name}`"), one_of(names.iter()))
+                }
+                _ => ("it is known of `openai` alone".into(), "none".into()),
+            };
+            at(text, written.span().start, &key, &what, &expected)
         })
     }
 }

@@ -33,6 +33,8 @@ mod ui_message;
 #[cfg(test)]
 mod vectors;
 
+pub use self::openai::{DIALECTS, Dialect};
+
 /// A protocol by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

@@ -344,7 +344,8 @@ impl Relay {
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         let target = self.ladder.target(place);
-        let stream = stream || target.provider.protocol == Protocol::Local;
+        let is_local = target.provider.protocol == Protocol::Local;
+        let stream = (stream && target.provider.stream) || is_local;
         let request = match continues {
             None => self.job.request.clone(),
             Some(way) => {

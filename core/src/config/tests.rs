@@ -160,6 +160,16 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
         ),
         ("env = \"OPENAI_API_KEY\"", "value = \"sk\"", &["line 10", "value", "env"]),
         ("models_dir = \"models\"", "base_url = \"http://x\"", &["line 14", "local", "models_dir"]),
+        (
+            "protocol = \"openai\"",
+            "dialect = \"vlm\"\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.dialect", "`vlm`", "`vllm`"],
+        ),
+        (
+            "protocol = \"openai\"",
+            "dialect = \"vllm\"\nprotocol = \"gemini\"",
+            &["line 8", "providers.openai.dialect", "`openai` alone"],
+        ),
         ("openai/gpt-4-turbo", "opnai/gpt-4-turbo", &["line 17", "opnai", "`local`, `openai`"]),
         ("openai/gpt-4-turbo", "gpt", &["line 17", "`gpt`", "PROVIDER/MODEL"]),
         ("max_output_tokens = 4096", "max_output_tokens = 0", &["line 18", "nonzero"]),

@@ -23,6 +23,17 @@ impl<'a> Body<'a> {
         Some(self.0.remove(place).1)
     }
 
+    /// The values of the fields of these names.
+    pub(super) fn take(
+        self,
+        names: &'static [&'static str],
+    ) -> impl Iterator<Item = (String, Value)> {
+        self.0
+            .into_iter()
+            .filter(|(name, _)| names.contains(&name.as_ref()))
+            .filter_map(|(name, text)| Some((name.into_owned(), serde_json::from_str(&text).ok()?)))
+    }
+
     /// Sets a field, in the place of the one of that name or last.
     pub(super) fn set(&mut self, name: &'static str, value: &Value) {
         self.set_text(name, value.to_string());

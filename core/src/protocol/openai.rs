@@ -4,11 +4,13 @@
 
 mod answer;
 mod call;
+mod dialect;
 mod request;
 mod writer;
 
 pub(super) use answer::{error_message, read_event, read_whole};
 pub(super) use call::http_call;
+pub use dialect::{DIALECTS, Dialect};
 pub(super) use request::parse_request;
 pub(crate) use writer::Writer;
 pub(super) use writer::error_body;

@@ -399,6 +399,8 @@ fn gateway(script: &Script) -> Gateway {
                 chosen_by: ChosenBy::Operator,
                 models_dir: None,
                 continuation: provider.continuation,
+                dialect: None,
+                stream: true,
             }),
             model: "unknown".into(),
             max_output_tokens: provider.max_tokens,

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::dialect::{Dialect, Prefix, Thought};
 use crate::chat::{
     ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
@@ -13,102 +14,143 @@ use crate::protocol::{Ask, Body, HttpCall, untold};
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
     let provider = &ask.target.provider;
+    let dialect = provider.dialect();
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers =
         vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
     if let ApiKey::Set(key) = &provider.api_key {
-        headers.push(("authorization", format!("Bearer {key}")));
+        let scheme = if dialect.key == "authorization" { "Bearer " } else { "" };
+        headers.push((dialect.key, format!("{scheme}{key}")));
     }
-    let body = match ask.original() {
-        Some((body, added)) => patched(body, added, ask)?,
-        None => written(ask)?,
+    let body = match (ask.original(), dialect.strict) {
+        (Some((body, added)), None) => patched(body, added, ask, dialect)?,
+        (Some((body, _)), Some(known)) => {
+            let mut written = written(ask, dialect)?;
+            written.extend(body.take(known));
+            Value::Object(written).to_string()
+        }
+        (None, _) => Value::Object(written(ask, dialect)?).to_string(),
     };
     let url = format!("{}/chat/completions", provider.base_url);
     Ok(HttpCall { url, headers, body: body.into_bytes() })
 }
 
-/// The client's own body. The limit goes under the name that the client chose.
-fn patched(mut body: Body<'_>, added: &[Message], ask: &Ask<'_>) -> Result<String, Failure> {
+/// The client's own body.
+fn patched(
+    mut body: Body<'_>,
+    added: &[Message],
+    ask: &Ask<'_>,
+    dialect: &Dialect,
+) -> Result<String, Failure> {
+    for name in dialect.refused {
+        body.remove(name);
+    }
     body.remove("max_tokens");
     let new_name = body.remove("max_completion_tokens").is_some_and(|limit| limit != "null");
     body.set("model", &ask.target.model.as_str().into());
     body.set("stream", &ask.stream.into());
-    if ask.stream {
+    if ask.stream && dialect.asks_usage {
         // Always, so that an answer can be accounted; whether the client is shown it is its choice.
         body.set_in("stream_options", "include_usage", &true.into());
     } else {
         body.remove("stream_options");
     }
     if let Some(max_output) = ask.max_output {
-        let name = if new_name { "max_completion_tokens" } else { "max_tokens" };
-        body.set(name, &max_output.into());
+        body.set(dialect.limit(new_name), &max_output.into());
     }
     if !added.is_empty() {
-        body.append("messages", messages(added)?);
+        body.append("messages", messages(added, dialect)?);
+        for (name, value) in prefix_options(added, dialect) {
+            body.set(name, &value);
+        }
     }
     Ok(body.text())
 }
 
-fn written(ask: &Ask<'_>) -> Result<String, Failure> {
+fn written(ask: &Ask<'_>, dialect: &Dialect) -> Result<Map<String, Value>, Failure> {
     let request = ask.request;
     let mut body = Map::new();
     body.insert("model".into(), ask.target.model.as_str().into());
-    body.insert("messages".into(), messages(&request.messages)?.into());
+    body.insert("messages".into(), messages(&request.messages, dialect)?.into());
     body.insert("stream".into(), ask.stream.into());
-    if ask.stream {
+    if ask.stream && dialect.asks_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
-    let optional = optional(request, ask.max_output);
-    body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
-    Ok(Value::Object(body).to_string())
+    let optional = optional(request, ask.max_output, dialect);
+    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let effort = request.effort.into_iter().flat_map(|effort| dialect.effort(effort));
+    let fields = optional.chain(effort).chain(prefix_options(&request.messages, dialect));
+    let fields = fields.filter(|(name, _)| !dialect.refused.contains(name));
+    body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    Ok(body)
 }
 
-fn optional(request: &ChatRequest, max_output: Option<u32>) -> [(&'static str, Option<Value>); 12] {
+fn optional(
+    request: &ChatRequest,
+    max_output: Option<u32>,
+    dialect: &Dialect,
+) -> [(&'static str, Option<Value>); 12] {
     let sampling = &request.sampling;
     [
-        ("max_tokens", max_output.map(Value::from)),
+        (dialect.limit(false), max_output.map(Value::from)),
         ("temperature", sampling.temperature.map(Value::from)),
         ("top_p", sampling.top_p.map(Value::from)),
         ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
         ("presence_penalty", sampling.presence_penalty.map(Value::from)),
-        ("seed", sampling.seed.map(Value::from)),
+        ("top_k", sampling.top_k.filter(|_| dialect.top_k).map(Value::from)),
+        (dialect.seed, sampling.seed.map(Value::from)),
         ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
         ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
-        ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
+        ("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, dialect))),
         ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
         ("response_format", request.format.as_ref().map(format)),
-        ("reasoning_effort", request.effort.map(|effort| effort.as_str().into())),
     ]
 }
 
+/// What marks the last message, if it is the assistant's, beside the messages.
+fn prefix_options(messages: &[Message], dialect: &Dialect) -> Vec<(&'static str, Value)> {
+    if dialect.prefix != Prefix::Option || !ends_open(messages) {
+        return Vec::new();
+    }
+    vec![("continue_final_message", true.into()), ("add_generation_prompt", false.into())]
+}
+
+fn ends_open(messages: &[Message]) -> bool {
+    messages.last().is_some_and(|message| message.role == Role::Assistant)
+}
+
 /// The messages on the wire; the results of several calls are a message each.
-fn messages(messages: &[Message]) -> Result<Vec<Value>, Failure> {
+fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
     let mut wire = Vec::with_capacity(messages.len());
     for message in messages {
         if message.role == Role::Tool {
             for part in &message.parts {
-                wire.push(tool_result(part)?);
+                wire.push(tool_result(part, dialect)?);
             }
         } else {
-            wire.push(said(message)?);
+            wire.push(said(message, dialect)?);
         }
+    }
+    if dialect.prefix == Prefix::Marked && ends_open(messages) {
+        wire.last_mut().expect("a message")["prefix"] = true.into();
     }
     Ok(wire)
 }
 
-fn tool_result(part: &Part) -> Result<Value, Failure> {
+fn tool_result(part: &Part, dialect: &Dialect) -> Result<Value, Failure> {
     match part {
         Part::ToolResult { id, parts, .. } => {
+            let id = dialect.call_id(id);
             Ok(json!({"role": "tool", "tool_call_id": id, "content": content(parts.iter())?}))
         }
         other => Err(untold(other, "openai")),
     }
 }
 
-fn said(message: &Message) -> Result<Value, Failure> {
+fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
     let role = match message.role {
         Role::System => "system",
-        Role::Developer => "developer",
+        Role::Developer => dialect.developer,
         Role::User => "user",
         Role::Assistant => "assistant",
         Role::Tool => "tool",
@@ -116,14 +158,14 @@ fn said(message: &Message) -> Result<Value, Failure> {
     let is_content = |part: &&Part| matches!(part, Part::Text(_) | Part::Media(_) | Part::Other(_));
     let mut wire =
         json!({"role": role, "content": content(message.parts.iter().filter(is_content))?});
-    let calls: Vec<_> = message.parts.iter().filter_map(call).collect();
+    let calls: Vec<_> = message.parts.iter().filter_map(|part| call(part, dialect)).collect();
     if !calls.is_empty() {
         wire["tool_calls"] = calls.into();
     }
     for part in &message.parts {
         match part {
             Part::Refusal(text) => wire["refusal"] = text.as_str().into(),
-            Part::Reasoning { text, .. } => wire["reasoning_content"] = text.as_str().into(),
+            Part::Reasoning { text, .. } => think(&mut wire, text, dialect),
             Part::ToolResult { .. } => return Err(untold(part, "openai")),
             Part::Text(_) | Part::Media(_) | Part::ToolCall { .. } | Part::Other(_) => {}
         }
@@ -131,8 +173,27 @@ fn said(message: &Message) -> Result<Value, Failure> {
     Ok(wire)
 }
 
-fn call(part: &Part) -> Option<Value> {
+/// Adds a thought to a message whose content is there.
+fn think(wire: &mut Value, thought: &str, dialect: &Dialect) {
+    match dialect.thought {
+        Thought::Untold => {}
+        Thought::Field(name) => wire[name] = thought.into(),
+        Thought::Part => {
+            let text = json!({"type": "text", "text": thought});
+            let mut parts = vec![json!({"type": "thinking", "thinking": [text]})];
+            match wire["content"].take() {
+                Value::Null => {}
+                Value::Array(mut said) => parts.append(&mut said),
+                said => parts.push(json!({"type": "text", "text": said})),
+            }
+            wire["content"] = parts.into();
+        }
+    }
+}
+
+fn call(part: &Part, dialect: &Dialect) -> Option<Value> {
     let Part::ToolCall { id, name, arguments } = part else { return None };
+    let id = dialect.call_id(id);
     let function = json!({"name": name, "arguments": arguments});
     Some(json!({"id": id, "type": "function", "function": function}))
 }
@@ -198,11 +259,11 @@ fn tool(tool: &Tool) -> Value {
     json!({"type": "function", "function": function})
 }
 
-fn tool_choice(choice: &ToolChoice) -> Value {
+fn tool_choice(choice: &ToolChoice, dialect: &Dialect) -> Value {
     match choice {
         ToolChoice::Auto => "auto".into(),
         ToolChoice::None => "none".into(),
-        ToolChoice::Required => "required".into(),
+        ToolChoice::Required => dialect.required.into(),
         ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
     }
 }
@@ -253,7 +314,7 @@ mod tests {
 
     fn target() -> Arc<Target> {
         let text = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
-                    [models.m]\ntargets = [\"p/there\"]";
+                    dialect = \"openai\"\n[models.m]\ntargets = [\"p/there\"]";
         Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone()
     }
 
@@ -287,10 +348,11 @@ mod tests {
         assert_eq!(body, expected);
     }
 
-    /// A request that came in another protocol reads back as the same request.
+    /// A request that came in another protocol reads back as the same request, but for thoughts.
     #[test]
     fn a_translated_request_says_the_same() {
         let mut request = parse_request(BODY.as_bytes()).unwrap();
+        request.messages[2].parts.retain(|part| !matches!(part, Part::Reasoning { .. }));
         let mut again = parse_request(&sent(&request, Protocol::Token, true)).unwrap();
         assert_eq!(again.max_output_tokens, Some(50));
         again.max_output_tokens = request.max_output_tokens;
