@@ -420,6 +420,9 @@ impl Relay {
         hide_key(&mut failure, &attempt.target.provider.api_key);
         blame_user(&mut failure, &attempt.target);
         let again = self.heed(&attempt, &mut failure);
+        if attempt.target.provider.protocol != self.job.client {
+            forget_words(&mut failure);
+        }
         self.charge(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
         if again {
@@ -563,6 +566,13 @@ fn blame_user(failure: &mut Failure, target: &Target) {
         matches!(failure.reason, Reason::Unauthorized | Reason::Payment | Reason::Forbidden);
     if by_key && target.provider.chosen_by != ChosenBy::Operator {
         failure.reason = Reason::UserKeyRefused;
+    }
+}
+
+/// An error answer goes back as it came only to who reads its protocol; its status always does.
+fn forget_words(failure: &mut Failure) {
+    if let Some(original) = &mut failure.original {
+        original.body.clear();
     }
 }
 

@@ -8,6 +8,7 @@ use crate::relay::Head as UpstreamHead;
 
 mod limits;
 mod opened;
+mod providers;
 
 const CONFIG: &str = r#"
 [providers.a]

@@ -14,6 +14,21 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much of its body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// What some providers call a request that is wrong, and is not: words in what they say, in lower
+/// case, and what that means.
+const NOT_THE_REQUESTS: [(&str, Reason); 8] = [
+    // Gemini.
+    ("api key not valid", Reason::Unauthorized),
+    ("api key expired", Reason::Unauthorized),
+    ("user location is not supported", Reason::Forbidden),
+    // OpenAI, of some models and of accounts it has not verified; and others.
+    ("'stream' does not support true", Reason::NoStream),
+    ("verified to stream this model", Reason::NoStream),
+    ("does not support streaming", Reason::NoStream),
+    ("streaming is not supported", Reason::NoStream),
+    ("stream is not supported", Reason::NoStream),
+];
+
 /// An error answer, as far as it came.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -50,9 +65,12 @@ impl Refusal {
     /// What it means. Its body is over, or waited for no longer: a wait it asks for has begun with
     /// its head.
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
-        let reason = reason(self.status);
         let body = std::mem::take(&mut self.body);
         let said = target.provider.protocol.error_message(&body);
+        let reason = match by_status(self.status) {
+            Reason::Rejected => by_words(&said),
+            reason => reason,
+        };
         let detail = match (reason, said.as_str()) {
             (Reason::Rejected, said) if !said.is_empty() => said.to_owned(),
             (_, "") => format!("{target} answered {}.", self.status),
@@ -68,7 +86,13 @@ impl Refusal {
     }
 }
 
-fn reason(status: u16) -> Reason {
+fn by_words(said: &str) -> Reason {
+    let said = said.to_lowercase();
+    let found = NOT_THE_REQUESTS.iter().find(|(words, _)| said.contains(words));
+    found.map_or(Reason::Rejected, |(_, reason)| *reason)
+}
+
+fn by_status(status: u16) -> Reason {
     match status {
         401 => Reason::Unauthorized,
         402 => Reason::Payment,
@@ -79,5 +103,28 @@ fn reason(status: u16) -> Reason {
         503 | 529 => Reason::Overloaded,
         400..=499 => Reason::Rejected,
         _ => Reason::ServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: what a provider says with a 400, and what it means.
+    #[test]
+    fn not_every_bad_request_is_the_clients() {
+        for (said, reason) in [
+            ("API key not valid. Please pass a valid API key.", Reason::Unauthorized),
+            ("User location is not supported for the API use.", Reason::Forbidden),
+            (
+                "Unsupported value: 'stream' does not support true with this model.",
+                Reason::NoStream,
+            ),
+            ("Your organization must be verified to stream this model.", Reason::NoStream),
+            ("Invalid value for 'temperature'.", Reason::Rejected),
+            ("", Reason::Rejected),
+        ] {
+            assert_eq!(by_words(said), reason, "{said}");
+        }
     }
 }
