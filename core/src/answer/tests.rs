@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::gateway::{Arrival, Client, Gateway};
 use crate::relay::Head as UpstreamHead;
 
+mod anthropic;
 mod limits;
 mod opened;
 mod providers;
