@@ -43,7 +43,13 @@ enum Command {
     #[command(
         after_help = "Missing models are listed with the command that gets them; the exit code is 0 all the same."
     )]
-    Models(Source),
+    Models {
+        #[command(flatten)]
+        source: Source,
+        /// List what is known of their limits instead, in tokens, and who says so
+        #[arg(long)]
+        limits: bool,
+    },
     /// Say what is wrong with a configuration or a GGUF model file
     #[command(after_help = "The exit code is 0 if every file is fine, else 1.")]
     Check {
@@ -107,7 +113,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(serve_arguments)) => serve(&serve_arguments),
-        Some(Command::Models(source)) => list_models(&source),
+        Some(Command::Models { source, limits }) => list_models(&source, limits),
         Some(Command::Check { files }) => {
             let faulty = files.iter().filter(|file| !check::file(file)).count();
             if faulty == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
@@ -150,13 +156,18 @@ fn rotate(source: &Source) -> ExitCode {
     }
 }
 
-fn list_models(source: &Source) -> ExitCode {
-    match Configuration::load(source.config.as_deref()) {
-        Ok(configuration) => {
-            print!("{}", models::listing(&configuration.config));
+fn list_models(source: &Source, limits: bool) -> ExitCode {
+    let config = match Configuration::load(source.config.as_deref()) {
+        Ok(configuration) => configuration.config,
+        Err(what) => return misused(&what),
+    };
+    let listing = if limits { models::limits(&config) } else { Ok(models::listing(&config)) };
+    match listing {
+        Ok(listing) => {
+            print!("{listing}");
             ExitCode::SUCCESS
         }
-        Err(what) => misused(&what),
+        Err(why) => failed(&why),
     }
 }
 

@@ -19,7 +19,7 @@ use streamgate_core::time::Instant;
 use tokio::time::Sleep;
 
 use crate::worker::{RunningOne, Worker};
-use crate::{local, log, upstream};
+use crate::{learned, local, log, upstream};
 
 /// How much is read for one frame, in bytes, before no more is: bursts are joined, in buffers that
 /// an allocator keeps. Twice as much costs burst streams half as much again, in memory given back
@@ -177,6 +177,9 @@ impl Driver {
                 Output::Body(bytes) => self.body.extend_from_slice(bytes),
                 Output::Settle(settlement) => {
                     self.over = true;
+                    if let Some(store) = &self.worker.store {
+                        learned::keep(store, &settlement.learned);
+                    }
                     log::answer(self.answer.id(), self.protocol, &self.model, &settlement);
                 }
                 Output::Wait { until } => {

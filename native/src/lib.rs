@@ -13,6 +13,7 @@ pub mod cli;
 mod configuration;
 mod driver;
 pub mod engine;
+mod learned;
 mod local;
 mod log;
 mod models;

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamgate_core::config::{ApiKey, Config, EMBEDDED_MODEL, Target};
+use streamgate_core::failure::Failure;
+use streamgate_core::limit::known::{Fact, Known, Source};
+use streamgate_core::limit::learned::Learned;
 use streamgate_core::protocol::Protocol;
 
 use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
+use crate::learned;
+use crate::serve::Failed;
+use crate::store::Store;
 
 /// Where a provider's models are unless it says.
 const MODELS_DIR: &str = "models";
@@ -71,6 +78,57 @@ pub(crate) fn listing(config: &Config) -> String {
         }
     }
     text
+}
+
+/// What is known of each target's limits, and who says so, as a text; what was learned is in the
+/// store.
+pub(crate) fn limits(config: &Config) -> Result<String, Failed> {
+    let known = Learned::default();
+    if let Some(store) = &config.store {
+        let (store, _thread) = Store::open(&store.url)?;
+        let impossible = |failure: Failure| Failed::Impossible(failure.message().to_owned());
+        learned::restore(&store, &known).map_err(impossible)?;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Ok(limits_at(config, &known, now.as_secs()))
+}
+
+fn limits_at(config: &Config, learned: &Learned, unix_seconds: u64) -> String {
+    let mut text = String::new();
+    for (name, targets) in by_model(config) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{name}");
+        for target in targets {
+            let row = learned.find(&target.provider.base_url, &target.model, unix_seconds);
+            let known = Known::of(target, row.as_ref());
+            let facts = [
+                ("answer", known.max_output()),
+                ("context", known.context_window),
+                ("prompt", known.max_input),
+            ];
+            let facts = facts.into_iter().filter_map(|(what, fact)| Some((what, fact?)));
+            let mut facts: Vec<_> = facts.map(|(what, f)| fact(what, f, unix_seconds)).collect();
+            if let Presence::File { header, .. } = presence(target) {
+                facts.push(format!("context {} (the model's file)", header.window_tokens));
+            }
+            let facts = if facts.is_empty() { "the engine's own".into() } else { facts.join(", ") };
+            let _ = writeln!(text, "  {target}: {facts}");
+        }
+    }
+    text
+}
+
+fn fact(what: &str, fact: Fact<'_>, unix_seconds: u64) -> String {
+    let Fact { tokens, source } = fact;
+    match source {
+        Source::Learned { at, .. } => {
+            let hours = unix_seconds.saturating_sub(at) / 3600;
+            format!("{what} {tokens} ({source}, {hours} hours ago)")
+        }
+        Source::Configured | Source::Catalogue(_) | Source::Default => {
+            format!("{what} {tokens} ({source})")
+        }
+    }
 }
 
 /// The first target of the default model, if it is local: the one to load at once.
@@ -189,6 +247,7 @@ fn by_model(config: &Config) -> BTreeMap<&str, &[Arc<Target>]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use streamgate_core::limit::refusal::Refusal;
 
     fn config(target: &str) -> Config {
         let text = format!(
@@ -225,5 +284,23 @@ mod tests {
         let listing = listing(&config("big"));
         assert!(listing.starts_with("it (default)\n  l/big: missing: m/big.gguf"), "{listing}");
         assert!(listing.contains("curl --location --create-dirs --output m/big.gguf"), "{listing}");
+    }
+
+    #[test]
+    fn limits_are_listed_with_their_sources_and_age() {
+        let text = "providers.openai = { protocol = \"openai\", base_url = \"http://a\" }\n\
+                    models.m.targets = [\"openai/gpt-5\", \"openai/new\"]";
+        let config = Config::parse(text, |_| None).unwrap();
+        let learned = Learned::default();
+        let refusal = Refusal { max_output: Some(2048), source: "vllm", ..Refusal::default() };
+        learned.note("http://a", "new", &refusal, 3600);
+        let both = "catalogue (both)";
+        assert_eq!(
+            limits_at(&config, &learned, 4 * 3600),
+            format!(
+                "m\n  openai/gpt-5: answer 128000 ({both}), context 400000 ({both}), \
+                 prompt 272000 ({both})\n  openai/new: answer 2048 (learned (vllm), 3 hours ago)\n"
+            )
+        );
     }
 }

@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::configuration::Configuration;
 use crate::engine::Engine;
-use crate::models;
 use crate::store::{Store, StoreThread};
 use crate::upstream::Upstream;
 use crate::worker::{Clock, Running, Worker};
+use crate::{learned, models};
 use connection::Connections;
 use signals::Signals;
 
@@ -133,6 +133,11 @@ impl Server {
     ) -> Result<Self, Failed> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let gateway = Gateway::new(config.clone());
+        if let Some(store) = &store
+            && let Err(failure) = learned::restore(store, gateway.learned())
+        {
+            tracing::warn!("what was learned of limits is not known: {}", failure.message());
+        }
         let running = Running::default();
         let clock = Clock::start();
         let (phase, told) = watch::channel(Phase::Serving);
