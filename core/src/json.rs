@@ -43,6 +43,14 @@ pub(crate) struct Text<'a> {
     decodable: bool,
 }
 
+/// A whole number of the text that is not negative, as it stands there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number<'a> {
+    digits: &'a str,
+    /// Where they begin.
+    at: usize,
+}
+
 /// The text is no JSON, or not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -127,6 +135,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Skips a value of any kind, but hands over a whole number that is not negative.
+    pub(crate) fn number_or_skip(&mut self) -> Result<Option<Number<'a>>, Malformed> {
+        self.blanks();
+        let at = self.at;
+        self.skip()?;
+        let digits = &self.text[at..self.at];
+        let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(is_whole.then_some(Number { digits, at }))
+    }
+
     /// Reads a whole number.
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         self.blanks();
@@ -154,6 +172,11 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.skip()?;
         Ok(&self.text[start..self.at])
+    }
+
+    /// What was read since `earlier`, a reader of the same text.
+    pub(crate) fn since(&self, earlier: &Self) -> &'a str {
+        &self.text[earlier.at..self.at]
     }
 
     /// Skips a value of any kind.
@@ -225,6 +248,17 @@ impl<'a> Text<'a> {
             rest = &rest[plain + bytes..];
         }
         text.push_str(rest);
+    }
+}
+
+impl Number<'_> {
+    /// Its value; `None` where it is beyond what a `u64` holds.
+    pub(crate) fn value(self) -> Option<u64> {
+        self.digits.parse().ok()
+    }
+
+    fn range(self) -> Range<usize> {
+        self.at..self.at + self.digits.len()
     }
 }
 

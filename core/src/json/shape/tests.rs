@@ -1,26 +1,29 @@
 use super::*;
 use crate::json::{Malformed, Reader};
 
-/// The texts named `text` and `pad` of an object.
-fn texts(object: &[u8]) -> Result<(Text<'_>, Option<Text<'_>>), Malformed> {
-    let (mut text, mut padding) = (None, None);
+/// The texts named `text` and `pad` of an object, and the number named `nr`.
+type Read<'a> = (Text<'a>, Option<Text<'a>>, Option<Number<'a>>);
+
+fn texts(object: &[u8]) -> Result<Read<'_>, Malformed> {
+    let (mut text, mut padding, mut number) = (None, None, None);
     let mut reader = Reader::new(object)?;
     reader.object(|value, name| {
         match name {
             "text" => text = value.text_or_skip()?,
             "pad" => padding = value.text_or_skip()?,
+            "nr" => number = value.number_or_skip()?,
             _ => value.skip()?,
         }
         Ok(())
     })?;
     reader.end()?;
-    Ok((text.expect("an object with a text"), padding))
+    Ok((text.expect("an object with a text"), padding, number))
 }
 
 fn shape_of(object: &str) -> Shape {
     let mut shape = Shape::default();
-    let (text, padding) = texts(object.as_bytes()).unwrap();
-    shape.learn(object.as_bytes(), text, padding);
+    let (text, padding, number) = texts(object.as_bytes()).unwrap();
+    shape.learn(object.as_bytes(), text, padding, number);
     shape
 }
 
@@ -64,7 +67,33 @@ fn padding_may_be_any_text() {
     }
     let before = shape_of(r#"{"pad":"xyz","text":"one"}"#);
     assert!(before.recognise(br#"{"pad":"xyz","text":"two"}"#).is_some());
-    assert!(before.recognise(br#"{"pad":"abc","text":"two"}"#).is_none());
+    assert!(before.recognise(br#"{"pad":"abc","text":"two"}"#).is_some());
+}
+
+/// Each row: an object, and the text recognised in it.
+#[test]
+fn a_number_may_count_the_objects() {
+    let rows = [
+        (r#"{"nr":10,"text":"two"}"#, Some("two")),
+        (r#"{"nr":0,"text":"two"}"#, Some("two")),
+        (r#"{"nr":99999999999999999999,"text":"two"}"#, Some("two")),
+        (r#"{"nr":010,"text":"two"}"#, None),
+        (r#"{"nr":-1,"text":"two"}"#, None),
+        (r#"{"nr":1.5,"text":"two"}"#, None),
+        (r#"{"nr":1e5,"text":"two"}"#, None),
+        (r#"{"nr":,"text":"two"}"#, None),
+        (r#"{"nr":"9","text":"two"}"#, None),
+    ];
+    for (object, expected) in rows {
+        let found = shape_of(r#"{"nr":9,"text":"one"}"#);
+        let found = found.recognise(object.as_bytes()).map(Text::into_cow);
+        assert_eq!(found.as_deref(), expected, "{object}");
+    }
+    let behind = shape_of(r#"{"text":"one","nr":9,"pad":""}"#);
+    assert!(behind.recognise(br#"{"text":"two","nr":10,"pad":"x"}"#).is_some());
+    let odd = shape_of(r#"{"nr":-9,"text":"one"}"#);
+    assert!(odd.recognise(br#"{"nr":-9,"text":"two"}"#).is_some());
+    assert!(odd.recognise(br#"{"nr":-8,"text":"two"}"#).is_none());
 }
 
 #[test]
@@ -78,7 +107,7 @@ fn nothing_is_recognised_before_anything_was_learned() {
 /// Whatever byte of an object is changed: what is recognised is what would have been read.
 #[test]
 fn recognising_is_reading() {
-    let learned = r#"{"a":{"b":"c"},"text":"one \n two","d":"e","pad":"\"x"}"#;
+    let learned = r#"{"a":{"b":"c"},"nr":12,"text":"one \n two","d":"e","pad":"\"x"}"#;
     let shape = shape_of(learned);
     let mut object = learned.as_bytes().to_vec();
     let mut recognised = 0;
@@ -87,7 +116,7 @@ fn recognising_is_reading() {
         for other in 0..=255 {
             object[at] = other;
             if let Some(found) = shape.recognise(&object) {
-                let (read, _) = texts(&object).expect("a good object");
+                let (read, _, _) = texts(&object).expect("a good object");
                 assert_eq!(found.into_cow(), read.into_cow());
                 recognised += 1;
             }

@@ -45,7 +45,7 @@ pub(in crate::protocol) fn read_event(
     }
     if let Some((kind, text)) = event.tell(memory, sink)? {
         memory.kind = kind;
-        memory.shape.learn(data, text, None);
+        memory.shape.learn(data, text, None, None);
     }
     Ok(if event.kind == Kind::MessageStop { Step::Done } else { Step::More })
 }

@@ -41,7 +41,7 @@ fn read_chunk(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) -> Result<S
     chunk.tell(&mut memory.text, sink);
     if let Some((kind, text)) = chunk.only_text() {
         memory.kind = kind;
-        memory.shape.learn(data, text, chunk.padding);
+        memory.shape.learn(data, text, chunk.padding, None);
     }
     Ok(Step::More)
 }
