@@ -241,6 +241,38 @@ pub enum Source {
     Id(String),
 }
 
+impl Media {
+    /// The medium at a place, of which nothing more is known.
+    pub fn new(kind: MediaKind, source: Source) -> Self {
+        Self { kind, source, media_type: None, detail: None, name: None }
+    }
+
+    /// The medium at a URL; in it, if it is a `data:` one (RFC 2397).
+    pub fn at(kind: MediaKind, url: &str) -> Self {
+        let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+        match inline {
+            Some((media_type, data)) => Self {
+                media_type: Some(media_type.to_owned()),
+                ..Self::new(kind, Source::Data(data.to_owned()))
+            },
+            None => Self::new(kind, Source::Url(url.to_owned())),
+        }
+    }
+
+    /// Its URL: a `data:` one where it is here, by default of this media type; `None` where only a
+    /// provider knows it.
+    pub fn url(&self, media_type: &str) -> Option<Cow<'_, str>> {
+        match &self.source {
+            Source::Url(url) => Some(url.into()),
+            Source::Data(data) => {
+                let media_type = self.media_type.as_deref().unwrap_or(media_type);
+                Some(format!("data:{media_type};base64,{data}").into())
+            }
+            Source::Id(_) => None,
+        }
+    }
+}
+
 impl Message {
     /// A message of plain text.
     pub fn text(role: Role, text: impl Into<String>) -> Self {
@@ -261,18 +293,6 @@ impl Message {
                 .collect::<Option<String>>()
                 .map(Cow::Owned),
         }
-    }
-}
-
-impl Media {
-    /// The medium at a URL; in it, if it is a `data:` one (RFC 2397).
-    pub(crate) fn at(kind: MediaKind, url: &str) -> Self {
-        let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-        let (media_type, source) = match inline {
-            Some((kind, data)) => (Some(kind.to_owned()), Source::Data(data.to_owned())),
-            None => (None, Source::Url(url.to_owned())),
-        };
-        Self { kind, source, media_type, detail: None, name: None }
     }
 }
 

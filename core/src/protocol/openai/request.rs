@@ -277,22 +277,16 @@ fn part(part: WirePart) -> Part {
             Part::Media(Media { detail: image.detail, ..Media::at(MediaKind::Image, &image.url) })
         }
         WirePart { input_audio: Some(audio), .. } => Part::Media(Media {
-            kind: MediaKind::Audio,
-            source: Source::Data(audio.data),
             media_type: Some(format!("audio/{}", audio.format)),
-            detail: None,
-            name: None,
+            ..Media::new(MediaKind::Audio, Source::Data(audio.data))
         }),
         WirePart { file: Some(file), r#type, .. } => match (file.file_data, file.file_id) {
             (Some(data), _) => {
                 Part::Media(Media { name: file.filename, ..Media::at(MediaKind::File, &data) })
             }
             (None, Some(id)) => Part::Media(Media {
-                kind: MediaKind::File,
-                source: Source::Id(id),
-                media_type: None,
-                detail: None,
                 name: file.filename,
+                ..Media::new(MediaKind::File, Source::Id(id))
             }),
             (None, None) => Part::Other(r#type),
         },
@@ -326,7 +320,8 @@ fn format(format: WireFormat) -> Option<Format> {
     }
 }
 
-fn effort(name: &str) -> Option<Effort> {
+/// The amount of thinking that a word of OpenAI's asks for.
+pub(in crate::protocol) fn effort(name: &str) -> Option<Effort> {
     match name {
         "none" => Some(Effort::None),
         "minimal" => Some(Effort::Minimal),
