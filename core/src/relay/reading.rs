@@ -283,6 +283,8 @@ impl Reading {
             if seen.content {
                 self.last_words.extend_from_slice(frame.data);
             }
+            // However long it is: one event is bounded already, and some repeat the whole answer.
+            return Ok(());
         } else if seen.usage && !seen.content {
             if self.forwarding.usage {
                 self.counted_as_it_came = true;
