@@ -384,6 +384,7 @@ struct ProviderEntry {
 #[serde(rename_all = "lowercase")]
 enum UpstreamProtocol {
     OpenAi,
+    Responses,
     Anthropic,
     Gemini,
     Ollama,
@@ -491,6 +492,7 @@ impl ProviderEntry {
         let key = format!("providers.{name}");
         let protocol = match self.protocol {
             UpstreamProtocol::OpenAi => Protocol::OpenAi,
+            UpstreamProtocol::Responses => Protocol::Responses,
             UpstreamProtocol::Anthropic => Protocol::Anthropic,
             UpstreamProtocol::Gemini => Protocol::Gemini,
             UpstreamProtocol::Ollama => Protocol::Ollama,

@@ -121,6 +121,7 @@ impl Gateway {
         }
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
             "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
+            "/v1/responses" => ("POST", |_| Route::Chat(Client::asked(Protocol::Responses))),
             "/v1/messages" => ("POST", |_| Route::Chat(Client::asked(Protocol::Anthropic))),
             "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
             "/chat/execute/stream" => {

@@ -27,6 +27,7 @@ mod meaning;
 mod notebook;
 mod ollama;
 mod openai;
+mod responses;
 mod session;
 mod token;
 mod ui_message;
@@ -40,6 +41,8 @@ pub use self::openai::{DIALECTS, Dialect};
 pub enum Protocol {
     /// OpenAI Chat Completions, as client and as provider.
     OpenAi,
+    /// OpenAI Responses, as client and as provider.
+    Responses,
     /// Anthropic Messages, as client and as provider.
     Anthropic,
     /// The `token` events of `POST /chat/stream`, as client.
@@ -136,10 +139,12 @@ pub struct Memory {
     blocks: anthropic::Blocks,
     /// The tool calls so far.
     calls: Calls,
+    /// The calls that later events refer to by their places among other items.
+    placed_calls: responses::Calls,
 }
 
 /// Which part of an answer a text is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TextKind {
     #[default]
     Answer,
@@ -175,6 +180,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Responses => "responses",
             Self::Anthropic => "anthropic",
             Self::Token => "token",
             Self::Notebook => "notebook",
@@ -191,6 +197,7 @@ impl Protocol {
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {
             Self::OpenAi => openai::parse_request(body),
+            Self::Responses => responses::parse_request(body),
             Self::Anthropic => anthropic::parse_request(body),
             Self::Token => token::parse_request(body),
             Self::Notebook => notebook::parse_request(body),
@@ -213,6 +220,7 @@ impl Protocol {
     pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
         match self {
             Self::OpenAi => openai::http_call(ask),
+            Self::Responses => responses::http_call(ask),
             Self::Anthropic => anthropic::http_call(ask),
             Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
@@ -232,6 +240,7 @@ impl Protocol {
         memory.trim();
         match self {
             Self::OpenAi => openai::read_event(data, memory, sink),
+            Self::Responses => responses::read_event(data, memory, sink),
             Self::Anthropic => anthropic::read_event(data, memory, sink),
             Self::Gemini => gemini::read_event(data, memory, sink),
             Self::Ollama => ollama::read_event(data, memory, sink),
@@ -243,6 +252,7 @@ impl Protocol {
     pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),
+            Self::Responses => responses::read_whole(body, sink),
             Self::Anthropic => anthropic::read_whole(body, sink),
             Self::Gemini => gemini::read_whole(body, sink),
             Self::Ollama => ollama::read_whole(body, sink),
@@ -253,7 +263,7 @@ impl Protocol {
     /// The message in a provider's error answer; empty where there is none.
     pub fn error_message(self, body: &[u8]) -> String {
         match self {
-            Self::OpenAi | Self::Anthropic | Self::Gemini | Self::Ollama => {
+            Self::OpenAi | Self::Responses | Self::Anthropic | Self::Gemini | Self::Ollama => {
                 openai::error_message(body)
             }
             _ => String::new(),
@@ -416,6 +426,8 @@ impl Collected {
 pub(crate) enum Writer {
     /// OpenAI Chat Completions.
     OpenAi(openai::Writer),
+    /// OpenAI Responses.
+    Responses(responses::Writer),
     /// Anthropic Messages.
     Anthropic(anthropic::Writer),
     /// `token` events.
@@ -436,6 +448,7 @@ impl Writer {
         match protocol {
             Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
             Protocol::Token => Self::Token(token::Writer::new(opening)),
+            Protocol::Responses => Self::Responses(responses::Writer::new(opening)),
             Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
             Protocol::Content => Self::Content(content::Writer::new(&opening)),
             Protocol::Session => Self::Session(session::Writer::new(&opening)),
@@ -460,6 +473,7 @@ impl Writer {
     pub(crate) fn forwarded(&mut self, frames: &[u8]) {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
+            Self::Responses(writer) => writer.forwarded(frames),
             Self::Anthropic(writer) => writer.forwarded(frames),
             _ => {}
         }
@@ -469,6 +483,7 @@ impl Writer {
     pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
         match self {
             Self::OpenAi(writer) => writer.event(out, event),
+            Self::Responses(writer) => writer.event(out, event),
             Self::Anthropic(writer) => writer.event(out, event),
             Self::Token(writer) => writer.event(out, event),
             Self::Notebook(writer) => writer.event(out, event),
@@ -482,6 +497,7 @@ impl Writer {
     pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
         match self {
             Self::OpenAi(writer) => writer.end(out, closing),
+            Self::Responses(writer) => writer.end(out, closing),
             Self::Anthropic(writer) => writer.end(out, closing),
             Self::Token(writer) => writer.end(out, closing),
             Self::Notebook(writer) => writer.end(out, closing),
@@ -495,6 +511,7 @@ impl Writer {
     pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
         match self {
             Self::OpenAi(writer) => writer.whole(out, answer),
+            Self::Responses(writer) => writer.whole(out, answer),
             Self::Anthropic(writer) => writer.whole(out, answer),
             Self::Token(writer) => writer.whole(out, answer),
             Self::Notebook(writer) => writer.whole(out, answer),
@@ -514,9 +531,11 @@ pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>
         Protocol::Content => content::error_body(failure),
         Protocol::Session => session::error_body(failure),
         Protocol::UiMessage => ui_message::error_body(failure),
-        Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
-            openai::error_body(failure)
-        }
+        Protocol::OpenAi
+        | Protocol::Responses
+        | Protocol::Gemini
+        | Protocol::Ollama
+        | Protocol::Local => openai::error_body(failure),
     }
 }
 

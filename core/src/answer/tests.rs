@@ -10,6 +10,7 @@ mod anthropic;
 mod limits;
 mod opened;
 mod providers;
+mod responses;
 
 const CONFIG: &str = r#"
 [providers.a]

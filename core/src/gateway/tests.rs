@@ -12,6 +12,7 @@ fn status(method: &str, path: &str) -> Option<u16> {
 fn every_path_is_known_by_its_method() {
     let rows = [
         ("POST", "/v1/chat/completions", None),
+        ("POST", "/v1/responses", None),
         ("POST", "/chat/stream", None),
         ("POST", "/chat/execute/stream", None),
         ("POST", "/chat/execute", None),

@@ -17,6 +17,11 @@ impl<'a> Body<'a> {
         serde_json::from_slice(body).expect("the body was read before")
     }
 
+    /// A field as it was written.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, text)| text.as_ref())
+    }
+
     /// Takes a field out.
     pub(super) fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let place = self.0.iter().position(|(field, _)| field == name)?;

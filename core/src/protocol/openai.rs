@@ -9,8 +9,8 @@ mod request;
 mod writer;
 
 pub(super) use answer::{error_message, read_event, read_whole};
-pub(super) use call::http_call;
+pub(super) use call::{headers, http_call};
 pub use dialect::{DIALECTS, Dialect};
-pub(super) use request::parse_request;
+pub(super) use request::{effort, parse_request};
 pub(crate) use writer::Writer;
-pub(super) use writer::error_body;
+pub(super) use writer::{error_body, error_value};

@@ -42,6 +42,12 @@ macro_rules! files {
 
 const ROWS: &[Vectors] = &[
     Vectors {
+        protocol: Protocol::Responses,
+        files: files!("responses"),
+        tells_cached: true,
+        tells_reasoning: true,
+    },
+    Vectors {
         protocol: Protocol::Anthropic,
         files: files!("anthropic"),
         tells_cached: true,

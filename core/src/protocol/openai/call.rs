@@ -13,15 +13,7 @@ use crate::protocol::{Ask, Body, HttpCall, untold};
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
-    let provider = &ask.target.provider;
-    let dialect = provider.dialect();
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let mut headers =
-        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
-    if let ApiKey::Set(key) = &provider.api_key {
-        let scheme = if dialect.key == "authorization" { "Bearer " } else { "" };
-        headers.push((dialect.key, format!("{scheme}{key}")));
-    }
+    let dialect = ask.target.provider.dialect();
     let body = match (ask.original(), dialect.strict) {
         (Some((body, added)), None) => patched(body, added, ask, dialect)?,
         (Some((body, _)), Some(known)) => {
@@ -31,8 +23,21 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         }
         (None, _) => Value::Object(written(ask, dialect)?).to_string(),
     };
-    let url = format!("{}/chat/completions", provider.base_url);
-    Ok(HttpCall { url, headers, body: body.into_bytes() })
+    let url = format!("{}/chat/completions", ask.target.provider.base_url);
+    Ok(HttpCall { url, headers: headers(ask), body: body.into_bytes() })
+}
+
+/// What is said of the body, and the key.
+pub(in crate::protocol) fn headers(ask: &Ask<'_>) -> Vec<(&'static str, String)> {
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+    if let ApiKey::Set(key) = &ask.target.provider.api_key {
+        let name = ask.target.provider.dialect().key;
+        let scheme = if name == "authorization" { "Bearer " } else { "" };
+        headers.push((name, format!("{scheme}{key}")));
+    }
+    headers
 }
 
 /// The client's own body.
@@ -219,20 +224,17 @@ fn content_part(part: &Part) -> Result<Value, Failure> {
 fn medium(media: &Media) -> Option<Value> {
     let media_type = media.media_type.as_deref();
     match (media.kind, &media.source) {
-        (MediaKind::Image, Source::Url(url)) => Some(image(url, media)),
-        (MediaKind::Image, Source::Data(data)) => {
-            Some(image(&format!("data:{};base64,{data}", media_type.unwrap_or("image/png")), media))
-        }
+        (MediaKind::Image, _) => Some(image(&media.url("image/png")?, media)),
         (MediaKind::Audio, Source::Data(data)) => {
             let format = media_type?.strip_prefix("audio/")?;
             Some(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
         }
-        (MediaKind::File, Source::Data(data)) => {
-            let data = format!("data:{};base64,{data}", media_type.unwrap_or("application/pdf"));
+        (MediaKind::File, Source::Data(_)) => {
+            let data = media.url("application/pdf")?;
             let name = media.name.as_deref().unwrap_or("file");
             Some(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
         }
-        (MediaKind::Image | MediaKind::Audio | MediaKind::File, _) => None,
+        (MediaKind::Audio | MediaKind::File, _) => None,
     }
 }
 

@@ -16,7 +16,8 @@ pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
     }
 }
 
-fn error_value(failure: &Failure) -> Value {
+/// An error as OpenAI's protocols tell it.
+pub(in crate::protocol) fn error_value(failure: &Failure) -> Value {
     let kind = match failure.reason.row().who {
         Who::Client => "invalid_request_error",
         Who::Provider | Who::Operator => "upstream_error",

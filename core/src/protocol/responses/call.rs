@@ -1,0 +1,244 @@
+//! The call to a provider, written: the client's own body where it speaks this protocol too, else a
+//! new one.
+//!
+//! What OpenAI has no field for is left out: a seed, penalties, `top_k`, and thoughts, which it takes
+//! back with its own proof alone.
+
+use serde_json::{Map, Value, json};
+
+use crate::chat::{
+    ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+};
+use crate::failure::{Failure, Reason};
+use crate::protocol::body::Body;
+use crate::protocol::{Ask, HttpCall, openai, untold};
+
+/// Its name where something cannot be told in it.
+const NAME: &str = "responses";
+
+/// The call that asks for an answer.
+pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+    let body = match ask.original() {
+        Some((body, added)) => patched(body, added, ask)?,
+        None => written(ask)?,
+    };
+    let url = format!("{}/responses", ask.target.provider.base_url);
+    Ok(HttpCall { url, headers: openai::headers(ask), body: body.into_bytes() })
+}
+
+/// The client's own body.
+fn patched(mut body: Body<'_>, added: &[Message], ask: &Ask<'_>) -> Result<String, Failure> {
+    body.remove("max_output_tokens");
+    body.set("model", &ask.target.model.as_str().into());
+    body.set("stream", &ask.stream.into());
+    if !ask.stream {
+        body.remove("stream_options");
+    }
+    if let Some(max_output) = ask.max_output {
+        body.set("max_output_tokens", &max_output.into());
+    }
+    if !added.is_empty() {
+        append(&mut body, items(added)?);
+    }
+    Ok(body.text())
+}
+
+/// Adds items to the input, which may be a text, empty or missing.
+fn append(body: &mut Body<'_>, items: Vec<Value>) {
+    match body.get("input") {
+        Some(list) if list.strip_prefix('[').is_some_and(|list| !list.trim().starts_with(']')) => {
+            body.append("input", items);
+        }
+        Some(text) if text.starts_with('"') => {
+            let text: Value = serde_json::from_str(text).expect("the body was read before");
+            body.set("input", &json!([{"role": "user", "content": text}]));
+            body.append("input", items);
+        }
+        _ => body.set("input", &items.into()),
+    }
+}
+
+fn written(ask: &Ask<'_>) -> Result<String, Failure> {
+    let request = ask.request;
+    if !request.stop.is_empty() {
+        let detail = format!("Texts that end the answer cannot be told in the protocol `{NAME}`.");
+        return Err(Failure::new(Reason::Untold, detail).at("stop"));
+    }
+    let (instructions, messages) = instructions(&request.messages);
+    let mut body = Map::new();
+    body.insert("model".into(), ask.target.model.as_str().into());
+    body.insert("input".into(), items(messages)?.into());
+    body.insert("stream".into(), ask.stream.into());
+    // Who speaks another protocol did not ask to have the answer kept.
+    body.insert("store".into(), false.into());
+    let optional = optional(request, instructions, ask.max_output);
+    body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
+    Ok(Value::Object(body).to_string())
+}
+
+fn optional(
+    request: &ChatRequest,
+    instructions: Option<Value>,
+    max_output: Option<u32>,
+) -> [(&'static str, Option<Value>); 9] {
+    let effort = request.effort.map(|effort| json!({"effort": effort.as_str()}));
+    [
+        ("instructions", instructions),
+        ("max_output_tokens", max_output.map(Value::from)),
+        ("temperature", request.sampling.temperature.map(Value::from)),
+        ("top_p", request.sampling.top_p.map(Value::from)),
+        ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
+        ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
+        ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
+        ("text", request.format.as_ref().map(|it| json!({"format": format(it)}))),
+        ("reasoning", effort),
+    ]
+}
+
+/// The operator's word before all others, and the messages after it.
+fn instructions(messages: &[Message]) -> (Option<Value>, &[Message]) {
+    match messages {
+        [first, rest @ ..] if first.role == Role::System && !rest.is_empty() => {
+            match first.as_text() {
+                Some(text) => (Some(text.into()), rest),
+                None => (None, messages),
+            }
+        }
+        _ => (None, messages),
+    }
+}
+
+/// The messages as items: texts and media of one message stay together, calls and their results are
+/// items each.
+fn items(messages: &[Message]) -> Result<Vec<Value>, Failure> {
+    let mut items = Vec::with_capacity(messages.len());
+    for message in messages {
+        let is_content = |part: &&Part| {
+            !matches!(
+                part,
+                Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Reasoning { .. }
+            )
+        };
+        let content: Vec<_> = message.parts.iter().filter(is_content).collect();
+        if !content.is_empty() || message.parts.is_empty() {
+            items.push(said(message.role, &content)?);
+        }
+        for part in &message.parts {
+            if let Some(item) = done(part) {
+                items.push(item?);
+            }
+        }
+    }
+    Ok(items)
+}
+
+fn said(role: Role, content: &[&Part]) -> Result<Value, Failure> {
+    let name = match role {
+        Role::System => "system",
+        Role::Developer => "developer",
+        Role::User | Role::Tool => "user",
+        Role::Assistant => "assistant",
+    };
+    Ok(json!({"type": "message", "role": name, "content": contents(role, content)?}))
+}
+
+/// A call or its result.
+fn done(part: &Part) -> Option<Result<Value, Failure>> {
+    match part {
+        Part::ToolCall { id, name, arguments } => Some(Ok(json!({
+            "type": "function_call", "call_id": id, "name": name, "arguments": arguments,
+        }))),
+        Part::ToolResult { id, parts, .. } => {
+            let output = contents(Role::User, &parts.iter().collect::<Vec<_>>());
+            let item =
+                |output| json!({"type": "function_call_output", "call_id": id, "output": output});
+            Some(output.map(item))
+        }
+        Part::Text(_)
+        | Part::Media(_)
+        | Part::Reasoning { .. }
+        | Part::Refusal(_)
+        | Part::Other(_) => None,
+    }
+}
+
+/// Plain text where there is no more to it.
+fn contents(role: Role, parts: &[&Part]) -> Result<Value, Failure> {
+    match parts {
+        [] => Ok("".into()),
+        [Part::Text(text)] => Ok(text.as_str().into()),
+        parts => parts.iter().map(|part| content(role, part)).collect(),
+    }
+}
+
+fn content(role: Role, part: &Part) -> Result<Value, Failure> {
+    let value = match (role, part) {
+        (Role::Assistant, Part::Text(text)) => Some(json!({"type": "output_text", "text": text})),
+        (Role::Assistant, Part::Refusal(text)) => Some(json!({"type": "refusal", "refusal": text})),
+        (Role::Assistant, _) => None,
+        (_, Part::Text(text)) => Some(json!({"type": "input_text", "text": text})),
+        (_, Part::Media(media)) => medium(media),
+        _ => None,
+    };
+    value.ok_or_else(|| untold(part, NAME))
+}
+
+fn medium(media: &Media) -> Option<Value> {
+    match (media.kind, &media.source) {
+        (_, Source::Id(_)) => None,
+        (MediaKind::Image, _) => {
+            let detail = media.detail.as_deref().unwrap_or("auto");
+            let url = media.url("image/png")?;
+            Some(json!({"type": "input_image", "image_url": url, "detail": detail}))
+        }
+        (MediaKind::File, Source::Url(url)) => Some(json!({"type": "input_file", "file_url": url})),
+        (MediaKind::File, Source::Data(_)) => {
+            let name = media.name.as_deref().unwrap_or("file");
+            let data = media.url("application/pdf")?;
+            Some(json!({"type": "input_file", "filename": name, "file_data": data}))
+        }
+        (MediaKind::Audio, _) => None,
+    }
+}
+
+/// Unlike in other protocols a function is strict here unless it says that it is not.
+fn tool(tool: &Tool) -> Value {
+    let mut value = json!({
+        "type": "function",
+        "name": tool.name,
+        "parameters": tool.parameters,
+        "strict": tool.strict.unwrap_or(false),
+    });
+    if let Some(description) = &tool.description {
+        value["description"] = description.as_str().into();
+    }
+    value
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Required => "required".into(),
+        ToolChoice::Tool(name) => json!({"type": "function", "name": name}),
+    }
+}
+
+fn format(format: &Format) -> Value {
+    match format {
+        Format::Json => json!({"type": "json_object"}),
+        Format::Schema { name, description, schema, strict } => {
+            let mut value = json!({"type": "json_schema", "name": name, "schema": schema});
+            if let Some(description) = description {
+                value["description"] = description.as_str().into();
+            }
+            if let Some(strict) = strict {
+                value["strict"] = (*strict).into();
+            }
+            value
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

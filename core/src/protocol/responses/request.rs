@@ -1,0 +1,414 @@
+//! A client's request, read: a conversation of items, in which those of the assistant that follow
+//! each other are one message.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{
+    ChatRequest, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source, Tool,
+    ToolChoice,
+};
+use crate::failure::{Failure, Reason};
+use crate::protocol::{openai, parse_json};
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    model: Option<String>,
+    #[serde(borrow)]
+    input: Option<TextOr<&'a RawValue>>,
+    instructions: Option<String>,
+    previous_response_id: Option<IgnoredAny>,
+    conversation: Option<IgnoredAny>,
+    prompt: Option<IgnoredAny>,
+    background: Option<bool>,
+    stream: Option<bool>,
+    max_output_tokens: Option<NonZeroU32>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    tools: Option<Vec<WireTool>>,
+    tool_choice: Option<WireChoice>,
+    parallel_tool_calls: Option<bool>,
+    text: Option<WireText>,
+    reasoning: Option<WireReasoning>,
+}
+
+/// A text, or a list of things that may say more.
+enum TextOr<T> {
+    Text(String),
+    List(Vec<T>),
+}
+
+/// What tells the type of an item. Its other fields are read when that is known: types disagree
+/// about what a name is for.
+#[derive(Deserialize)]
+struct ItemType {
+    r#type: Option<String>,
+    role: Option<IgnoredAny>,
+    id: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    role: WireRole,
+    content: TextOr<WirePart>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireRole {
+    System,
+    Developer,
+    User,
+    Assistant,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    call_id: String,
+    name: String,
+    arguments: String,
+}
+
+#[derive(Deserialize)]
+struct WireResult {
+    call_id: String,
+    output: TextOr<WirePart>,
+}
+
+#[derive(Deserialize)]
+struct WireThought {
+    summary: Option<Vec<WirePart>>,
+    content: Option<Vec<WirePart>>,
+}
+
+/// The fields of every type of part; its type says which of them count.
+#[derive(Deserialize)]
+struct WirePart {
+    r#type: String,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<String>,
+    file_url: Option<String>,
+    file_data: Option<String>,
+    file_id: Option<String>,
+    filename: Option<String>,
+    detail: Option<String>,
+    input_audio: Option<WireAudio>,
+}
+
+#[derive(Deserialize)]
+struct WireAudio {
+    data: String,
+    format: String,
+}
+
+#[derive(Deserialize)]
+struct WireTool {
+    r#type: String,
+    name: Option<String>,
+    description: Option<String>,
+    parameters: Option<Value>,
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected `auto`, `none`, `required` or a tool")]
+enum WireChoice {
+    Word(ChoiceWord),
+    Tool { r#type: String, name: Option<String> },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChoiceWord {
+    Auto,
+    None,
+    Required,
+}
+
+#[derive(Deserialize)]
+struct WireText {
+    format: Option<WireFormat>,
+}
+
+#[derive(Deserialize)]
+struct WireFormat {
+    r#type: String,
+    name: Option<String>,
+    description: Option<String>,
+    schema: Option<Value>,
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireReasoning {
+    effort: Option<String>,
+}
+
+/// Reads the JSON body of `POST /v1/responses`.
+pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let request: Request<'_> = parse_json(body)?;
+    request.check()?;
+    let messages = request.messages()?;
+    let original = Some(Original { body: body.into(), messages: messages.len() });
+    Ok(ChatRequest { messages, original, ..ChatRequest::try_from(request)? })
+}
+
+impl Request<'_> {
+    fn check(&self) -> Result<(), Failure> {
+        if self.background == Some(true) {
+            return Err(wrong("background", "expected false: an answer is not kept for later"));
+        }
+        let ranges = [("temperature", self.temperature, 2.0), ("top_p", self.top_p, 1.0)];
+        for (name, value, most) in ranges {
+            if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
+                return Err(wrong(name, &format!("{value} is out of range: expected 0 to {most}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn messages(&self) -> Result<Vec<Message>, Failure> {
+        let mut messages: Vec<_> = self.kept_elsewhere().collect();
+        if let Some(instructions) = &self.instructions {
+            messages.push(Message::text(Role::System, instructions));
+        }
+        let told = messages.len();
+        match &self.input {
+            None => {}
+            Some(TextOr::Text(text)) => messages.push(Message::text(Role::User, text)),
+            Some(TextOr::List(items)) => {
+                for (place, item) in items.iter().enumerate() {
+                    let (role, parts) = item_parts(item.get(), &format!("input[{place}]"))?;
+                    add(&mut messages, role, parts);
+                }
+            }
+        }
+        if messages.len() == told && self.kept_elsewhere().next().is_none() {
+            return Err(wrong("input", "expected a text, or a list of at least one item"));
+        }
+        Ok(messages)
+    }
+
+    /// What of the conversation is at the provider, by the name of the field that refers to it.
+    fn kept_elsewhere(&self) -> impl Iterator<Item = Message> {
+        let fields = [
+            ("previous_response_id", self.previous_response_id),
+            ("conversation", self.conversation),
+            ("prompt", self.prompt),
+        ];
+        fields.into_iter().filter_map(|(name, field)| {
+            field.map(|_| Message { role: Role::User, parts: vec![Part::Other(name.into())] })
+        })
+    }
+}
+
+impl TryFrom<Request<'_>> for ChatRequest {
+    type Error = Failure;
+
+    fn try_from(request: Request<'_>) -> Result<Self, Failure> {
+        let tools = request.tools.into_iter().flatten().enumerate();
+        Ok(Self {
+            model: request.model,
+            stream: request.stream.unwrap_or(false),
+            // It is a part of every answer.
+            include_usage: true,
+            max_output_tokens: request.max_output_tokens.map(Into::into),
+            sampling: Sampling {
+                temperature: request.temperature,
+                top_p: request.top_p,
+                ..Sampling::default()
+            },
+            tools: tools.filter_map(|(place, wire)| tool(place, wire)).collect::<Result<_, _>>()?,
+            tool_choice: request.tool_choice.and_then(tool_choice),
+            parallel_tool_calls: request.parallel_tool_calls,
+            format: request.text.and_then(|text| format(text.format?)),
+            effort: request.reasoning.and_then(|it| openai::effort(it.effort.as_deref()?)),
+            ..Self::default()
+        })
+    }
+}
+
+fn wrong(field: &str, what: &str) -> Failure {
+    Failure::new(Reason::InvalidRequest, format!("{field}: {what}")).at(field)
+}
+
+// --- items ---------------------------------------------------------------------------------------
+
+/// Who says an item, and what. `at` is where it stands.
+fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
+    let head: ItemType = read(item, at)?;
+    let is_reference = head.role.is_none() && head.id.is_some();
+    let kind =
+        head.r#type.unwrap_or(if is_reference { "item_reference" } else { "message" }.into());
+    match kind.as_str() {
+        "message" => {
+            let WireMessage { role, content } = read(item, at)?;
+            Ok((role.into(), parts(content)))
+        }
+        "function_call" => {
+            let WireCall { call_id: id, name, arguments } = read(item, at)?;
+            Ok((Role::Assistant, vec![Part::ToolCall { id, name, arguments }]))
+        }
+        "function_call_output" => {
+            let WireResult { call_id: id, output } = read(item, at)?;
+            let result = Part::ToolResult { id, parts: parts(output), is_error: false };
+            Ok((Role::Tool, vec![result]))
+        }
+        "reasoning" => {
+            let WireThought { summary, content } = read(item, at)?;
+            let texts = summary.into_iter().chain(content).flatten().filter_map(|part| part.text);
+            let text = texts.collect::<Vec<_>>().join("\n\n");
+            // What is encrypted only its own provider reads, and that one gets the original.
+            let thought = (!text.is_empty()).then_some(Part::Reasoning { text, signature: None });
+            Ok((Role::Assistant, thought.into_iter().collect()))
+        }
+        _ => Ok((Role::Assistant, vec![Part::Other(kind)])),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(item: &'a str, at: &str) -> Result<T, Failure> {
+    parse_json(item.as_bytes()).map_err(|failure| match &failure.param {
+        Some(field) => Failure::new(failure.reason, format!("{at}.{}", failure.detail))
+            .at(format!("{at}.{field}")),
+        None => wrong(at, &failure.detail),
+    })
+}
+
+/// What the assistant says in several items is one message, and so are the results of calls.
+fn add(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
+    let joins = matches!(role, Role::Assistant | Role::Tool);
+    match messages.last_mut().filter(|last| joins && last.role == role) {
+        Some(last) => last.parts.extend(parts),
+        None if joins && parts.is_empty() => {}
+        None => messages.push(Message { role, parts }),
+    }
+}
+
+fn parts(content: TextOr<WirePart>) -> Vec<Part> {
+    match content {
+        TextOr::Text(text) => vec![Part::Text(text)],
+        TextOr::List(parts) => parts.into_iter().map(part).collect(),
+    }
+}
+
+fn part(part: WirePart) -> Part {
+    let WirePart { r#type: kind, detail, .. } = part;
+    match kind.as_str() {
+        "input_text" | "output_text" | "text" if part.text.is_some() => {
+            Part::Text(part.text.unwrap_or_default())
+        }
+        "refusal" => Part::Refusal(part.refusal.unwrap_or_default()),
+        "input_image" => match medium(MediaKind::Image, part.image_url, None, part.file_id) {
+            Some(image) => Part::Media(Media { detail, ..image }),
+            None => Part::Other(kind),
+        },
+        "input_file" => {
+            match medium(MediaKind::File, part.file_url, part.file_data, part.file_id) {
+                Some(file) => Part::Media(Media { name: part.filename, ..file }),
+                None => Part::Other(kind),
+            }
+        }
+        "input_audio" => match part.input_audio {
+            Some(audio) => Part::Media(Media {
+                media_type: Some(format!("audio/{}", audio.format)),
+                ..Media::new(MediaKind::Audio, Source::Data(audio.data))
+            }),
+            None => Part::Other(kind),
+        },
+        _ => Part::Other(kind),
+    }
+}
+
+fn medium(
+    kind: MediaKind,
+    url: Option<String>,
+    data: Option<String>,
+    id: Option<String>,
+) -> Option<Media> {
+    let there = url.or(data).map(|url| Media::at(kind, &url));
+    there.or_else(|| Some(Media::new(kind, Source::Id(id?))))
+}
+
+// --- the rest ------------------------------------------------------------------------------------
+
+/// A tool of the provider's own is in the original alone.
+fn tool(place: usize, tool: WireTool) -> Option<Result<Tool, Failure>> {
+    let WireTool { r#type: kind, name, description, parameters, strict } = tool;
+    let Some(name) = name.filter(|_| kind == "function") else {
+        let at = format!("tools[{place}].name");
+        return (kind == "function").then(|| Err(wrong(&at, "expected the function's name")));
+    };
+    Some(Ok(Tool { name, description, parameters, strict }))
+}
+
+fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
+    match choice {
+        WireChoice::Word(ChoiceWord::Auto) => Some(ToolChoice::Auto),
+        WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
+        WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
+        WireChoice::Tool { r#type, name } => {
+            name.filter(|_| r#type == "function").map(ToolChoice::Tool)
+        }
+    }
+}
+
+fn format(format: WireFormat) -> Option<Format> {
+    let WireFormat { r#type: kind, name, description, schema, strict } = format;
+    match kind.as_str() {
+        "json_object" => Some(Format::Json),
+        "json_schema" => {
+            let schema = schema.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+            Some(Format::Schema { name: name.unwrap_or_default(), description, schema, strict })
+        }
+        _ => None,
+    }
+}
+
+impl From<WireRole> for Role {
+    fn from(role: WireRole) -> Self {
+        match role {
+            WireRole::System => Self::System,
+            WireRole::Developer => Self::Developer,
+            WireRole::User => Self::User,
+            WireRole::Assistant => Self::Assistant,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = TextOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TextOr<T>, E> {
+                Ok(TextOr::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextOr<T>, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    elements.push(element);
+                }
+                Ok(TextOr::List(elements))
+            }
+        }
+
+        deserializer.deserialize_any(Either(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests;
