@@ -4,6 +4,7 @@
 //! and what was expected. What a shell is given here has been checked: every target names a
 //! provider that exists, every duration is above zero.
 
+mod headers;
 mod store;
 
 use std::collections::BTreeMap;
@@ -72,6 +73,8 @@ pub struct Provider {
     pub continuation: Continuation,
     /// How it differs from others of its protocol; `None`: as its base URL says.
     pub dialect: Option<&'static Dialect>,
+    /// What else its calls say, by lower-case name.
+    pub headers: Vec<(String, String)>,
     /// Whether it can stream; else it is asked for whole answers only.
     pub stream: bool,
 }
@@ -377,6 +380,8 @@ struct ProviderEntry {
     continuation: Option<Continuation>,
     dialect: Option<Spanned<String>>,
     stream: Option<bool>,
+    #[serde(default)]
+    headers: BTreeMap<String, Spanned<String>>,
 }
 
 /// The protocols an upstream may speak, by their configured names.
@@ -536,6 +541,7 @@ impl ProviderEntry {
             models_dir,
             continuation,
             dialect,
+            headers: headers::read(&self.headers, text, &format!("{key}.headers"))?,
             stream: self.stream.unwrap_or(true),
         })
     }

@@ -5,6 +5,7 @@
 //! among good ones are [`Unreadable::Garbage`], an error the provider reports is
 //! [`Unreadable::Error`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use self::body::Body;
@@ -69,9 +70,16 @@ pub struct HttpCall {
     /// Always a POST to this URL.
     pub url: String,
     /// Headers by lower-case name.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The JSON body.
     pub body: Vec<u8>,
+}
+
+impl HttpCall {
+    fn new(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
+        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        Self { url, headers, body }
+    }
 }
 
 /// What a provider is asked.
@@ -218,14 +226,17 @@ impl Protocol {
 
     /// Writes a call to a provider.
     pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
-        match self {
+        let mut call = match self {
             Self::OpenAi => openai::http_call(ask),
             Self::Responses => responses::http_call(ask),
             Self::Anthropic => anthropic::http_call(ask),
             Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
             _ => unspoken(self),
-        }
+        }?;
+        let own = ask.target.provider.headers.iter();
+        call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
+        Ok(call)
     }
 
     /// Reads the data of one event of a provider's stream, whose `memory` is its own.

@@ -187,6 +187,8 @@ fn called_with(provider: &Provider, key: String, base_url: &str) -> Result<Provi
         // The rules may have become stricter since it was set.
         own.base_url = egress::public_url(base_url).map_err(|why| forbidden(&why))?;
         own.chosen_by = ChosenBy::UserWithUrl;
+        // What the operator says of the place is not true of another.
+        (own.dialect, own.headers) = (None, Vec::new());
     }
     Ok(own)
 }

@@ -53,6 +53,6 @@ extern "C" {
 }
 
 /// Headers as they cross to JavaScript: names and values in turn.
-pub(crate) fn flat(headers: Vec<(&'static str, String)>) -> Vec<String> {
-    headers.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+pub(crate) fn flat(headers: Vec<(impl Into<String>, String)>) -> Vec<String> {
+    headers.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
 }

@@ -162,6 +162,26 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
         ("models_dir = \"models\"", "base_url = \"http://x\"", &["line 14", "local", "models_dir"]),
         (
             "protocol = \"openai\"",
+            "headers = { \"a b\" = \"x\" }\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.headers.a b", "letters"],
+        ),
+        (
+            "protocol = \"openai\"",
+            "headers = { Authorization = \"x\" }\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.headers.Authorization", "api_key"],
+        ),
+        (
+            "protocol = \"openai\"",
+            "headers = { host = \"x\" }\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.headers.host", "another"],
+        ),
+        (
+            "protocol = \"openai\"",
+            "headers = { x-title = \"a\\r\\nb\" }\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.headers.x-title", "ASCII"],
+        ),
+        (
+            "protocol = \"openai\"",
             "dialect = \"vlm\"\nprotocol = \"openai\"",
             &["line 8", "providers.openai.dialect", "`vlm`", "`vllm`"],
         ),

@@ -1,5 +1,6 @@
 //! One request and its response as bytes, without IO.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use flate2::write::GzDecoder;
@@ -43,7 +44,7 @@ pub(super) enum Exchange {
 pub(super) fn request(call: &HttpCall) -> Result<(Vec<u8>, Exchange), String> {
     let mut request = Request::post(&call.url);
     for (name, value) in &call.headers {
-        request = request.header(*name, value);
+        request = request.header(&**name, value);
     }
     let request = request
         .header(CONTENT_LENGTH, call.body.len())
@@ -56,7 +57,7 @@ pub(super) fn request(call: &HttpCall) -> Result<(Vec<u8>, Exchange), String> {
 }
 
 fn write(call: &HttpCall, request: Request<()>) -> Result<(Vec<u8>, Exchange), ureq_proto::Error> {
-    let line = |(name, value): &(&str, String)| name.len() + value.len() + 4;
+    let line = |(name, value): &(Cow<'static, str>, String)| name.len() + value.len() + 4;
     let head_bytes_max = 512 + call.url.len() + call.headers.iter().map(line).sum::<usize>();
     let mut bytes = vec![0; head_bytes_max + call.body.len()];
     let mut sending = Call::new(request)?.proceed();
@@ -215,7 +216,7 @@ mod tests {
     fn begun() -> Exchange {
         let call = HttpCall {
             url: "http://a.example:81/v1/chat".into(),
-            headers: vec![("content-type", "application/json".into())],
+            headers: vec![("content-type".into(), "application/json".into())],
             body: b"{}".to_vec(),
         };
         let (bytes, exchange) = request(&call).unwrap();

@@ -128,7 +128,7 @@ fn known(scenario: &Scenario, reply: Reply) -> Seen {
 }
 
 fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
     answer::Head { status, headers: headers.collect() }
 }
 

@@ -400,6 +400,7 @@ fn gateway(script: &Script) -> Gateway {
                 models_dir: None,
                 continuation: provider.continuation,
                 dialect: None,
+                headers: Vec::new(),
                 stream: true,
             }),
             model: "unknown".into(),

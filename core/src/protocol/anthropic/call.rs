@@ -41,7 +41,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         None => written(ask, max_output)?,
     };
     let url = format!("{}/messages", provider.base_url);
-    Ok(HttpCall { url, headers, body: body.into_bytes() })
+    Ok(HttpCall::new(url, headers, body.into_bytes()))
 }
 
 /// The client's own body.

@@ -38,7 +38,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         headers.push(("x-goog-api-key", key.clone()));
     }
     let url = url(&provider.base_url, &ask.target.model, ask.stream);
-    Ok(HttpCall { url, headers, body: body(ask)?.to_string().into_bytes() })
+    Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
 /// A tuned model's name says where it is.

@@ -19,7 +19,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         headers.push(("authorization", format!("Bearer {key}")));
     }
     let url = format!("{}/api/chat", provider.base_url);
-    Ok(HttpCall { url, headers, body: body(ask)?.to_string().into_bytes() })
+    Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
 fn body(ask: &Ask<'_>) -> Result<Value, Failure> {

@@ -24,7 +24,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         (None, _) => Value::Object(written(ask, dialect)?).to_string(),
     };
     let url = format!("{}/chat/completions", ask.target.provider.base_url);
-    Ok(HttpCall { url, headers: headers(ask), body: body.into_bytes() })
+    Ok(HttpCall::new(url, headers(ask), body.into_bytes()))
 }
 
 /// What is said of the body, and the key.

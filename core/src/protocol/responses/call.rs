@@ -23,7 +23,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
         None => written(ask)?,
     };
     let url = format!("{}/responses", ask.target.provider.base_url);
-    Ok(HttpCall { url, headers: openai::headers(ask), body: body.into_bytes() })
+    Ok(HttpCall::new(url, openai::headers(ask), body.into_bytes()))
 }
 
 /// The client's own body.

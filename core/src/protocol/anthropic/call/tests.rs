@@ -62,7 +62,7 @@ fn a_call_says_who_asks_and_for_how_long_an_answer() {
         ("anthropic-version", "2023-06-01"),
         ("x-api-key", "sk"),
     ];
-    assert_eq!(call.headers, headers.map(|(name, value)| (name, value.to_owned())));
+    assert_eq!(call.headers, headers.map(|(name, value)| (name.into(), value.to_owned())));
     let body: Value = serde_json::from_slice(&call.body).unwrap();
     let messages = json!([{"role": "user", "content": "hi"}]);
     let expected = json!({"model": "claude-sonnet-4-5", "max_tokens": 4096, "stream": false,

@@ -41,7 +41,7 @@ fn the_call_goes_to_the_models_method() {
         ChatRequest { messages: vec![Message::text(Role::User, "x")], ..ChatRequest::default() };
     let call = call_to("gemini-2.5-flash", &request, true).unwrap();
     assert_eq!(call.url, "http://p/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
-    assert!(call.headers.contains(&("x-goog-api-key", "k".into())), "{:?}", call.headers);
+    assert!(call.headers.contains(&("x-goog-api-key".into(), "k".into())), "{:?}", call.headers);
     let call = call_to("tunedModels/mine", &request, false).unwrap();
     assert_eq!(call.url, "http://p/v1beta/tunedModels/mine:generateContent");
 }

@@ -180,8 +180,19 @@ fn each_row_shows_in_the_call() {
 #[test]
 fn a_key_goes_where_it_is_read() {
     let key = |name| call(name, &request(), Protocol::Token).headers.pop().unwrap();
-    assert_eq!(key("openai"), ("authorization", "Bearer k".into()));
-    assert_eq!(key("azure"), ("api-key", "k".into()));
+    assert_eq!(key("openai"), ("authorization".into(), "Bearer k".into()));
+    assert_eq!(key("azure"), ("api-key".into(), "k".into()));
+}
+
+/// OpenRouter's way to say who calls.
+#[test]
+fn an_operators_own_headers_go_along() {
+    let keys = "base_url = \"http://p\"\nheaders = { \"HTTP-Referer\" = \"https://x\" }";
+    let target = config(keys).models["m"].targets[0].clone();
+    let (request, client) = (request(), Protocol::Token);
+    let ask = Ask { target: &target, request: &request, client, stream: true, max_output: None };
+    let call = Protocol::OpenAi.http_call(&ask).unwrap();
+    assert_eq!(call.headers.last().unwrap(), &("http-referer".into(), "https://x".into()));
 }
 
 /// Each row: a base URL, and the dialect that is spoken there.
