@@ -6,8 +6,10 @@ use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 
 use super::meaning::Meaning;
 
+mod anthropic;
 mod apps;
 mod openai;
+mod ui_message;
 
 /// A client's protocol.
 #[derive(Debug)]
@@ -41,6 +43,24 @@ pub static CLIENTS: &[Client] = &[
         request: openai::request,
         read_stream: openai::read_stream,
         read_whole: openai::read_whole,
+    },
+    Client {
+        protocol: "anthropic",
+        paths: ["/v1/messages"; 2],
+        ways: BOTH,
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: anthropic::request,
+        read_stream: anthropic::read_stream,
+        read_whole: anthropic::read_whole,
+    },
+    Client {
+        protocol: "ui-message",
+        paths: ["/api/chat"; 2],
+        ways: STREAM,
+        carries: &["tools", "reasoning", "finish"],
+        request: ui_message::request,
+        read_stream: ui_message::read_stream,
+        read_whole: ui_message::refused,
     },
     Client {
         protocol: "token",

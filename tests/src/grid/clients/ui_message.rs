@@ -1,0 +1,53 @@
+//! The UI message stream, as the AI SDK reads it.
+
+use serde_json::{Value, json};
+
+use super::{MESSAGE, Meaning, events, parse, parse_whole, text_of};
+
+pub(super) fn request(model: &str, _: bool) -> Value {
+    let parts = json!([{"type": "text", "text": MESSAGE}]);
+    let messages = json!([{"id": "m1", "role": "user", "parts": parts}]);
+    json!({"id": "c1", "messages": messages, "trigger": "submit-message", "model": model})
+}
+
+pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
+    let mut meaning = Meaning::default();
+    let mut open = Vec::new();
+    for (place, data) in events(body)?.iter().enumerate() {
+        if data == "[DONE]" {
+            continue;
+        }
+        let part = parse(data)?;
+        let kind = text_of(&part["type"]);
+        match kind {
+            "start" if place == 0 => {}
+            "text-start" | "reasoning-start" => open.push(part["id"].clone()),
+            "text-delta" | "reasoning-delta" if !open.contains(&part["id"]) => {
+                return Err(format!("a delta of nothing that was begun: {data}"));
+            }
+            "text-delta" => meaning.text += text_of(&part["delta"]),
+            "reasoning-delta" => meaning.reasoning += text_of(&part["delta"]),
+            "text-end" | "reasoning-end" => open.retain(|id| *id != part["id"]),
+            "tool-input-available" => {
+                meaning.calls.push((text_of(&part["toolName"]).into(), part["input"].clone()));
+            }
+            "finish" => {
+                meaning.ends += 1;
+                meaning.finish =
+                    part["finishReason"].as_str().map(|reason| reason.replace('-', "_"));
+            }
+            "error" => meaning.fail(&part["errorText"]),
+            "start-step" | "finish-step" | "tool-input-start" | "tool-input-delta" => {}
+            _ => return Err(format!("`{kind}` does not belong here: {data}")),
+        }
+    }
+    Ok(meaning)
+}
+
+pub(super) fn refused(body: &[u8]) -> Result<Meaning, String> {
+    let answer = parse_whole(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
+    let mut meaning = Meaning::default();
+    let texts = [&answer["error"]["message"], &answer["error"], &answer["message"], &answer];
+    meaning.fail(texts.into_iter().find(|text| text.is_string()).unwrap_or(&Value::Null));
+    Ok(meaning)
+}
