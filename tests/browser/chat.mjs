@@ -8,13 +8,10 @@
 // SCREENSHOTS names a folder to draw the page into, in its main states.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { launch } from "./launch.mjs";
 import { misbehave } from "./misbehave.mjs";
 
 const ANSWER_MS_MAX = 60_000;
-const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/opt/google/chrome/chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
 const PHONE = { viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 const LAST = "[data-role=assistant]:last-child";
 
@@ -389,12 +386,7 @@ async function main([target, option]) {
   const fast = option === "--fast";
   const endpoint = target === "--self" ? await misbehave() : null;
   const url = endpoint?.url ?? new URL("/", target).href;
-  const executablePath = process.env.CHROMIUM ?? BROWSERS.find((path) => existsSync(path));
-  const browser = await chromium.launch({
-    executablePath,
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  const browser = await launch();
   try {
     if (process.env.SCREENSHOTS) return await draw(browser, url, process.env.SCREENSHOTS);
     const checks = { ...everywhere, ...(endpoint && misbehaving) };

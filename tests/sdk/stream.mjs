@@ -15,7 +15,7 @@ const checks = {
     const names = [];
     for await (const model of client.models.list()) names.push(model.id);
     assert.equal(names[0], "steady");
-    assert.deepEqual(new Set(names), new Set(["steady", "whole", "breaking"]));
+    assert.deepEqual(new Set(names), new Set(["steady", "whole", "breaking", "tools"]));
   },
 
   async stream(client) {

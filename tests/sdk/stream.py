@@ -23,7 +23,7 @@ def main(base_url):
 
 def models(client):
     names = [model.id for model in client.models.list()]
-    assert names[0] == "steady" and set(names) == {"steady", "whole", "breaking"}, names
+    assert names[0] == "steady" and set(names) == {"steady", "whole", "breaking", "tools"}, names
 
 
 def stream(client):
