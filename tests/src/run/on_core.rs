@@ -326,7 +326,7 @@ impl<'a> CoreRun<'a> {
         let index = records.len();
         let made = self.stage.made.get(provider).copied().unwrap_or_default();
         let script = scripts.get(made + index).or(scripts.last().filter(|last| last.again));
-        let headers = http.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let headers = http.headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
         let record = CallRecord {
             method: "POST".into(),
             path: format!("/{path}"),
