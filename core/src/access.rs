@@ -8,6 +8,8 @@ mod admission;
 mod credentials;
 mod key;
 mod key_set;
+mod meter;
+pub mod quota;
 mod settings;
 mod signature;
 mod token;
@@ -21,6 +23,7 @@ pub use admission::{Access, Admission, Output};
 pub use credentials::Credentials;
 pub use key::{Digest, KEY_RANDOM_BYTES, Key};
 pub use key_set::KEY_SET_BYTES_MAX;
+pub(crate) use meter::Meter;
 pub use settings::Auth;
 pub(crate) use settings::AuthEntry;
 

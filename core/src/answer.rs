@@ -11,6 +11,7 @@
 //!         Release { attempt }=> read that call's body out, or abort it
 //!         Head(head)         => send the response's head; comes once, before any body
 //!         Body(bytes)        => write them, in one write
+//!         Quota { entry, .. }=> enter it in the user's quota, and answer.entered(now, what it says)
 //!         Settle(settlement) => end the body; log; comes once, and last
 //!         Wait { until }     => await the upstream, the client's leaving, or that time,
 //!                               and answer.handle(now, what happened)
@@ -18,9 +19,12 @@
 //! }
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::Event;
+use crate::access::Meter;
+use crate::access::quota::{Denial, Entry};
+use crate::chat::{Event, Usage};
 use crate::failure::Failure;
 use crate::protocol::{Closing, Collected, Opening, Protocol, Writer, error_body};
 use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
@@ -46,6 +50,13 @@ pub enum Output<'a> {
     Head(Head),
     /// Write these bytes of the response's body, in one write.
     Body(&'a [u8]),
+    /// Enter this in the user's quota, and hand what that says to [`Answer::entered`].
+    Quota {
+        /// Whose.
+        user: Arc<str>,
+        /// What.
+        entry: Entry,
+    },
     /// The response is over. Comes exactly once, and last.
     Settle(Box<Settlement>),
     /// Nothing, until an input comes or the time does.
@@ -95,6 +106,8 @@ enum HeadState {
 /// One client's answer.
 pub struct Answer {
     relay: Relay,
+    /// What is told to the user's quota, if the user has one.
+    meter: Option<Meter>,
     client: Protocol,
     /// The client reads a stream.
     stream: bool,
@@ -122,23 +135,24 @@ pub struct Answer {
 impl Answer {
     /// Begins to answer.
     pub fn new(job: Job, opening: Opening, now: Instant) -> Self {
-        let mut answer = Self::with(job, opening, now, Relay::new);
-        answer.open();
+        let mut answer = Self::idle(job, opening, now);
+        if answer.meter.is_none() {
+            answer.start(now);
+        }
         answer
     }
 
     /// Answers a request that cannot be answered, with the reason.
     pub fn refused(job: Job, opening: Opening, now: Instant, failure: Failure) -> Self {
-        Self::with(job, opening, now, |job, now| Relay::refused(job, now, failure))
+        let mut answer = Self::idle(job, opening, now);
+        answer.meter = None;
+        answer.relay.refuse(now, failure);
+        answer
     }
 
-    fn with(
-        job: Job,
-        opening: Opening,
-        now: Instant,
-        relay: impl FnOnce(Job, Instant) -> Relay,
-    ) -> Self {
-        Self {
+    fn idle(job: Job, opening: Opening, now: Instant) -> Self {
+        let (visitor, lease) = (job.visitor.clone(), job.seed);
+        let mut answer = Self {
             client: job.client,
             stream: job.request.stream,
             id: opening.id.clone(),
@@ -155,8 +169,17 @@ impl Answer {
             heard: now,
             head_after: job.timeouts.head,
             heartbeat_after: job.timeouts.heartbeat,
-            relay: relay(job, now),
-        }
+            meter: None,
+            relay: Relay::idle(job, now),
+        };
+        let prompt = answer.relay.input_tokens();
+        answer.meter = visitor.and_then(|visitor| Meter::new(&visitor, lease, prompt, now));
+        answer
+    }
+
+    fn start(&mut self, now: Instant) {
+        self.relay.start(now);
+        self.open();
     }
 
     /// A protocol that says something before any provider does has something true to send.
@@ -180,6 +203,18 @@ impl Answer {
         self.relay.handle(self.now, input);
     }
 
+    /// Takes in what the user's quota says of the last [`Output::Quota`].
+    pub fn entered(&mut self, now: Instant, entered: Result<(), Denial>) {
+        self.now = self.now.max(now);
+        let Some(meter) = &mut self.meter else { return };
+        if meter.answered(entered.is_ok()) {
+            match entered {
+                Ok(()) => self.start(self.now),
+                Err(denial) => self.relay.refuse(self.now, denial.into()),
+            }
+        }
+    }
+
     /// The next thing to do. Ends in [`Output::Wait`], also after [`Output::Settle`].
     pub fn poll(&mut self) -> Output<'_> {
         if std::mem::take(&mut self.lent) {
@@ -199,10 +234,31 @@ impl Answer {
             self.lent = true;
             return Output::Body(&self.out);
         }
+        if let Some(quota) = self.metered() {
+            return quota;
+        }
         if let Some(settlement) = self.settlement.take() {
             return Output::Settle(settlement);
         }
-        Output::Wait { until: self.until.into_iter().chain(self.life_due()).min() }
+        let due = self.until.into_iter().chain(self.life_due());
+        Output::Wait { until: due.chain(self.meter_due()).min() }
+    }
+
+    /// What the user's quota is to be told.
+    fn metered(&mut self) -> Option<Output<'static>> {
+        let meter = self.meter.as_mut()?;
+        let entry = match &self.settlement {
+            Some(settlement) => {
+                let Usage { input_tokens, output_tokens, .. } = settlement.usage;
+                meter.over(u64::from(input_tokens) + u64::from(output_tokens))
+            }
+            None => meter.goes_on(self.now, self.relay.output_tokens()),
+        };
+        entry.map(|entry| Output::Quota { user: meter.user(), entry })
+    }
+
+    fn meter_due(&self) -> Option<(Instant, Timer)> {
+        Some((self.meter.as_ref()?.due()?, Timer::Quota))
     }
 
     /// Takes what the relay has, up to something the shell must do at once.
@@ -288,9 +344,7 @@ impl Answer {
         if settlement.is_some_and(|settlement| settlement.fallback) {
             headers.push(("x-streamgate-fallback", "true".to_owned()));
         }
-        if let Some(after) = failure.and_then(|failure| failure.retry_after) {
-            headers.push(("retry-after", after.as_secs_f64().ceil().to_string()));
-        }
+        headers.extend(failure.into_iter().flat_map(Failure::headers));
         Head { status, headers }
     }
 

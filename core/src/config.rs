@@ -439,7 +439,7 @@ impl File {
         let plans = self.plans.into_iter().map(plan).collect();
         let auth = self.auth.map(|entry| {
             let start = entry.span().start;
-            entry.into_inner().resolve(text, start, &plans, secret)
+            entry.into_inner().resolve(text, start, &plans, self.store.is_some(), secret)
         });
         if models.is_empty() {
             return Err(Error("there is no model: expected at least one [models.NAME]".into()));

@@ -226,6 +226,25 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The headers it is told with beside its body, by lower-case name.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::new();
+        if let Some(after) = self.retry_after {
+            headers.push(("retry-after", after.as_secs_f64().ceil().to_string()));
+        }
+        if self.status() == 401 {
+            // RFC 6750, section 3: no error code where no credentials came.
+            let challenge = match self.reason {
+                Reason::CredentialsMissing => "Bearer",
+                _ => "Bearer error=\"invalid_token\"",
+            };
+            headers.push(("www-authenticate", challenge.to_owned()));
+        }
+        headers
+    }
+}
+
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
         Self::new(reason, "")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::access::quota::{Denial, Entry, Uses};
 use crate::access::{Access, Admission, Credentials, Visitor};
 use crate::answer::Answer;
 use crate::chat::ChatRequest;
@@ -28,7 +29,8 @@ const PROVIDER_KEYS: &str = "/v1/provider-keys/";
 /// What a path is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Chat: read the body, up to [`Gateway::request_bytes_max`], then [`Gateway::answer`].
+    /// Chat: [`Gateway::admit`], read the body, up to [`Gateway::request_bytes_max`], then
+    /// [`Gateway::answer`].
     Chat(Client),
     /// A user's own key for a provider: read the body where it is set, then
     /// [`Gateway::provider_key`].
@@ -40,6 +42,8 @@ pub enum Route {
     },
     /// A response that is known already.
     Reply(Reply),
+    /// The same, for who is let in.
+    Private(Reply),
 }
 
 /// What the client of a path speaks.
@@ -84,6 +88,7 @@ pub struct Gateway {
     health: Health,
     learned: Learned,
     access: Access,
+    uses: Uses,
 }
 
 impl Gateway {
@@ -92,7 +97,7 @@ impl Gateway {
         let health = Health::new(config.fallback.breaker.clone());
         let config = Arc::new(config);
         let access = Access::new(config.clone());
-        Self { config, health, learned: Learned::default(), access }
+        Self { config, health, learned: Learned::default(), access, uses: Uses::default() }
     }
 
     /// What is configured.
@@ -134,7 +139,7 @@ impl Gateway {
                 ("POST", |_| Route::Chat(Client::streaming(Protocol::Session)))
             }
             "/api/ai/chat" => ("POST", |_| Route::Chat(Client::whole(Protocol::Session))),
-            "/v1/models" => ("GET", |gateway| Route::Reply(gateway.models())),
+            "/v1/models" => ("GET", |gateway| Route::Private(gateway.models())),
             "/healthz" => ("GET", |_| Route::Reply(Reply::text("ok\n"))),
             "/" => ("GET", |_| Route::Reply(Reply::page())),
             _ => {
@@ -175,6 +180,12 @@ impl Gateway {
         }
         let asker = Asker { user: user(visitor), unix_now, nonce };
         KeyRequest::new(&self.config, action, provider, body, &asker)
+    }
+
+    /// Enters what an answer does in its user's quota, which this gateway keeps in memory. A shell
+    /// whose users come to many gateways keeps it where they all do.
+    pub fn enter(&self, user: &Arc<str>, entry: &Entry, now: Instant) -> Result<(), Denial> {
+        self.uses.enter(user, entry, now)
     }
 
     /// Begins to answer a chat request.
@@ -338,7 +349,10 @@ impl Reply {
 
     /// A failure outside of any chat protocol, in the shape of OpenAI's.
     pub fn failure(failure: &Failure) -> Self {
-        Self::json(failure.status(), error_body(Protocol::OpenAi, failure, None))
+        let body = error_body(Protocol::OpenAi, failure, None);
+        let mut reply = Self::json(failure.status(), body);
+        reply.headers.extend(failure.headers());
+        reply
     }
 
     fn text(text: &str) -> Self {

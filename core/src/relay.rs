@@ -60,6 +60,9 @@ use crate::time::Instant;
 /// How often one answer is continued.
 const CONTINUATIONS_MAX: u32 = 4;
 
+/// Bytes of a token while it flows.
+const BYTES_PER_TOKEN: usize = 4;
+
 /// What is to be answered, by whom, within what.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -114,19 +117,56 @@ impl Relay {
     /// A relay that asks the job's first target at once.
     pub fn new(job: Job, now: Instant) -> Self {
         let mut relay = Self::idle(job, now);
-        relay.call_next();
+        relay.start(now);
+        relay
+    }
+
+    /// A relay that waits for [`Self::start`], or [`Self::refuse`].
+    pub fn idle(job: Job, now: Instant) -> Self {
+        let mut relay = Self::at_rest(job, now);
         relay.until = relay.deadline();
         relay
     }
 
-    /// A relay whose request cannot be answered: it settles at once.
-    pub fn refused(job: Job, now: Instant, failure: Failure) -> Self {
-        let mut relay = Self::idle(job, now);
-        relay.settle(End::Failed(failure), false);
-        relay
+    /// Asks the first target, unless the client has left meanwhile.
+    pub fn start(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if !self.settled {
+            self.call_next();
+            self.until = self.deadline();
+        }
     }
 
-    fn idle(job: Job, now: Instant) -> Self {
+    /// Settles: the request is not to be answered.
+    pub fn refuse(&mut self, now: Instant, failure: Failure) {
+        self.now = self.now.max(now);
+        if !self.settled {
+            self.settle(End::Failed(failure), false);
+            self.until = None;
+        }
+    }
+
+    /// The prompt's length at a guess.
+    pub fn input_tokens(&self) -> u32 {
+        self.bounds.input_tokens()
+    }
+
+    /// Tokens of the answer so far: the providers' own count, else its bytes by a fixed rate, for it
+    /// is asked with every chunk. The settlement says more exactly what they were.
+    pub fn output_tokens(&self) -> u32 {
+        let of = |attempt: &Attempt| match (attempt.reading.usage, attempt.reading.content) {
+            (Some(usage), _) => usage.output_tokens,
+            (None, true) => {
+                let bytes = self.delivery.bytes - attempt.bytes_before;
+                u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX)
+            }
+            (None, false) => 0,
+        };
+        let spent = self.account.spent.output_tokens;
+        self.live.iter().map(of).fold(spent, u32::saturating_add)
+    }
+
+    fn at_rest(job: Job, now: Instant) -> Self {
         Self {
             now,
             began: now,
@@ -250,7 +290,7 @@ impl Relay {
                     self.call_next();
                 }
                 Timer::Hedge => self.call_next(),
-                Timer::Total | Timer::Head | Timer::Heartbeat => self.expire_total(),
+                Timer::Total | Timer::Head | Timer::Heartbeat | Timer::Quota => self.expire_total(),
                 Timer::FirstByte
                 | Timer::FirstContent
                 | Timer::BetweenTokens

@@ -5,24 +5,25 @@
 // This half is JavaScript because a token's cost at the edge is promises and stream calls, which are
 // cheapest where they live, and because it must outlast a trap of the wasm half.
 
-import module from "./index_bg.wasm";
-import { Exchange, __wbg_reset_state, initSync } from "streamgate-edge";
+import { Exchange } from "streamgate-edge";
 import { Client } from "./client.mjs";
 import { joined } from "./bytes.mjs";
+import { instance, survive } from "./instance.mjs";
+
+export { Quota } from "./quota.mjs";
 
 // Unsent bytes of one answer at which its provider is no longer read.
 const UNSENT_BYTES_MAX = 64 * 1024;
 // One read of a provider takes at most this; it begins small, for most chunks are.
 const READ_BYTES_MIN = 4 * 1024;
 const READ_BYTES_MAX = 64 * 1024;
+// How long a key set and a user's quota are waited for.
+const KEYS_MS_MAX = 5000;
+const QUOTA_MS_MAX = 2000;
 // setTimeout takes no more.
 const SLEEP_MS_MAX = 2 ** 31 - 1;
 // For a client that left before its response began: it will not see it.
 const CLIENT_CLOSED_REQUEST = 499;
-
-initSync({ module });
-// Which wasm instance serves now: what an earlier one began cannot go on.
-let instance = 0;
 
 export default {
   fetch(request, env, ctx) {
@@ -44,6 +45,8 @@ class Wire {
   #client;
   #calls = new Map();
   #timer;
+  #quota;
+  #told = [];
   #over = false;
 
   constructor(request, env, ctx) {
@@ -56,7 +59,7 @@ class Wire {
     request.signal.addEventListener("abort", () => this.#hangup());
     this.#step(() => {
       this.#exchange = new Exchange(this);
-      this.#exchange.begin(request.method, new URL(request.url).pathname);
+      this.#exchange.begin(Date.now(), request.method, new URL(request.url).pathname);
     });
   }
 
@@ -68,23 +71,59 @@ class Wire {
     return typeof value === "string" ? value : undefined;
   }
 
+  // --- who asks ---------------------------------------------------------------------------------
+
+  /** A header of the request. */
+  header(name) {
+    return this.#request.headers.get(name) ?? undefined;
+  }
+
+  /** Gets a key set, if it is no longer than that. */
+  async fetch_keys(url, bytes_max) {
+    let body, why;
+    try {
+      const signal = AbortSignal.timeout(KEYS_MS_MAX);
+      const answer = await fetch(url, { redirect: "manual", signal });
+      if (answer.status !== 200) throw new Error(`the answer has status ${answer.status}`);
+      body = await read(answer.body, bytes_max);
+      if (!body) throw new Error(`it is longer than ${bytes_max} bytes`);
+    } catch (error) {
+      why = String(error?.message ?? error);
+    }
+    this.#step((exchange) => exchange.fetched(Date.now(), body, why));
+  }
+
+  /** Tells a user's quota what an answer does, if there is one for all isolates. */
+  enter(user, entry) {
+    const quotas = this.#env.QUOTA;
+    if (!quotas) return false;
+    // In order: they are calls of one stub.
+    this.#quota ??= quotas.get(quotas.idFromName(user));
+    this.#told.push(this.#enter(entry));
+    return true;
+  }
+
+  async #enter(entry) {
+    let said;
+    try {
+      const signal = AbortSignal.timeout(QUOTA_MS_MAX);
+      const answer = await this.#quota.fetch("https://quota/", { method: "POST", body: entry, signal });
+      if (answer.ok) said = await answer.text();
+    } catch {}
+    this.#step((exchange) => exchange.entered(Date.now(), said));
+  }
+
   // --- the client -------------------------------------------------------------------------------
 
   /** Reads the request's body, if it is no longer than that. */
   async receive(bytes_max) {
-    const chunks = [];
-    let length = 0;
+    let body;
     try {
-      for await (const chunk of this.#request.body ?? []) {
-        length += chunk.byteLength;
-        if (length > bytes_max) break;
-        chunks.push(chunk);
-      }
+      body = await read(this.#request.body, bytes_max);
     } catch {
       return this.#hangup();
     }
     const [high, low] = crypto.getRandomValues(new BigUint64Array(2));
-    const body = length > bytes_max ? undefined : joined(chunks, length);
     this.#step((exchange) => exchange.ask(Date.now(), high, low, body));
   }
 
@@ -112,8 +151,7 @@ class Wire {
     this.#close();
     // Changes nothing where a response was sent.
     this.#respond(new Response(null, { status: CLIENT_CLOSED_REQUEST }));
-    if (this.#client) this.#client.end().then(this.#release);
-    else this.#release();
+    Promise.allSettled([this.#client?.end(), ...this.#told]).then(this.#release);
   }
 
   // --- providers --------------------------------------------------------------------------------
@@ -191,21 +229,16 @@ class Wire {
     this.#step((exchange) => exchange.hangup(Date.now()));
   }
 
-  // The one way into Rust. A trap leaves the instance's memory as it stood, so a new instance takes
-  // its place for those who come after. Who is served by the old one finds out at its own next step:
+  // The one way into Rust. Who is served by an instance that trapped finds out at its own next step:
   // no request may touch another's streams.
   #step(take) {
     if (this.#over) return;
     if (this.#instance !== instance) return this.#fail();
-    try {
+    survive(() => {
       take(this.#exchange);
       if (this.#over) this.#exchange.free();
-    } catch (error) {
-      console.error(JSON.stringify({ message: "trap", error: String(error?.stack ?? error) }));
-      instance += 1;
-      __wbg_reset_state();
-      this.#fail();
-    }
+    });
+    if (this.#instance !== instance) this.#fail();
   }
 
   // A response that has begun is cut, so that it does not look finished.
@@ -222,6 +255,18 @@ class Wire {
     this.#over = true;
     clearTimeout(this.#timer);
   }
+}
+
+/** What a stream holds, if it is no longer than that. */
+async function read(stream, bytes_max) {
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of stream ?? []) {
+    length += chunk.byteLength;
+    if (length > bytes_max) return undefined;
+    chunks.push(chunk);
+  }
+  return joined(chunks, length);
 }
 
 /** `[name, value, name, value]` as `[[name, value], [name, value]]`. */

@@ -1,10 +1,15 @@
 //! One request and its response: the core's answer, driven by what the wire tells.
 //!
 //! ```text
-//!  begin ──► a known path ───────────────────────────────► respond ──► over
-//!    └─────► chat ──► receive ──ask──► answering ──settled──► finish ──► over
+//!  begin ──► open to all ────────────────────────────────────────────────► respond ──► over
+//!    └─────► admitting ──► a known reply, or a refusal ──────────────────► respond ──► over
+//!                └───────► chat ──► receive ──ask──► answering ──settled──► finish ──► over
 //! ```
 
+use std::sync::Arc;
+
+use streamgate_core::access::quota::Entry;
+use streamgate_core::access::{self, Admission, Credentials, KEY_SET_BYTES_MAX, Visitor};
 use streamgate_core::answer::{Answer, Head, Output};
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
@@ -14,7 +19,7 @@ use streamgate_core::time::Instant;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::wire::{Wire, flat};
-use crate::{isolate, log};
+use crate::{isolate, log, quota};
 
 /// One request and its response. Every method is a thing that happened; times are milliseconds
 /// since 1970.
@@ -27,13 +32,24 @@ pub struct Exchange {
 enum Stage {
     /// The request's head is not known, or the response needs nothing more.
     Idle,
-    /// The body of a chat request is being read.
-    Receiving { gateway: Gateway, client: Client },
+    /// It is not known yet who asks.
+    Admitting(Box<Admitting>),
+    /// The body of a chat request is being read, or is not wanted.
+    Receiving { gateway: Gateway, client: Client, visitor: Result<Option<Visitor>, Failure> },
     /// The core answers.
     Answering(Box<Answering>),
 }
 
+struct Admitting {
+    gateway: Gateway,
+    admission: Admission,
+    method: String,
+    /// What is answered when it is.
+    route: Route,
+}
+
 struct Answering {
+    gateway: Gateway,
     answer: Answer,
     client: Protocol,
     /// The model that was asked for.
@@ -69,37 +85,64 @@ impl Exchange {
     }
 
     /// The request's head came.
-    pub fn begin(&mut self, method: &str, path: &str) {
-        let routed =
-            isolate::gateway(&self.wire).map(|gateway| (gateway.route(method, path), gateway));
-        match routed {
-            Ok((Route::Chat(client), gateway)) => {
-                self.wire.receive(gateway.request_bytes_max());
-                self.stage = Stage::Receiving { gateway, client };
+    pub fn begin(&mut self, now: f64, method: &str, path: &str) {
+        let gateway = match isolate::gateway(&self.wire) {
+            Ok(gateway) => gateway,
+            Err(reply) => return self.reply(method, reply),
+        };
+        match gateway.route(method, path) {
+            Route::Reply(reply) => self.reply(method, reply),
+            route @ (Route::Private(_) | Route::ProviderKey { .. } | Route::Chat(_)) => {
+                let credentials = Credentials::read(|name| self.wire.header(name));
+                let admission = gateway.admit(&credentials, instant(now), unix_seconds(now));
+                let method = method.to_owned();
+                let admitting = Admitting { gateway, admission, method, route };
+                self.admit(Box::new(admitting));
             }
-            Ok((Route::ProviderKey { .. }, _)) => {
-                self.reply(method, Reply::failure(&Reason::StoreMissing.into()));
-            }
-            Ok((Route::Reply(reply), _)) | Err(reply) => self.reply(method, reply),
         }
+    }
+
+    /// A key set came, or why it did not.
+    pub fn fetched(&mut self, now: f64, body: Option<Vec<u8>>, why: Option<String>) {
+        let Stage::Admitting(mut admitting) = std::mem::replace(&mut self.stage, Stage::Idle)
+        else {
+            return;
+        };
+        let body = body.as_deref().ok_or_else(|| why.unwrap_or_default());
+        if let Err(why) = admitting.admission.fetched(instant(now), body) {
+            log::keys(&self.wire, &why);
+        }
+        self.admit(admitting);
+    }
+
+    /// The user's quota said something; nothing if it could not be asked.
+    pub fn entered(&mut self, now: f64, said: Option<String>) {
+        let Stage::Answering(answering) = &mut self.stage else { return };
+        answering.entered(instant(now), said.as_deref(), &self.wire);
     }
 
     /// The request's body came; none if it is longer than allowed. The numbers are random.
     pub fn ask(&mut self, now: f64, high: u64, low: u64, body: Option<Vec<u8>>) {
-        let Stage::Receiving { gateway, client } = &self.stage else { return };
+        let stage = std::mem::replace(&mut self.stage, Stage::Idle);
+        let Stage::Receiving { gateway, client, visitor } = stage else { return };
+        let (visitor, refused) = match visitor {
+            Ok(visitor) => (visitor, None),
+            Err(failure) => (None, Some(failure)),
+        };
         let arrival = Arrival {
-            visitor: None,
+            visitor,
             own_keys: Ok(Vec::new()),
             now: instant(now),
-            unix_seconds: (now / 1000.0) as u64,
+            unix_seconds: unix_seconds(now),
             random: u128::from(high) << 64 | u128::from(low),
         };
-        let answer = match body {
-            Some(body) => gateway.answer(*client, &body, &arrival),
-            None => gateway.refuse(*client, gateway.body_too_large(), &arrival),
+        let answer = match (refused, body) {
+            (Some(failure), _) => gateway.refuse(client, failure, &arrival),
+            (None, Some(body)) => gateway.answer(client, &body, &arrival),
+            (None, None) => gateway.refuse(client, gateway.body_too_large(), &arrival),
         };
-        let model = gateway.config().default_model.clone().unwrap_or_default();
-        self.stage = Stage::Answering(Box::new(Answering::new(answer, client.protocol, model)));
+        let client = client.protocol;
+        self.stage = Stage::Answering(Box::new(Answering::new(gateway, answer, client)));
         self.handle(now, |_| Some(Input::Tick));
     }
 
@@ -135,7 +178,7 @@ impl Exchange {
     pub fn hangup(&mut self, now: f64) {
         match self.stage {
             Stage::Answering(_) => self.handle(now, |_| Some(Input::Hangup)),
-            Stage::Idle | Stage::Receiving { .. } => self.wire.finish(),
+            Stage::Idle | Stage::Admitting(_) | Stage::Receiving { .. } => self.wire.finish(),
         }
     }
 
@@ -157,6 +200,42 @@ impl Exchange {
         self.handle(now, |_| Some(Input::Tick));
     }
 
+    /// Goes on once it is known who asks.
+    fn admit(&mut self, mut admitting: Box<Admitting>) {
+        let visitor = match admitting.admission.poll() {
+            access::Output::Query(_) => {
+                // No store is open here yet.
+                let missing = Failure::from(Reason::StoreMissing);
+                if let Err(failure) = admitting.admission.found(Err(missing)) {
+                    log::keys(&self.wire, failure.message());
+                }
+                return self.admit(admitting);
+            }
+            access::Output::Fetch { url } => {
+                self.wire.fetch_keys(&url, KEY_SET_BYTES_MAX);
+                self.stage = Stage::Admitting(admitting);
+                return;
+            }
+            access::Output::Admitted(visitor) => Ok(visitor),
+            access::Output::Refused(failure) => Err(failure),
+        };
+        let Admitting { gateway, method, route, .. } = *admitting;
+        match (route, visitor) {
+            (Route::Chat(client), visitor) => {
+                // Of who is refused nothing is read.
+                let bytes_max = if visitor.is_ok() { gateway.request_bytes_max() } else { 0 };
+                self.wire.receive(bytes_max);
+                self.stage = Stage::Receiving { gateway, client, visitor };
+            }
+            (Route::Reply(reply) | Route::Private(reply), Ok(_)) => self.reply(&method, reply),
+            // No store is open here yet.
+            (Route::ProviderKey { .. }, Ok(_)) => {
+                self.reply(&method, Reply::failure(&Reason::StoreMissing.into()));
+            }
+            (_, Err(failure)) => self.reply(&method, Reply::failure(&failure)),
+        }
+    }
+
     fn reply(&self, method: &str, reply: Reply) {
         let body = if method == "HEAD" { &[] } else { reply.body.as_slice() };
         self.wire.respond(reply.status, flat(reply.headers), body);
@@ -175,9 +254,10 @@ impl Exchange {
 }
 
 impl Answering {
-    fn new(answer: Answer, client: Protocol, model: String) -> Self {
+    fn new(gateway: Gateway, answer: Answer, client: Protocol) -> Self {
+        let model = gateway.config().default_model.clone().unwrap_or_default();
         let response = Response::Held { head: None, body: Vec::new() };
-        Self { answer, client, model, calls: Vec::new(), response, wakes_at: None }
+        Self { gateway, answer, client, model, calls: Vec::new(), response, wakes_at: None }
     }
 
     fn drain(&mut self, now: Instant, wire: &Wire) {
@@ -193,6 +273,7 @@ impl Answering {
                 Output::Release { .. } => {}
                 Output::Head(head) => self.response.head(head),
                 Output::Body(bytes) => self.response.body(bytes, wire),
+                Output::Quota { user, entry } => self.enter(now, &user, &entry, wire),
                 Output::Settle(settlement) => return self.settle(&settlement, wire),
                 Output::Wait { until } => {
                     self.response.open(wire);
@@ -215,6 +296,24 @@ impl Answering {
                 self.answer.handle(now, Input::Lost { attempt: call.attempt, failure });
             }
         }
+    }
+
+    /// Where no quota is shared by all isolates, each keeps its own.
+    fn enter(&mut self, now: Instant, user: &Arc<str>, entry: &Entry, wire: &Wire) {
+        if !wire.enter(user, &quota::written(entry)) {
+            let entered = self.gateway.enter(user, entry, now);
+            self.answer.entered(now, entered);
+        }
+    }
+
+    /// A quota that cannot be asked stops nobody.
+    fn entered(&mut self, now: Instant, said: Option<&str>, wire: &Wire) {
+        let entered = said.and_then(quota::read).unwrap_or_else(|| {
+            log::quota(wire, self.answer.id());
+            Ok(())
+        });
+        self.answer.entered(now, entered);
+        self.drain(now, wire);
     }
 
     /// A timer that fires too early costs a step now and then; one set anew for every chunk would
@@ -300,4 +399,8 @@ fn find<'a>(headers: &'a [String], name: &str) -> Option<&'a str> {
 
 fn instant(ms: f64) -> Instant {
     Instant::from_millis(ms as u64)
+}
+
+fn unix_seconds(ms: f64) -> u64 {
+    (ms / 1000.0) as u64
 }

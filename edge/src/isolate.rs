@@ -32,7 +32,12 @@ fn configured(wire: &Wire) -> Result<Gateway, Failure> {
             let detail = format!("{CONFIG}: store: only a native server has one.");
             Err(Failure::new(Reason::Internal, detail))
         }
-        Ok(config) => Ok(Gateway::new(config)),
+        Ok(config) => {
+            if config.auth.is_none() {
+                log::open(wire);
+            }
+            Ok(Gateway::new(config))
+        }
         Err(error) => Err(Failure::new(Reason::Internal, format!("{CONFIG}: {error}"))),
     }
 }

@@ -16,6 +16,7 @@
 mod exchange;
 mod isolate;
 mod log;
+mod quota;
 mod wire;
 
 use std::panic;

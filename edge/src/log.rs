@@ -11,6 +11,23 @@ pub(crate) fn configuration(wire: &Wire, detail: &str) {
     wire.log(&line("misconfigured", [("detail", detail.to_owned())]));
 }
 
+/// Says that everybody may ask.
+pub(crate) fn open(wire: &Wire) {
+    let detail =
+        "no [auth]: whoever reaches this Worker can use every configured model and its keys";
+    wire.log(&line("open", [("detail", detail.to_owned())]));
+}
+
+/// Says why there are no new keys for tokens.
+pub(crate) fn keys(wire: &Wire, why: &str) {
+    wire.log(&line("no new keys for tokens", [("detail", why.to_owned())]));
+}
+
+/// Says that a user's quota could not be asked, so that an answer went uncounted.
+pub(crate) fn quota(wire: &Wire, stream_id: &str) {
+    wire.log(&line("quota not asked", [("stream_id", stream_id.to_owned())]));
+}
+
 /// Says what a call asks of a target, and what bounds its answer.
 pub(crate) fn call(wire: &Wire, stream_id: &str, call: &Call) {
     let own = [("stream_id", stream_id.to_owned())];

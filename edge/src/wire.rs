@@ -4,13 +4,26 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The IO of one exchange. None of its methods waits, and none answers but [`Wire::variable`]:
-    /// what comes of them is told to the exchange.
+    /// The IO of one exchange. None of its methods waits, and what comes of them is told to the
+    /// exchange, but for what is known at once.
     pub type Wire;
 
     /// A variable or secret of the Worker.
     #[wasm_bindgen(method)]
     pub(crate) fn variable(this: &Wire, name: &str) -> Option<String>;
+
+    /// A header of the request, by its lower-case name.
+    #[wasm_bindgen(method)]
+    pub(crate) fn header(this: &Wire, name: &str) -> Option<String>;
+
+    /// Get a key set; `Exchange::fetched` is told.
+    #[wasm_bindgen(method)]
+    pub(crate) fn fetch_keys(this: &Wire, url: &str, bytes_max: usize);
+
+    /// Tell the quota that all isolates share what an answer does; `Exchange::entered` is told. False
+    /// if there is no such quota.
+    #[wasm_bindgen(method)]
+    pub(crate) fn enter(this: &Wire, user: &str, entry: &str) -> bool;
 
     /// Read the request's body; `Exchange::ask` is told.
     #[wasm_bindgen(method)]

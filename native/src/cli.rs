@@ -10,7 +10,7 @@ use crate::configuration::Configuration;
 use crate::log::{self, LogFormat};
 use crate::provider_keys::{self, Rotated};
 use crate::serve::{self, Failed};
-use crate::{check, models};
+use crate::{check, keys, models};
 
 /// It could not be done: the port is in use, or a checked file is not fine.
 const EXIT_FAILED: u8 = 1;
@@ -57,6 +57,17 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Make, list and revoke the API keys that users ask with
+    #[command(
+        after_help = "Keys are kept in the [store] as hashes. Without a store, or with one at the edge, \
+                      `create` prints the row to add to [auth] keys instead."
+    )]
+    Keys {
+        #[command(subcommand)]
+        command: keys::Command,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Look after the keys for providers that users have given
     #[command(subcommand)]
     ProviderKeys(ProviderKeys),
@@ -93,6 +104,10 @@ struct Serve {
     /// Where to listen, such as 127.0.0.1:8000; port 0 takes a free one. Overrides server.listen
     #[arg(long, value_name = "ADDR", env = "STREAMGATE_LISTEN")]
     listen: Option<String>,
+    /// Let other machines ask though the configuration has no [auth]: for a server behind a proxy
+    /// that keeps others out. The same as server.open = true
+    #[arg(long)]
+    open: bool,
     /// Threads that serve; as many as the machine has cores unless given
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
@@ -118,6 +133,7 @@ pub fn main() -> ExitCode {
             let faulty = files.iter().filter(|file| !check::file(file)).count();
             if faulty == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
         }
+        Some(Command::Keys { command, source }) => keys(&command, &source),
         Some(Command::ProviderKeys(ProviderKeys::Rotate(source))) => rotate(&source),
     }
 }
@@ -132,6 +148,7 @@ fn serve(arguments: &Serve) -> ExitCode {
     };
     let plan = serve::Plan {
         listen: arguments.listen.clone(),
+        open: arguments.open,
         threads: arguments.threads,
         drain_max: Duration::from_secs(arguments.drain),
     };
@@ -167,6 +184,17 @@ fn list_models(source: &Source, limits: bool) -> ExitCode {
             print!("{listing}");
             ExitCode::SUCCESS
         }
+        Err(why) => failed(&why),
+    }
+}
+
+fn keys(command: &keys::Command, source: &Source) -> ExitCode {
+    let configuration = Configuration::load(source.config.as_deref());
+    let done = configuration
+        .map_err(Failed::Misconfigured)
+        .and_then(|configuration| keys::run(command, &configuration.config));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => failed(&why),
     }
 }

@@ -175,6 +175,11 @@ impl Driver {
                     self.head = Some(head);
                 }
                 Output::Body(bytes) => self.body.extend_from_slice(bytes),
+                Output::Quota { user, entry } => {
+                    let now = self.worker.clock.now();
+                    let entered = self.worker.gateway.enter(&user, &entry, now);
+                    self.answer.entered(now, entered);
+                }
                 Output::Settle(settlement) => {
                     self.over = true;
                     if let Some(store) = &self.worker.store {

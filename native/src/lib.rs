@@ -8,11 +8,13 @@
 //! A connection lives on one thread from its first byte to its last: no token crosses threads
 //! on its way through, but for those of a local model, which another thread makes.
 
+mod access;
 mod check;
 pub mod cli;
 mod configuration;
 mod driver;
 pub mod engine;
+mod keys;
 mod learned;
 mod local;
 mod log;

@@ -13,6 +13,7 @@ use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
 use streamgate_core::provider_keys::Action;
 
+use crate::access;
 use crate::driver::Driver;
 use crate::provider_keys;
 use crate::worker::Worker;
@@ -28,20 +29,28 @@ pub(crate) fn router(worker: Arc<Worker>) -> Router {
 async fn respond(State(worker): State<Arc<Worker>>, request: Request) -> Response {
     match worker.gateway.route(request.method().as_str(), request.uri().path()) {
         Route::Reply(reply) => whole(reply),
+        Route::Private(reply) => match access::admit(&worker, request.headers()).await {
+            Ok(_) => whole(reply),
+            Err(failure) => whole(Reply::failure(&failure)),
+        },
         Route::ProviderKey { action, provider } => {
-            whole(provider_key(&worker, action, &provider, request.into_body()).await)
+            whole(provider_key(&worker, action, &provider, request).await)
         }
-        Route::Chat(client) => chat(worker, client, request.into_body()).await,
+        Route::Chat(client) => chat(worker, client, request).await,
     }
 }
 
-async fn provider_key(worker: &Worker, action: Action, provider: &str, body: Body) -> Reply {
+async fn provider_key(worker: &Worker, action: Action, provider: &str, request: Request) -> Reply {
+    let visitor = match access::admit(worker, request.headers()).await {
+        Ok(visitor) => visitor,
+        Err(failure) => return Reply::failure(&failure),
+    };
     let body = match action {
-        Action::Set => read(&worker.gateway, body, BODY_TIME_MAX).await,
+        Action::Set => read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await,
         Action::Show | Action::Forget => Ok(bytes::Bytes::new()),
     };
     match body {
-        Ok(body) => provider_keys::respond(worker, action, provider, None, &body).await,
+        Ok(body) => provider_keys::respond(worker, action, provider, visitor.as_ref(), &body).await,
         Err(failure) => Reply::failure(&failure),
     }
 }
@@ -57,10 +66,16 @@ fn whole(reply: Reply) -> Response {
     response
 }
 
-async fn chat(worker: Arc<Worker>, client: Client, body: Body) -> Response {
-    let body = read(&worker.gateway, body, BODY_TIME_MAX).await;
-    let own_keys = provider_keys::of(&worker, None).await;
-    let arrival = Arrival { own_keys, ..worker.arrival() };
+async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response {
+    let (visitor, body) = match access::admit(&worker, request.headers()).await {
+        Ok(visitor) => (visitor, read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await),
+        Err(failure) => (None, Err(failure)),
+    };
+    let own_keys = match &body {
+        Ok(_) => provider_keys::of(&worker, visitor.as_ref()).await,
+        Err(_) => Ok(Vec::new()),
+    };
+    let arrival = Arrival { own_keys, ..worker.arrival(visitor) };
     let answer = match body {
         Ok(body) => worker.gateway.answer(client, &body, &arrival),
         Err(failure) => worker.gateway.refuse(client, failure, &arrival),

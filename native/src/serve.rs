@@ -30,6 +30,8 @@ use signals::Signals;
 pub(crate) struct Plan {
     /// Where, if not where the configuration says.
     pub(crate) listen: Option<String>,
+    /// Whether other machines may ask though there is no `[auth]`.
+    pub(crate) open: bool,
     /// On how many threads; `None` takes as many as there are cores.
     pub(crate) threads: Option<NonZeroUsize>,
     /// How long running answers may go on once the server is to end.
@@ -52,6 +54,7 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Faile
     let runtime = runtime()?;
     let listen = plan.listen.as_deref().or(config.listen.as_deref());
     let listener = runtime.block_on(listener::bind(listen))?;
+    listener::guard(&listener, config.auth.is_some(), config.open || plan.open)?;
     let (store, store_thread) = open_store(&config)?.unzip();
     match &file {
         Some(file) => tracing::info!(file = %file.display(), "configured"),

@@ -74,6 +74,33 @@ impl Upstream {
         Call { target, idle: self.idle.clone(), state: State::Beginning(Box::pin(begun)) }
     }
 
+    /// Gets what is at a URL, if it is no larger than that. The error is a text for a person.
+    pub(crate) async fn get(&self, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let origin = Origin::of(url, Reach::Anywhere);
+        let reading = self.send(exchange::get(url), origin, url).await;
+        let mut reading = reading.map_err(|failure| failure.message().to_owned())?;
+        let (mut status, mut body) = (0, Vec::new());
+        loop {
+            let mut take = |part: Part<'_>| match part {
+                Part::Head(head) => status = head.status().as_u16(),
+                Part::Body(bytes) => body.extend_from_slice(bytes),
+                Part::End => {}
+            };
+            let progress = poll_fn(|context| reading.poll(context, &mut take)).await;
+            match progress.map_err(|error| format!("the connection broke ({error})"))? {
+                _ if body.len() > bytes_max => {
+                    return Err(format!("it is longer than {bytes_max} bytes"));
+                }
+                Progress::More => {}
+                Progress::Over if status == 200 => {
+                    reading.put_back(&self.idle);
+                    return Ok(body);
+                }
+                Progress::Over => return Err(format!("the answer has status {status}")),
+            }
+        }
+    }
+
     /// Sends the request, over a connection that was used before if one is still good.
     async fn begin(
         self,
@@ -81,9 +108,19 @@ impl Upstream {
         reach: Reach,
         target: &str,
     ) -> Result<Box<Reading>, Failure> {
+        let origin = Origin::of(&call.url, reach);
+        self.send(exchange::request(&call), origin, target).await
+    }
+
+    async fn send(
+        &self,
+        request: Result<(Vec<u8>, Exchange), String>,
+        origin: Result<Origin, String>,
+        target: &str,
+    ) -> Result<Box<Reading>, Failure> {
         let invalid = |what| Failure::new(Reason::Internal, format!("{target}: {what}."));
-        let (request, exchange) = exchange::request(&call).map_err(invalid)?;
-        let origin = Origin::of(&call.url, reach).map_err(invalid)?;
+        let (request, exchange) = request.map_err(invalid)?;
+        let origin = origin.map_err(invalid)?;
         if let Some(mut stream) = self.idle.take(&origin) {
             // One that broke meanwhile is no failure of the call.
             if stream.write_all(&request).await.is_ok() && stream.flush().await.is_ok() {

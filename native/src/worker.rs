@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use streamgate_core::access::Visitor;
 use streamgate_core::gateway::{Arrival, Gateway};
 use streamgate_core::time::Instant;
 
@@ -25,8 +26,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Notes that a request came.
-    pub(crate) fn arrival(&self) -> Arrival {
+    /// Notes that a request of `visitor` came.
+    pub(crate) fn arrival(&self, visitor: Option<Visitor>) -> Arrival {
         let mut random = [0; 16];
         if let Err(error) = getrandom::fill(&mut random) {
             // The name only has to differ from other names.
@@ -34,7 +35,7 @@ impl Worker {
             random[..8].copy_from_slice(&self.clock.now().as_micros().to_ne_bytes());
         }
         Arrival {
-            visitor: None,
+            visitor,
             own_keys: Ok(Vec::new()),
             now: self.clock.now(),
             unix_seconds: unix_time().as_secs(),

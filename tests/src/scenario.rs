@@ -364,7 +364,7 @@ const PROVIDER_KEY: &str = "PROVIDER_KEY";
 /// The secrets that a scenario's configuration can name, as `{ env = "PROVIDER_KEY" }`, and their
 /// values. No client and no log may see them.
 pub const SECRETS: [(&str, &str); 2] = [
-    (PROVIDER_KEY, "sk-test-1234567890"),
+    (PROVIDER_KEY, "sk-test-1234567890-abcdefghijklmnop"),
     ("MASTER_KEY", "bWFzdGVyLWtleS10aGF0LWlzLTMyLWJ5dGVzLWxvbmc="),
 ];
 

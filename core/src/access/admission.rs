@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!  credentials ─┬─ no [auth] ───────────────────────────────► Admitted, as nobody
-//!               ├─ an API key ── configured ─────────────────► Admitted
-//!               └─ a token ── its key is there, and signed it ► Admitted
-//!                      └───── else ── Fetch ── fetched ──┬───► Admitted
-//!                                                        └───► Refused
+//!               ├─ an API key ─┬─ configured ────────────────► Admitted
+//!               │              └─ else ── Query ── found ─┬──► Admitted
+//!               │                                         └──► Refused
+//!               └─ a token ─┬─ its key is there, signed it ──► Admitted
+//!                           └─ else ── Fetch ── fetched ──┬──► Admitted
+//!                                                         └──► Refused
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +16,11 @@ use super::key_set::{KeySet, Keys, Lookup};
 use super::settings::{Jwt, Source};
 use super::signature::VerifyingKey;
 use super::token::Token;
-use super::{Auth, Credentials, Digest, Visitor};
+use super::{Auth, Credentials, Digest, Key, Visitor};
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
+use crate::store::api_keys::{self, ApiKey};
+use crate::store::{Outcome, Statement};
 use crate::time::Instant;
 
 /// What all admissions share. Cheap to clone: clones share it.
@@ -38,6 +42,8 @@ pub struct Admission {
 enum State {
     /// The key set is being fetched that this token needs.
     Fetching(Box<Token>),
+    /// The store is asked for the key of this digest.
+    Asking(Digest),
     /// It is decided.
     Over(Result<Option<Visitor>, Failure>),
 }
@@ -50,6 +56,8 @@ pub enum Output {
         /// A URL of the configuration.
         url: String,
     },
+    /// Ask the store, and hand what it answers to [`Admission::found`].
+    Query(Statement),
     /// Answer the request: it came from this user, or nobody needs to be one.
     Admitted(Option<Visitor>),
     /// Refuse the request.
@@ -86,6 +94,7 @@ impl Admission {
             (State::Fetching(_), Some(Source::Fetched { url })) => {
                 Output::Fetch { url: url.clone() }
             }
+            (State::Asking(digest), _) => Output::Query(api_keys::by_sha256(&digest.to_string())),
             (State::Fetching(_), _) => Output::Refused(Reason::Internal.into()),
             (State::Over(Ok(visitor)), _) => Output::Admitted(visitor.clone()),
             (State::Over(Err(failure)), _) => Output::Refused(failure.clone()),
@@ -108,6 +117,33 @@ impl Admission {
         fetched
     }
 
+    /// Takes in what the store answered. The error is for the log.
+    pub fn found(&mut self, answered: Outcome) -> Result<(), Failure> {
+        let State::Asking(digest) = self.state else { return Ok(()) };
+        let found = answered.and_then(|rows| {
+            rows.first().and_then(|rows| rows.first()).map(api_keys::read).transpose()
+        });
+        let (decided, asked) = match found {
+            Ok(row) => (self.holder(&digest, row), Ok(())),
+            Err(failure) => (Err(Reason::AccessUnavailable.into()), Err(failure)),
+        };
+        self.state = State::Over(decided.map(Some));
+        asked
+    }
+
+    /// Who holds a key that the store knows, or does not.
+    fn holder(&self, digest: &Digest, row: Option<ApiKey>) -> Result<Visitor, Failure> {
+        let auth = self.access.config.auth.as_ref();
+        let known = row.filter(|row| row.sha256.parse() == Ok(*digest));
+        let (Some(auth), Some(key)) = (auth, known) else {
+            return Err(Reason::CredentialsInvalid.into());
+        };
+        if key.revoked.is_some() {
+            return Err(Failure::new(Reason::CredentialsInvalid, "The key was revoked."));
+        }
+        auth.visitor(&key.user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
+    }
+
     fn begin(
         &self,
         auth: &Auth,
@@ -117,10 +153,14 @@ impl Admission {
         let secret = credentials.secret()?;
         match &auth.jwt {
             Some(jwt) if Token::is_one(secret) => self.begin_token(jwt, Token::read(secret)?, now),
-            _ => match auth.holder(&Digest::of(secret)) {
-                Some(holder) => Ok(State::Over(Ok(Some(holder.clone())))),
-                None => Err(Reason::CredentialsInvalid.into()),
-            },
+            _ => {
+                let digest = Digest::of(secret);
+                match auth.holder(&digest) {
+                    Some(holder) => Ok(State::Over(Ok(Some(holder.clone())))),
+                    None if auth.stored && Key::is_one(secret) => Ok(State::Asking(digest)),
+                    None => Err(Reason::CredentialsInvalid.into()),
+                }
+            }
         }
     }
 

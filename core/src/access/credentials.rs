@@ -16,10 +16,10 @@ pub struct Credentials(Option<String>);
 
 impl Credentials {
     /// What stands in the headers, which `header` finds by their lower-case names.
-    pub fn read<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Self {
-        let bearer = header("authorization").and_then(bearer);
-        let found = bearer.or_else(|| KEY_HEADERS.iter().find_map(|&name| header(name)));
-        Self(found.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
+    pub fn read<S: AsRef<str>>(header: impl Fn(&'static str) -> Option<S>) -> Self {
+        let bearer = header("authorization").and_then(|value| secret(bearer(value.as_ref())?));
+        let bare = || KEY_HEADERS.iter().find_map(|&name| secret(header(name)?.as_ref()));
+        Self(bearer.or_else(bare))
     }
 
     /// The key or the token itself.
@@ -39,6 +39,10 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Credentials(..)" } else { "Credentials(none)" })
     }
+}
+
+fn secret(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750, section 2.1); schemes are case-insensitive.

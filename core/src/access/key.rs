@@ -27,6 +27,11 @@ impl Key {
         Self(format!("{PREFIX}{}", hex(&random)))
     }
 
+    /// Whether a credential looks like one.
+    pub(super) fn is_one(credential: &str) -> bool {
+        credential.starts_with(PREFIX)
+    }
+
     /// The key itself, for its owner.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -29,6 +29,8 @@ pub struct Auth {
     default_plan: Option<Arc<Plan>>,
     keys: Ring<Visitor>,
     pub(super) jwt: Option<Jwt>,
+    /// Keys that are not configured may be in the store.
+    pub(super) stored: bool,
 }
 
 /// Whose tokens are taken.
@@ -59,6 +61,11 @@ impl Auth {
     /// The configured keys and who holds them.
     pub fn keys(&self) -> impl Iterator<Item = (&Digest, &Visitor)> {
         self.keys.iter().map(|(digest, visitor)| (digest, visitor))
+    }
+
+    /// Whether a plan of that name is configured.
+    pub fn has_plan(&self, name: &str) -> bool {
+        self.plans.contains_key(name)
     }
 
     /// The user of that name, with the plan of that name or the default one. A plan that is not
@@ -117,10 +124,11 @@ impl AuthEntry {
         text: &str,
         start: usize,
         plans: &Plans,
+        stored: bool,
         secret: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Auth, Error> {
-        if self.keys.is_empty() && self.jwt.is_none() {
-            let expected = "keys = [{ sha256 = \"...\", user = \"...\" }], or jwt";
+        if self.keys.is_empty() && self.jwt.is_none() && !stored {
+            let expected = "keys = [{ sha256 = \"...\", user = \"...\" }], jwt, or a [store]";
             return Err(at(text, start, "auth", "it lets nobody in", expected));
         }
         let default_plan = plan(self.default_plan.as_ref(), "auth.default_plan", text, plans)?;
@@ -140,7 +148,7 @@ impl AuthEntry {
             let start = entry.span().start;
             entry.into_inner().resolve(text, start, secret)
         });
-        Ok(Auth { plans: plans.clone(), default_plan, keys, jwt: jwt.transpose()? })
+        Ok(Auth { plans: plans.clone(), default_plan, keys, jwt: jwt.transpose()?, stored })
     }
 }
 

@@ -10,6 +10,7 @@ mod anthropic;
 mod limits;
 mod opened;
 mod providers;
+mod quota;
 mod responses;
 
 const CONFIG: &str = r#"
@@ -57,6 +58,8 @@ struct Bench {
     log: Vec<String>,
     /// Whom was sent which messages.
     asked: Vec<String>,
+    /// What the user's quota says when it is asked; nothing until then.
+    quota_says: Option<Result<(), Denial>>,
 }
 
 impl Bench {
@@ -78,9 +81,14 @@ impl Bench {
             random: 7,
         };
         let answer = gateway.answer(client, body.as_bytes(), &arrival);
-        let mut bench = Self { answer, now: Instant::ZERO, log: Vec::new(), asked: Vec::new() };
+        let mut bench = Self::with(answer);
         bench.drain();
         bench
+    }
+
+    fn with(answer: Answer) -> Self {
+        let (log, asked) = (Vec::new(), Vec::new());
+        Self { answer, now: Instant::ZERO, log, asked, quota_says: None }
     }
 
     fn step(&mut self, step: &Step<'_>) {
@@ -141,6 +149,13 @@ impl Bench {
                 }
                 Output::Body(bytes) => {
                     format!("body {}", String::from_utf8_lossy(bytes).replace("\n\n", "|"))
+                }
+                Output::Quota { user, entry } => {
+                    self.log.push(format!("quota of {user}: {:?}", entry.act));
+                    if let Some(answer) = self.quota_says.take() {
+                        self.answer.entered(self.now, answer);
+                    }
+                    continue;
                 }
                 Output::Settle(settlement) => {
                     let attempts: Vec<_> =

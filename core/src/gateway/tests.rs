@@ -4,7 +4,7 @@ use crate::limit::refusal::Refusal;
 fn status(method: &str, path: &str) -> Option<u16> {
     match Gateway::new(Config::embedded()).route(method, path) {
         Route::Chat(_) | Route::ProviderKey { .. } => None,
-        Route::Reply(reply) => Some(reply.status),
+        Route::Reply(reply) | Route::Private(reply) => Some(reply.status),
     }
 }
 
@@ -54,7 +54,7 @@ fn models_are_listed_with_the_default_first() {
     let text = "default_model = \"z\"\n[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
                 [models.a]\ntargets = [\"p/a\"]\n[models.z]\ntargets = [\"p/z\"]";
     let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
-    let Route::Reply(reply) = gateway.route("GET", "/v1/models") else { panic!("no reply") };
+    let Route::Private(reply) = gateway.route("GET", "/v1/models") else { panic!("no reply") };
     let list: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(list["data"][0]["id"], "z");
     assert_eq!(list["data"][1]["id"], "a");
@@ -68,7 +68,7 @@ fn a_models_limits_are_listed_with_their_sources() {
     let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
     let refusal = Refusal { context_window: Some(8192), source: "vllm", ..Refusal::default() };
     gateway.learned().note("http://p", "new", &refusal, 1_700_000_000);
-    let Route::Reply(reply) = gateway.route("GET", "/v1/models") else { panic!("no reply") };
+    let Route::Private(reply) = gateway.route("GET", "/v1/models") else { panic!("no reply") };
     let list: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let both = "catalogue (both)";
     assert_eq!(

@@ -141,6 +141,8 @@ pub enum Timer {
     Head,
     /// A sign of life to the client is due.
     Heartbeat,
+    /// A sign of life to the user's quota is due.
+    Quota,
 }
 
 /// A call to be made.

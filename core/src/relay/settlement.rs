@@ -87,8 +87,6 @@ impl Settlement {
         let attempts: Vec<_> = self.attempts.iter().map(ToString::to_string).collect();
         let [user, plan] = who(self.visitor.as_ref());
         let mut fields = vec![
-            user,
-            plan,
             ("success", (!self.fallback && matches!(self.end, End::Finished(_))).to_string()),
             ("end", end.to_owned()),
             ("model_used", model_used),
@@ -99,6 +97,8 @@ impl Settlement {
             ("usage_estimated", self.usage.estimated.to_string()),
             ("processing_time_ms", self.took.as_millis().to_string()),
             ("attempts", attempts.join("; ")),
+            user,
+            plan,
         ];
         if let Some(first) = self.first_content {
             fields.push(("first_content_ms", first.as_millis().to_string()));

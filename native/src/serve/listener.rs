@@ -38,16 +38,34 @@ fn cannot_listen(listen: &str, error: &io::Error) -> Failed {
     }
 }
 
+/// Without users only this machine may ask, unless the operator says that others may.
+pub(super) fn guard(listener: &TcpListener, has_auth: bool, is_open: bool) -> Result<(), Failed> {
+    let addr = listener.local_addr().map_err(|error| Failed::Impossible(error.to_string()))?;
+    if has_auth {
+        return Ok(());
+    }
+    if is_loopback(addr.ip()) {
+        tracing::info!("no [auth]: whoever is on this machine may ask");
+        return Ok(());
+    }
+    if is_open {
+        tracing::warn!(
+            %addr,
+            "no [auth]: anyone who reaches this address can use every configured model and its keys"
+        );
+        return Ok(());
+    }
+    Err(Failed::Misconfigured(format!(
+        "{addr} can be reached from other machines, and there is no [auth]: anyone could use every \
+         configured model and its keys; configure [auth] (`streamgate keys create` makes a key), or \
+         listen on 127.0.0.1, or, if a proxy in front keeps others out, say --open or \
+         server.open = true"
+    )))
+}
+
 /// Says on stdout where the server is; programs that start it read this line.
 pub(super) fn announce(listener: &TcpListener) -> io::Result<()> {
     let addr = listener.local_addr()?;
-    if !is_loopback(addr.ip()) {
-        tracing::warn!(
-            %addr,
-            "anyone who reaches this address can use every configured model and its keys: \
-             there are no user keys; listen on 127.0.0.1, or keep others out"
-        );
-    }
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{addr}")?;
     stdout.flush()

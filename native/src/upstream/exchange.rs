@@ -71,6 +71,27 @@ fn write(call: &HttpCall, request: Request<()>) -> Result<(Vec<u8>, Exchange), u
     Ok((bytes, Exchange::Head(receiving)))
 }
 
+/// The same for a GET.
+pub(super) fn get(url: &str) -> Result<(Vec<u8>, Exchange), String> {
+    let request = Request::get(url)
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        .body(())
+        .map_err(|error| error.to_string())?;
+    let mut bytes = vec![0; 512 + url.len()];
+    let ask = || {
+        let mut sending = Call::new(request)?.proceed();
+        let head = sending.write(&mut bytes)?;
+        match sending.proceed()? {
+            Some(SendRequestResult::RecvResponse(receiving)) => Ok((head, receiving)),
+            _ => Err(ureq_proto::Error::OutputOverflow),
+        }
+    };
+    let (head, receiving) = ask().map_err(|error| error.to_string())?;
+    bytes.truncate(head);
+    Ok((bytes, Exchange::Head(receiving)))
+}
+
 /// What matters of a response's head.
 pub(super) fn facts(response: &Response<()>) -> Head<'_> {
     Head::read(response.status().as_u16(), |name| response.headers().get(name)?.to_str().ok())

@@ -123,7 +123,10 @@ const worker :Workerd.Worker = (
 {list}  ],
   bindings = [
     (name = "STREAMGATE_CONFIG", text = embed "streamgate.toml"),
-{secrets}  ],
+{secrets}    (name = "QUOTA", durableObjectNamespace = "Quota"),
+  ],
+  durableObjectNamespaces = [(className = "Quota", uniqueKey = "quota")],
+  durableObjectStorage = (inMemory = void),
   compatibilityDate = "{compatibility_date}",
   compatibilityFlags = {compatibility_flags:?},
 );

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
+use streamgate_core::access::{self, Credentials};
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
@@ -65,17 +66,20 @@ fn play(scenario: &Scenario, delivery: Delivery) -> Result<Vec<Seen>, String> {
     let mut seen = Vec::new();
     for exchange in scenario.exchanges() {
         now = now + exchange.wait;
-        let one = match ask(&gateway, exchange.client, now) {
+        let (asked, fetched) = ask(&gateway, exchange.client, now, scenario, &mut made)?;
+        let mut one = match asked {
             Asked::Known(reply) => known(scenario, reply),
             Asked::Answer(answer) => {
-                let connect_time_max = gateway.config().timeouts.connect;
-                let stage = Stage { scenario, delivery, connect_time_max, made: &made };
+                let stage = Stage { scenario, delivery, gateway: &gateway, made: &made };
                 CoreRun::new(stage, exchange.client, answer, now).run()?
             }
         };
         now = now + one.answer.ended;
         for (name, calls) in &one.calls {
             *made.entry(name.clone()).or_default() += calls.len();
+        }
+        for (provider, record) in fetched {
+            one.calls.entry(provider).or_default().insert(0, record);
         }
         seen.push(one);
     }
@@ -88,24 +92,104 @@ enum Asked {
     Answer(Box<Answer>),
 }
 
-fn ask(gateway: &Gateway, client: &Client, now: Instant) -> Asked {
+/// Lets the request in, and begins to answer it. Returns too what was fetched on the way.
+fn ask(
+    gateway: &Gateway,
+    client: &Client,
+    now: Instant,
+    scenario: &Scenario,
+    made: &mut BTreeMap<String, usize>,
+) -> Result<(Asked, Vec<(String, CallRecord)>), String> {
     let path = client.path().split('?').next().unwrap_or_default();
-    let protocol = match gateway.route(client.method(), path) {
-        Route::Reply(reply) => return Asked::Known(reply),
+    let route = gateway.route(client.method(), path);
+    match route.clone() {
+        Route::Reply(reply) => return Ok((Asked::Known(reply), Vec::new())),
         // The core has no store by itself.
         Route::ProviderKey { .. } => {
-            return Asked::Known(Reply::failure(&Reason::StoreMissing.into()));
+            let missing = Reply::failure(&Reason::StoreMissing.into());
+            return Ok((Asked::Known(missing), Vec::new()));
         }
-        Route::Chat(protocol) => protocol,
-    };
+        Route::Private(_) | Route::Chat(_) => {}
+    }
     let unix_seconds = UNIX_SECONDS + now.since(Instant::ZERO).as_secs();
-    let arrival = Arrival { visitor: None, own_keys: Ok(Vec::new()), now, unix_seconds, random: 1 };
+    let mut admission =
+        gateway.admit(&Credentials::read(|name| client.headers.get(name)), now, unix_seconds);
+    let mut fetched = Vec::new();
+    let visitor = loop {
+        match admission.poll() {
+            access::Output::Admitted(visitor) => break Ok(visitor),
+            access::Output::Refused(failure) => break Err(failure),
+            access::Output::Query(_) => return Err("the core has no store".into()),
+            access::Output::Fetch { url } => {
+                let (provider, record, body) = fetch(scenario, &url, made)?;
+                fetched.push((provider, record));
+                // Why there are no new keys is for the log.
+                let _ = admission.fetched(now, body.as_deref().map_err(Clone::clone));
+            }
+        }
+    };
+    let protocol = match (route, &visitor) {
+        (Route::Chat(protocol), _) => protocol,
+        (Route::Reply(reply) | Route::Private(reply), Ok(_)) => {
+            return Ok((Asked::Known(reply), fetched));
+        }
+        (Route::ProviderKey { .. }, Ok(_)) => return Err("the core has no store".into()),
+        (Route::ProviderKey { .. } | Route::Reply(_) | Route::Private(_), Err(failure)) => {
+            return Ok((Asked::Known(Reply::failure(failure)), fetched));
+        }
+    };
+    let random = u128::from(now.as_micros());
+    let arrival =
+        |visitor| Arrival { visitor, own_keys: Ok(Vec::new()), now, unix_seconds, random };
     let body = client.body_bytes();
-    Asked::Answer(Box::new(if body.len() > gateway.request_bytes_max() {
-        gateway.refuse(protocol, gateway.body_too_large(), &arrival)
-    } else {
-        gateway.answer(protocol, &body, &arrival)
-    }))
+    let answer = match visitor {
+        Err(failure) => gateway.refuse(protocol, failure, &arrival(None)),
+        Ok(visitor) if body.len() > gateway.request_bytes_max() => {
+            gateway.refuse(protocol, gateway.body_too_large(), &arrival(visitor))
+        }
+        Ok(visitor) => gateway.answer(protocol, &body, &arrival(visitor)),
+    };
+    Ok((Asked::Answer(Box::new(answer)), fetched))
+}
+
+/// Plays a provider's next script to who only wants its body.
+#[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
+fn fetch(
+    scenario: &Scenario,
+    url: &str,
+    made: &mut BTreeMap<String, usize>,
+) -> Result<(String, CallRecord, Result<Vec<u8>, String>), String> {
+    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    let (provider, path) = path.ok_or_else(|| format!("{url} is no URL"))?;
+    let scripts = scenario.provider.get(provider);
+    let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
+    let index = made.entry(provider.into()).or_default();
+    let script = scripts.get(*index).or(scripts.last().filter(|last| last.again));
+    *index += 1;
+    let plan = script.ok_or_else(|| format!("{provider} has no script left"))?.plan();
+    let body = match plan.opening {
+        Opening::Head(head) if head.status == 200 => {
+            let sent = plan.acts.into_iter().map(|act| match act {
+                Act::Send(bytes) => bytes.to_vec(),
+                Act::Wait(_) | Act::End | Act::Cut | Act::Reset | Act::Stall => Vec::new(),
+            });
+            Ok(sent.flatten().collect())
+        }
+        Opening::Head(head) => Err(format!("the answer has status {}", head.status)),
+        Opening::Refuse
+        | Opening::Unresolved
+        | Opening::Deaf
+        | Opening::Close
+        | Opening::Silent => Err("there is no answer".into()),
+    };
+    let record = CallRecord {
+        method: "GET".into(),
+        path: format!("/{path}"),
+        came: Duration::ZERO,
+        ended: true,
+        ..CallRecord::default()
+    };
+    Ok((provider.to_owned(), record, body))
 }
 
 fn gateway(scenario: &Scenario) -> Result<Gateway, String> {
@@ -136,8 +220,7 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
 struct Stage<'a> {
     scenario: &'a Scenario,
     delivery: Delivery,
-    /// How long a shell waits for a connection.
-    connect_time_max: Duration,
+    gateway: &'a Gateway,
     /// How often each provider was called before.
     made: &'a BTreeMap<String, usize>,
 }
@@ -308,6 +391,10 @@ impl<'a> CoreRun<'a> {
                         self.answer.handle(self.now, Input::Hangup);
                     }
                 },
+                Output::Quota { user, entry } => {
+                    let entered = self.stage.gateway.enter(&user, &entry, self.now);
+                    self.answer.entered(self.now, entered);
+                }
                 Output::Settle(_) => {
                     self.settled = true;
                     self.client.end(self.now);
@@ -389,7 +476,9 @@ impl Stage<'_> {
         match plan.opening {
             Opening::Refuse => lost(now, Reason::Connect),
             Opening::Unresolved => lost(now, Reason::Dns),
-            Opening::Deaf => lost(now + self.connect_time_max, Reason::ConnectTimeout),
+            Opening::Deaf => {
+                lost(now + self.gateway.config().timeouts.connect, Reason::ConnectTimeout)
+            }
             Opening::Close => lost(now, Reason::Lost),
             Opening::Silent => VecDeque::new(),
             Opening::Head(head) => response(head, deliver(plan.acts, self.delivery), now),

@@ -248,6 +248,7 @@ impl Client {
                 Output::Head(head) => self.status = head.status,
                 Output::Body(bytes) if self.status == 200 => self.read(bytes),
                 Output::Body(_) => {}
+                Output::Quota { user, .. } => panic!("{user} has no quota here"),
                 Output::Settle(settlement) => {
                     let finished = matches!(settlement.end, End::Finished(_));
                     assert_eq!(self.done, finished, "{:?}", settlement.end);

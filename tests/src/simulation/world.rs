@@ -280,6 +280,7 @@ impl<'a> World<'a> {
                         self.leave();
                     }
                 }
+                Output::Quota { user, .. } => return Err(format!("{user} has no quota here")),
                 Output::Settle(settlement) => {
                     self.promises.settled(&settlement)?;
                     self.outcome.settlement = Some((self.now, *settlement));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::access::Key;
+use crate::store::{Row, Value};
 
 /// A set with the key of RFC 7515, appendix A.3, under this name.
 fn key_set(kid: &str) -> String {
@@ -35,6 +35,7 @@ fn admit(access: &Access, secret: &str, seconds: u64) -> Admission {
 fn check(admission: &Admission, expected: &str) {
     let told = match admission.poll() {
         Output::Fetch { url } => url,
+        Output::Query(statement) => format!("{:?}", statement.parameters),
         Output::Admitted(None) => "nobody".into(),
         Output::Admitted(Some(Visitor { user, plan })) => {
             format!("{user}/{}", plan.map_or_else(|| "-".into(), |plan| plan.name.clone()))
@@ -147,4 +148,49 @@ fn no_failure_repeats_the_credential() {
         let told = format!("{admission:?} {:?}", admission.poll());
         assert!(!told.contains("secret") && !told.contains(&TOKEN[..20]), "{told}");
     }
+}
+
+/// A row of the store.
+fn row(key: &Key, plan: &str, revoked: i64) -> Row {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let digest = key.digest();
+    Row(vec![
+        text(&digest.id()),
+        text(&digest.to_string()),
+        text("ada"),
+        text(plan),
+        text(""),
+        Value::Integer(1),
+        Value::Integer(revoked),
+    ])
+}
+
+const STORE: &str = "[store]\nurl = \"sqlite:x.db\"\n[auth]\ndefault_plan = \"free\"\n";
+
+#[test]
+fn a_key_that_is_not_configured_is_looked_for_in_the_store() {
+    let (key, other) = (Key::new([1; 32]), Key::new([2; 32]));
+    let cases = [
+        (Ok(vec![vec![row(&key, "pro", 0)]]), "ada/pro"),
+        (Ok(vec![vec![row(&key, "", 0)]]), "ada/free"),
+        (Ok(vec![vec![row(&key, "gone", 0)]]), "ada/free"),
+        (Ok(vec![vec![row(&key, "pro", 9)]]), "invalid_api_key"),
+        (Ok(vec![vec![row(&other, "pro", 0)]]), "invalid_api_key"),
+        (Ok(vec![vec![]]), "invalid_api_key"),
+        (Ok(vec![]), "invalid_api_key"),
+        (Ok(vec![vec![Row(vec![])]]), "auth_unavailable"),
+        (Err(Reason::StoreUnavailable.into()), "auth_unavailable"),
+    ];
+    for (answered, expected) in cases {
+        let mut admission = admit(&access(STORE), key.reveal(), 0);
+        check(&admission, &format!("[Text(\"{}\")]", key.digest()));
+        assert_eq!(admission.found(answered).is_err(), expected == "auth_unavailable");
+        check(&admission, expected);
+    }
+}
+
+#[test]
+fn the_store_is_not_asked_for_what_is_no_key_of_ours() {
+    check(&admit(&access(STORE), "hello", 0), "invalid_api_key");
+    check(&admit(&access(STORE), TOKEN, 0), "invalid_api_key");
 }
