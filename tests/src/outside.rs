@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::gateway::{built, root};
+use crate::grid::{Grid, PROVIDERS};
 use crate::scenario::{Runner, Scenario};
 
 /// Longer than a browser takes for all its checks on a loaded machine.
@@ -63,4 +64,14 @@ pub async fn run_on_stage(runner: Runner, program: &Path, script: &str) -> Resul
     let stage = crate::run::Stage::set(&scenario()?, runner).await?;
     let ran = run(program, script, &[&stage.gateway.url()]).await;
     ran.map_err(|said| format!("{said}\n--- gateway ---\n{}", stage.gateway.log()))
+}
+
+/// Runs a script against a shell with every provider of the grid behind it.
+pub async fn run_on_grid(runner: Runner, program: &Path, script: &str) -> Result<(), String> {
+    let grid = Grid::start(runner).await?;
+    let url = grid.gateway().url();
+    let providers = PROVIDERS.iter().map(|provider| provider.protocol);
+    let args: Vec<_> = std::iter::once(url.as_str()).chain(providers).collect();
+    let ran = run(program, script, &args).await;
+    ran.map_err(|said| format!("{said}\n--- gateway ---\n{}", grid.gateway().log()))
 }

@@ -9,6 +9,7 @@ use super::meaning::Meaning;
 mod anthropic;
 mod apps;
 mod openai;
+mod responses;
 mod ui_message;
 
 /// A client's protocol.
@@ -43,6 +44,15 @@ pub static CLIENTS: &[Client] = &[
         request: openai::request,
         read_stream: openai::read_stream,
         read_whole: openai::read_whole,
+    },
+    Client {
+        protocol: "responses",
+        paths: ["/v1/responses"; 2],
+        ways: BOTH,
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: responses::request,
+        read_stream: responses::read_stream,
+        read_whole: responses::read_whole,
     },
     Client {
         protocol: "anthropic",

@@ -19,6 +19,7 @@ const SSE: &str = "text/event-stream";
 /// Every protocol a provider can speak.
 pub static PROVIDERS: &[Provider] = &[
     Provider { protocol: "openai", stream_type: SSE },
+    Provider { protocol: "responses", stream_type: SSE },
     Provider { protocol: "anthropic", stream_type: SSE },
     Provider { protocol: "gemini", stream_type: SSE },
     Provider { protocol: "ollama", stream_type: "application/x-ndjson" },

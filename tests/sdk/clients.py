@@ -1,0 +1,120 @@
+"""The official SDKs for Python against a gateway with a provider of every protocol behind it.
+
+    python tests/sdk/clients.py http://127.0.0.1:8000 openai anthropic ...
+
+The gateway serves the models of the grid (tests/src/grid.rs): `PROVIDER-CASE` for each provider
+named. Each SDK streams text, calls a tool, and sees an error as an error of its own kind.
+"""
+
+import json
+import sys
+
+import anthropic
+import openai
+
+TEXT = "Hello, wörld 😀!"
+CALLS = [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
+ON_FIRE = "The engine is on fire."
+HELLO = [{"role": "user", "content": "Hi"}]
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "zone": {"type": "string"}}}
+
+
+class OpenAiChat:
+    def __init__(self, url):
+        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=20)
+
+    def stream(self, model, **more):
+        with self.sdk.chat.completions.stream(model=model, messages=HELLO, **more) as stream:
+            return stream.get_final_completion().choices[0]
+
+    def text(self, model):
+        assert self.stream(model).message.content == TEXT
+
+    def tools(self, model):
+        function = lambda name: {"type": "function", "function": {"name": name, "parameters": SCHEMA}}
+        choice = self.stream(model, tools=[function(name) for name, _ in CALLS])
+        calls = [call.function for call in choice.message.tool_calls]
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == CALLS, calls
+        assert choice.finish_reason == "tool_calls", choice
+
+    def error(self, model):
+        try:
+            self.stream(model)
+        except openai.APIError as error:
+            assert ON_FIRE in error.message, error
+        else:
+            raise AssertionError("an error should be raised")
+
+
+class OpenAiResponses:
+    def __init__(self, url):
+        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=20)
+
+    def stream(self, model, **more):
+        with self.sdk.responses.stream(model=model, input="Hi", **more) as stream:
+            return stream.get_final_response()
+
+    def text(self, model):
+        response = self.stream(model)
+        assert response.output_text == TEXT and response.usage.output_tokens == 7, response
+
+    def tools(self, model):
+        function = lambda name: {"type": "function", "name": name, "parameters": SCHEMA, "strict": False}
+        response = self.stream(model, tools=[function(name) for name, _ in CALLS])
+        calls = [item for item in response.output if item.type == "function_call"]
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == CALLS, calls
+
+    def error(self, model):
+        said = []
+        try:
+            for event in self.sdk.responses.create(model=model, input="Hi", stream=True):
+                if event.type == "error":
+                    said.append(event.message)
+                if event.type == "response.failed":
+                    said.append(event.response.error.message)
+        except openai.APIError as error:
+            said.append(error.message)
+        assert any(ON_FIRE in message for message in said), said
+
+
+class Anthropic:
+    def __init__(self, url):
+        self.sdk = anthropic.Anthropic(base_url=url, api_key="any", max_retries=0, timeout=20)
+
+    def stream(self, model, **more):
+        with self.sdk.messages.stream(model=model, max_tokens=100, messages=HELLO, **more) as stream:
+            return stream.get_final_message()
+
+    def text(self, model):
+        message = self.stream(model)
+        assert "".join(block.text for block in message.content) == TEXT, message
+        assert message.stop_reason == "end_turn" and message.usage.output_tokens == 7, message
+
+    def tools(self, model):
+        message = self.stream(model, tools=[{"name": name, "input_schema": SCHEMA} for name, _ in CALLS])
+        calls = [block for block in message.content if block.type == "tool_use"]
+        assert [(call.name, call.input) for call in calls] == CALLS, calls
+
+    def error(self, model):
+        try:
+            self.stream(model)
+        except anthropic.APIError as error:
+            assert ON_FIRE in str(error), error
+        else:
+            raise AssertionError("an error should be raised")
+
+
+def main(url, providers):
+    for provider in providers:
+        for client in [OpenAiChat(url), OpenAiResponses(url), Anthropic(url)]:
+            for check in ["text", "tools", "error"]:
+                try:
+                    getattr(client, check)(f"{provider}-{check}")
+                except Exception as error:
+                    error.add_note(f"{type(client).__name__}, {check}, provider {provider}")
+                    raise
+            print(f"ok {type(client).__name__} of {provider}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
