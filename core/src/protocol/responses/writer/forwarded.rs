@@ -72,6 +72,10 @@ impl Writer {
             "response.created" => {
                 let created = frame.response.created_at.and_then(|written| written.parse().ok());
                 self.opening.created = created.unwrap_or(self.opening.created);
+                // Some providers' names do not look like a response's; once out they stay.
+                if let Some(id) = frame.response.id {
+                    self.opening.id = id.into_cow().into_owned();
+                }
             }
             "response.output_item.added" => self.note_item(frame),
             "response.content_part.added" => {

@@ -392,7 +392,7 @@ fn a_continuation_joins_what_was_forwarded() {
         let frames = frames(line_end);
         for together in [1, 2, frames.len()] {
             let (mut writer, mut out) = (writer(), Vec::new());
-            let start = Event::Start { id: "resp_theirs".into(), model: "theirs".into() };
+            let start = Event::Start { id: "of another form".into(), model: "theirs".into() };
             writer.event(&mut out, &start);
             for frames in frames.chunks(together) {
                 writer.forwarded(&frames.concat());
