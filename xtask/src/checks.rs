@@ -12,7 +12,7 @@ use crate::cargo::{self, HOST, WASM};
 use crate::wasm;
 
 /// A paid plan takes 10 MB, a free one 3; a small Worker starts sooner.
-const WORKER_GZIPPED_BYTES_MAX: usize = 400 * 1024;
+const WORKER_GZIPPED_BYTES_MAX: usize = 600 * 1024;
 
 /// How a check ended that did not fail, with a note for the summary.
 pub(crate) enum Verdict {
