@@ -70,15 +70,14 @@ pub struct Pair {
 impl Pair {
     /// The whole grid.
     pub fn all() -> impl Iterator<Item = Self> {
-        let fields = CLIENTS.iter().flat_map(|client| {
+        CLIENTS.iter().flat_map(|client| {
             PROVIDERS.iter().flat_map(move |provider| {
                 Case::ALL.into_iter().flat_map(move |case| {
                     let ways = client.ways.iter();
                     ways.map(move |&stream| Self { client, provider, case, stream })
                 })
             })
-        });
-        fields
+        })
     }
 
     /// The model that stands for the provider and the case.
@@ -96,7 +95,7 @@ impl Pair {
         if (status == 200) != (self.stream || self.case != Case::Error) {
             return Err(format!("a wrong status: {}", told()));
         }
-        let expected = Meaning::of(self.case, self.stream).as_carried_by(self.client);
+        let expected = Meaning::of(self.case, self.stream).carried_by(self.client);
         if got != expected {
             return Err(format!("expected {expected:?}\ngot      {got:?}\n{}", told()));
         }

@@ -62,13 +62,14 @@ impl Ratios {
 
     fn print(mut self, kind: &str) {
         let samples = self.high.len();
-        let [high, likely, low] = [&mut self.high, &mut self.likely, &mut self.low].map(quantiles);
+        let [high, likely, low] =
+            [&mut self.high, &mut self.likely, &mut self.low].map(|ratios| quantiles(ratios));
         println!("{kind:<18} {samples:>8}  {high}  {likely}  {low}");
     }
 }
 
 /// The first, the middle and the last hundredth.
-fn quantiles(ratios: &mut Vec<f64>) -> String {
+fn quantiles(ratios: &mut [f64]) -> String {
     ratios.sort_by(f64::total_cmp);
     let at = |percent: usize| ratios[(ratios.len() - 1) * percent / 100];
     format!("{:4.2} {:4.2} {:4.2}  ", at(1), at(50), at(99))

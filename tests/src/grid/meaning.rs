@@ -55,7 +55,7 @@ impl Meaning {
     }
 
     /// The same without what the client's protocol has no words for.
-    pub(super) fn as_carried_by(self, client: &Client) -> Self {
+    pub(super) fn carried_by(self, client: &Client) -> Self {
         let carries = |what: &str| client.carries.contains(&what);
         Self {
             reasoning: if carries("reasoning") { self.reasoning } else { String::new() },
