@@ -93,7 +93,7 @@ impl Terms {
     /// The smallest term; `None` where nothing bounds the answer.
     ///
     /// The context window leaves what the longest estimate of the prompt leaves of it. Where that is
-    /// less than [`ROOM_SURE_MIN`] and less than what is wanted, an estimate would cut an answer
+    /// less than `ROOM_SURE_MIN` and less than what is wanted, an estimate would cut an answer
     /// short that may have all the room it needs: then the shortest estimate counts, for a provider
     /// that finds it too much says so, and is asked again with what it said.
     pub fn limit(&self) -> Option<Limit> {

@@ -1,7 +1,7 @@
 //! What a provider's refusal says of its limits.
 //!
 //! The texts are `refusal/texts.tsv`, one a line: who says it, its words, where it was seen. In the
-//! words, `{limit}`, `{window}` and the other names of [`Number`] stand for a number, `{}` for any
+//! words, `{limit}`, `{window}` and the other names of `Number` stand for a number, `{}` for any
 //! text of up to 200 bytes. Case, spaces and quotation marks count nothing, so that a text is also
 //! found inside of another one's error. The first line that fits counts: a number less is known of
 //! the last ones, which only say that the prompt is too long.
