@@ -13,6 +13,8 @@ use super::reader::Read;
 use super::script::{Answer, COST, Conduct, Frame, Provider, Script, Then};
 use super::world::{Outcome, place};
 
+/// What a message costs beside its text, at most, in tokens.
+const MESSAGE_TOKENS_MAX: u32 = 16;
 /// When a waiting client hears of us at the latest.
 const HEAD: Instant = Instant::from_millis(10_000);
 /// When every answer is over at the latest.
@@ -109,16 +111,28 @@ impl<'a> Promises<'a> {
         promise(may, || "continued where nobody should".into())
     }
 
-    /// Promise 5: the smallest of what the client and the model allow, less what was delivered.
+    /// Promise 5: the smallest of what the client and the model allow, less what was delivered: at
+    /// most a token for each byte of it and for the frame of its message, at least one for eight.
     fn allowed(&self, call: &Call, asked: &Asked) -> Kept {
-        let delivered = asked.delivered().map_or(0, str::len).div_ceil(3) as u32;
-        let wanted = self.script.client.max_tokens.map(|n| n.saturating_sub(delivered).max(1));
         let model = self.script.providers[place(call)].max_tokens;
         // A model in this process knows its own limit.
         let known = (!self.script.providers[place(call)].local).then_some(UNKNOWN_MODEL_MAX_TOKENS);
-        let allowed = wanted.map(|wanted| wanted.min(model.or(known).unwrap_or(u32::MAX)));
-        promise(asked.max_tokens == allowed, || {
-            format!("asked for {:?} tokens where {allowed:?} are allowed", asked.max_tokens)
+        let model = model.or(known).unwrap_or(u32::MAX);
+        let less = |spent: u32| {
+            let wanted = self.script.client.max_tokens?;
+            Some(wanted.saturating_sub(spent).max(1).min(model))
+        };
+        let (least, most) = match asked.delivered().map(str::len) {
+            None => (less(0), less(0)),
+            Some(bytes) => {
+                (less(bytes as u32 + MESSAGE_TOKENS_MAX), less(bytes.div_ceil(8) as u32))
+            }
+        };
+        promise((least..=most).contains(&asked.max_tokens), || {
+            format!(
+                "asked for {:?} tokens where {least:?} to {most:?} are allowed",
+                asked.max_tokens
+            )
         })
     }
 
