@@ -330,11 +330,11 @@ impl Check<'_> {
 
     fn call(&mut self, place: &str, call: &CallRecord) {
         self.require(!call.unscripted, || format!("{place} has no script"));
-        self.require(call.ended || call.closed.is_some(), || format!("{place} was left open"));
+        self.require(call.ended.or(call.closed).is_some(), || format!("{place} was left open"));
         let Some(ms) = self.expect.upstream_closed_within_ms else { return };
         let left = self.seen.answer.ended;
         let in_time = call.closed.is_some_and(|closed| closed <= left + millis(ms));
-        self.require(call.ended || in_time, || {
+        self.require(call.ended.is_some() || in_time, || {
             format!("{place} was closed at {:?}, the client left at {left:?}", call.closed)
         });
     }

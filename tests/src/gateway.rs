@@ -30,7 +30,7 @@ pub struct Gateway {
     pub addr: SocketAddr,
     log: Lines,
     // Dropped in this order: the process first, then the folder it works in.
-    _process: Child,
+    process: Child,
     _folder: TempDir,
 }
 
@@ -59,6 +59,11 @@ impl Gateway {
     /// Its address for clients that take a URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// The last lines it said.
@@ -96,7 +101,7 @@ async fn start(
     let said = log.clone();
     tokio::spawn(async move { follow(stderr, &said, |_| ()).await });
     match tokio::time::timeout(START_TIME_MAX, addr.recv()).await {
-        Ok(Some(addr)) => Ok(Gateway { addr, log, _process: process, _folder: folder }),
+        Ok(Some(addr)) => Ok(Gateway { addr, log, process, _folder: folder }),
         Ok(None) => {
             let status = process.wait().await.map_err(|error| error.to_string())?;
             tokio::time::sleep(Duration::from_millis(20)).await;

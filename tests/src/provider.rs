@@ -87,6 +87,11 @@ impl FakeProvider {
         Ok(Self { addr, host, log, listening })
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// The URL that OpenAI clients take as their base.
     pub fn base_url(&self) -> String {
         match self.host {

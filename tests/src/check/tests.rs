@@ -17,6 +17,9 @@ fn text(content: &str) -> String {
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n")
 }
 
+/// When a script was played to its end; it does not matter.
+const ENDED: Option<Duration> = Some(Duration::ZERO);
+
 const FINISH: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 const ERROR: &str = "data: {\"error\":{\"code\":\"stream_cut\",\"message\":\"m\"}}\n\n";
@@ -35,7 +38,7 @@ fn stream(body: &str) -> Seen {
             reads: vec![Read { at: Duration::from_millis(5), bytes: body.into() }],
             ..Answer::default()
         },
-        calls: [("a".into(), vec![CallRecord { ended: true, ..CallRecord::default() }])].into(),
+        calls: [("a".into(), vec![CallRecord { ended: ENDED, ..CallRecord::default() }])].into(),
     }
 }
 
@@ -118,7 +121,7 @@ fn calls_are_counted_closed_and_looked_into() {
         seen
     };
     judge(STREAM, &record(CallRecord::default()), "was left open");
-    let unscripted = CallRecord { ended: true, unscripted: true, ..CallRecord::default() };
+    let unscripted = CallRecord { ended: ENDED, unscripted: true, ..CallRecord::default() };
     judge(STREAM, &record(unscripted), "has no script");
     judge(&format!("{STREAM}calls.a = 2"), &stream(&body), "the number of calls to a is 1");
     judge(&format!("{STREAM}saw.a = [{{ body = {{ n = 1 }} }}]"), &stream(&body), "the body of");
@@ -171,7 +174,7 @@ fn a_provider_is_slowed_before_it_has_sent_too_much() {
     {
         let came = Duration::from_millis(came_ms);
         let record =
-            CallRecord { ended: true, held_bytes: Some(held), came, ..CallRecord::default() };
+            CallRecord { ended: ENDED, held_bytes: Some(held), came, ..CallRecord::default() };
         seen.calls.insert("a".into(), vec![record]);
         judge_slowed(&seen, wrong);
     }

@@ -30,8 +30,8 @@ pub struct CallRecord {
     pub held_bytes: Option<usize>,
     /// When the peer was seen to close before the script was through.
     pub closed: Option<Duration>,
-    /// The script was played to its end, be it a clean one or a cut.
-    pub ended: bool,
+    /// When the script had been played to its end, be it a clean one or a cut.
+    pub ended: Option<Duration>,
     /// No script was left for it.
     pub unscripted: bool,
 }
@@ -77,7 +77,7 @@ impl Log {
     }
 
     pub(super) fn mark_ended(&self, index: usize) {
-        self.lock()[index].ended = true;
+        self.lock()[index].ended = Some(self.epoch.elapsed());
     }
 
     pub(super) fn mark_closed(&self, index: usize) {

@@ -186,7 +186,7 @@ fn fetch(
         method: "GET".into(),
         path: format!("/{path}"),
         came: Duration::ZERO,
-        ended: true,
+        ended: Some(Duration::ZERO),
         ..CallRecord::default()
     };
     Ok((provider.to_owned(), record, body))
@@ -326,7 +326,7 @@ impl<'a> CoreRun<'a> {
     fn resume(&mut self) {
         self.client.paused_until = None;
         for record in self.records.values_mut().flatten() {
-            if !record.ended && record.closed.is_none() {
+            if record.ended.is_none() && record.closed.is_none() {
                 record.held_bytes = Some(record.sent_bytes);
             }
         }
@@ -362,7 +362,7 @@ impl<'a> CoreRun<'a> {
         if let (true, Some(records)) =
             (call.due.is_empty() && happening.is_last(), self.records.get_mut(&call.provider))
         {
-            records[call.index].ended = true;
+            records[call.index].ended = Some(self.now.since(self.began));
         }
     }
 
@@ -444,7 +444,8 @@ impl<'a> CoreRun<'a> {
     }
 
     fn release(&mut self, attempt: AttemptId) {
-        self.give_up(attempt, true, |record| record.ended = true);
+        let now = self.now.since(self.began);
+        self.give_up(attempt, true, |record| record.ended = Some(now));
     }
 
     fn give_up(&mut self, attempt: AttemptId, hush: bool, mark: impl FnOnce(&mut CallRecord)) {

@@ -24,7 +24,7 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
     let mut seen = Vec::new();
     for exchange in scenario.exchanges() {
         tokio::time::sleep(exchange.wait).await;
-        seen.push(stage.play(exchange.client, goodbye(runner)).await?);
+        seen.push(stage.play(exchange.client).await?);
     }
     let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
     check(scenario, &seen).map_err(|wrong| {
@@ -52,6 +52,7 @@ fn goodbye(runner: Runner) -> Goodbye {
 pub struct Stage {
     /// The shell.
     pub gateway: Gateway,
+    runner: Runner,
     providers: Providers,
 }
 
@@ -61,11 +62,17 @@ impl Stage {
         let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
         let config = scenario.config_text(&providers.base_urls());
         let gateway = Gateway::start(runner, Some(&config)).await?;
-        Ok(Self { gateway, providers })
+        Ok(Self { gateway, runner, providers })
+    }
+
+    /// Where a provider listens.
+    pub fn provider_addr(&self, name: &str) -> Option<SocketAddr> {
+        self.providers.by_name.get(name).map(FakeProvider::addr)
     }
 
     /// Asks once, and waits until the calls made for that are over.
-    async fn play(&self, client: &Client, goodbye: Goodbye) -> Result<Seen, String> {
+    pub async fn play(&self, client: &Client) -> Result<Seen, String> {
+        let goodbye = goodbye(self.runner);
         let before = self.providers.call_counts();
         let began = Instant::now();
         let answer = client::ask(self.gateway.addr, client, goodbye, began)
@@ -116,7 +123,7 @@ impl Providers {
             for (name, calls) in &mut calls {
                 calls.drain(..before.get(name).copied().unwrap_or_default());
             }
-            let open = |call: &CallRecord| !call.ended && call.closed.is_none();
+            let open = |call: &CallRecord| call.ended.is_none() && call.closed.is_none();
             if !calls.values().flatten().any(open) || Instant::now() > patience {
                 return calls;
             }
@@ -129,6 +136,7 @@ impl Providers {
         let since = |call: CallRecord| CallRecord {
             came: call.came.saturating_sub(before),
             closed: call.closed.map(|closed| closed.saturating_sub(before)),
+            ended: call.ended.map(|ended| ended.saturating_sub(before)),
             ..call
         };
         let calls = self.by_name.iter();
