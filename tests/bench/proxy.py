@@ -1,16 +1,18 @@
 """What a streamed chunk costs a gateway, beside nginx as a plain reverse proxy.
 
 The same load goes through each in turn, several rounds of each; told is the user and system CPU of the
-gateway's own processes, per chunk. Needs nginx, Linux (/proc), and release builds:
+gateway's own processes, per chunk (F74). Needs nginx, Linux (/proc), and release builds:
 
     cargo build --release -p streamgate -p streamgate-tests
     python3 tests/bench/proxy.py
+    python3 tests/bench/proxy.py idle    # memory per slow stream, with thousands of them at once
 """
 
 import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -45,12 +47,23 @@ LOADS = {
     "small": Load(pause="0s", chunks=1, connections=32, streams=300),
 }
 
+# Streams that say something now and then, as many as the limit of descriptors allows: each costs a
+# gateway two.
+IDLE = "idle"
+IDLE_PAUSE = "2s"
+IDLE_CHUNKS = 8
+# When all of them are under way, and none is over.
+IDLE_SETTLED_SECONDS = 8
+IDLE_STREAMS_MAX = 10_000
+DESCRIPTORS_SPARE = 500
+
 NGINX_CONF = """
 worker_processes {threads};
+worker_rlimit_nofile {descriptors};
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {descriptors}; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
@@ -84,6 +97,11 @@ targets = ["fake/fake-1"]
 
 def main() -> None:
     arguments = parse_arguments()
+    if IDLE in arguments.loads:
+        arguments.loads.remove(IDLE)
+        measure_memory(arguments)
+    if not arguments.loads:
+        return
     print(f"{'load':8}{'gateway':12}{'us/chunk':>10}{'user':>8}{'system':>8}{'ratio':>8}   rounds")
     for name in arguments.loads:
         load = LOADS[name]
@@ -101,7 +119,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("loads", nargs="*", metavar="LOAD", help=" or ".join(LOADS))
+    parser.add_argument("loads", nargs="*", metavar="LOAD", help=" or ".join([*LOADS, IDLE]))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--target", type=Path, default=target_folder(), help="Cargo's target folder")
@@ -157,6 +175,38 @@ def measure(load: Load, arguments: argparse.Namespace) -> dict[str, list[Cost]]:
     return costs
 
 
+def measure_memory(arguments: argparse.Namespace) -> None:
+    """Tells what each stream of thousands adds to a gateway's own memory."""
+    descriptors = raise_descriptors()
+    streams = min(IDLE_STREAMS_MAX, (descriptors - DESCRIPTORS_SPARE) // 2)
+    load = Load(pause=IDLE_PAUSE, chunks=IDLE_CHUNKS, connections=streams, streams=1)
+    print(f"{'load':8}{'gateway':12}{'streams':>10}{'KiB each':>10}")
+    for gateway in ["nginx", "streamgate"]:
+        kib = memory(load, gateway, arguments)
+        print(f"{IDLE:8}{gateway:12}{streams:10}{kib:10.1f}", flush=True)
+
+
+def memory(load: Load, gateway: str, arguments: argparse.Namespace) -> float:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider, port = free_port(), free_port()
+        stack.enter_context(running(provider_command(load, provider, arguments), provider, folder))
+        started = running(command(gateway, port, provider, folder, arguments), port, folder)
+        process = stack.enter_context(started)
+        before = resident_kib(process.pid)
+        client = subprocess.Popen(client_command(load, port, arguments), stdout=subprocess.PIPE)
+        time.sleep(IDLE_SETTLED_SECONDS)
+        during = resident_kib(process.pid)
+        check_events(load, json.loads(client.communicate()[0]))
+        return (during - before) / load.connections
+
+
+def raise_descriptors() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def cost(load: Load, port: int, pid: int, arguments: argparse.Namespace) -> Cost:
     user_before, system_before = cpu_ticks(pid)
     chunks = run_load(load, port, arguments)
@@ -165,14 +215,20 @@ def cost(load: Load, port: int, pid: int, arguments: argparse.Namespace) -> Cost
 
 
 def run_load(load: Load, port: int, arguments: argparse.Namespace) -> int:
+    command = client_command(load, port, arguments)
+    check_events(load, json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    return load.connections * load.streams * load.chunks
+
+
+def client_command(load: Load, port: int, arguments: argparse.Namespace) -> list[str]:
     command = [arguments.bin / "load-client", f"127.0.0.1:{port}"]
-    command += ["--connections", str(load.connections), "--streams", str(load.streams)]
-    got = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    streams = load.connections * load.streams
-    expected = streams * (load.chunks + EVENTS_BESIDE)
+    return command + ["--connections", str(load.connections), "--streams", str(load.streams)]
+
+
+def check_events(load: Load, got: dict) -> None:
+    expected = load.connections * load.streams * (load.chunks + EVENTS_BESIDE)
     if got["events"] != expected:
         sys.exit(f"{got['events']} events came through instead of {expected}")
-    return streams * load.chunks
 
 
 def provider_command(load: Load, port: int, arguments: argparse.Namespace) -> list[str]:
@@ -185,7 +241,9 @@ def command(
 ) -> list[str]:
     if gateway == "nginx":
         conf = folder / "nginx.conf"
-        text = NGINX_CONF.format(threads=arguments.threads, folder=folder, provider=provider, port=port)
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        values = {"threads": arguments.threads, "descriptors": descriptors}
+        text = NGINX_CONF.format(folder=folder, provider=provider, port=port, **values)
         conf.write_text(text)
         return [arguments.peer, "-p", folder, "-c", conf]
     config = folder / "streamgate.toml"
@@ -236,6 +294,15 @@ def cpu_ticks(pid: int) -> tuple[int, int]:
         user += int(fields[11])
         system += int(fields[12])
     return user, system
+
+
+def resident_kib(pid: int) -> int:
+    """Memory of a process and its living children; what they share counts once."""
+    kib = 0
+    for process in [pid, *children(pid)]:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        kib += int(re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)[1])
+    return kib
 
 
 def children(pid: int) -> list[int]:
