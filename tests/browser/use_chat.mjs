@@ -85,12 +85,14 @@ async function grown(page, model) {
   return page.evaluate(() => window.lengths);
 }
 
+/** Returns when the answer is under way. A short one may have ended by then, so the page itself watches. */
 async function say(page, model) {
-  await page.evaluate((model) => {
+  await page.evaluate((model) => new Promise((resolve) => {
+    const status = new MutationObserver(() => { status.disconnect(); resolve(); });
+    status.observe(document.querySelector("main"), { attributeFilter: ["data-status"] });
     location.hash = model;
     window.chat.sendMessage({ text: "What is the weather in Paris?" });
-  }, model);
-  await page.waitForFunction(() => document.querySelector("main").dataset.status !== "ready");
+  }), model);
 }
 
 async function settled(page, status) {
