@@ -25,6 +25,8 @@ pub(crate) struct Writer {
     open: Option<Block>,
     /// How many blocks were closed: the open one's name.
     closed: u32,
+    /// The model declined: its text is text here, and how it ends tells that it did.
+    declined: bool,
     /// What is told at the end: calls, finish, usage.
     collected: Collected,
 }
@@ -38,13 +40,17 @@ enum Block {
 impl Writer {
     pub(in crate::protocol) fn new(opening: Opening) -> Self {
         let collected = Collected::default();
-        Self { opening, begun: false, open: None, closed: 0, collected }
+        Self { opening, begun: false, open: None, closed: 0, declined: false, collected }
     }
 
     pub(in crate::protocol) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
         match event {
             Event::Start { model, .. } => self.opening.model = model.clone().into_owned(),
-            Event::Text(text) | Event::Refusal(text) => self.delta(out, Block::Text, text),
+            Event::Text(text) => self.delta(out, Block::Text, text),
+            Event::Refusal(text) => {
+                self.declined |= !text.is_empty();
+                self.delta(out, Block::Text, text);
+            }
             Event::Reasoning(text) => self.delta(out, Block::Reasoning, text),
             Event::ToolCall(call) => {
                 self.begin(out);
@@ -142,6 +148,7 @@ impl Writer {
             metadata["fallback"] = true.into();
         }
         let reason = match reason {
+            _ if self.declined => "content-filter",
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
             FinishReason::ToolCalls => "tool-calls",
@@ -303,6 +310,14 @@ mod tests {
                 r#"{"errorText":"The engine is on fire.","type":"error"}"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_refusal_is_text_that_a_filter_ended() {
+        let events = [Event::Refusal("No.".into()), Event::Finish(FinishReason::Stop)];
+        let parts = parts(asked(), &events);
+        assert_eq!(parts[3], r#"{"type":"text-delta","id":"0","delta":"No."}"#);
+        assert!(parts[6].starts_with(r#"{"finishReason":"content-filter""#), "{}", parts[6]);
     }
 
     #[test]
