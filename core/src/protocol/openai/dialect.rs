@@ -1,7 +1,7 @@
 //! In what the providers that speak this protocol differ: a row each.
 //!
-//! Sources: the providers' own references of their chat completions; for DeepSeek, Groq, Mistral and
-//! xAI also what vercel/ai sends them. A row says what is written. What is read needs none: names
+//! Sources: the providers' own references, as docs/protocols/openai-dialects.md lists them. A row says
+//! what is written. What is read needs none: names
 //! differ, but no name means two things.
 
 use serde_json::{Value, json};
@@ -52,6 +52,8 @@ pub(super) enum EffortField {
     Word,
     /// `reasoning_effort`, whose least word is `low`.
     FromLow,
+    /// `reasoning_effort`, whose least word is `low`; not to think at all is said in `reasoning`.
+    FromLowOrOff,
     /// `thinking`, on or off, and `reasoning_effort`.
     Thinking,
     /// `reasoning`, an object that takes words and budgets.
@@ -137,7 +139,19 @@ pub static DIALECTS: &[Dialect] = &[
         limit: Some("max_completion_tokens"),
         effort: EffortField::FromLow,
         thought: Thought::Field("reasoning"),
-        refused: &["logit_bias", "logprobs", "top_logprobs"],
+        strict: Some(&[
+            "n",
+            "user",
+            "service_tier",
+            "reasoning_effort",
+            "reasoning_format",
+            "include_reasoning",
+            "documents",
+            "citation_options",
+            "search_settings",
+            "compound_custom",
+            "disable_tool_validation",
+        ]),
         ..COMPATIBLE
     },
     Dialect {
@@ -192,7 +206,7 @@ pub static DIALECTS: &[Dialect] = &[
         name: "together",
         at: &["api.together.xyz", "api.together.ai"],
         limit: Some("max_tokens"),
-        effort: EffortField::FromLow,
+        effort: EffortField::FromLowOrOff,
         thought: Thought::Field("reasoning"),
         top_k: true,
         ..COMPATIBLE
@@ -205,7 +219,8 @@ pub static DIALECTS: &[Dialect] = &[
         top_k: true,
         ..COMPATIBLE
     },
-    // Its reasoning models refuse penalties.
+    // Its reasoning models refuse penalties, and stop texts, which are not left out: without them an
+    // answer would go on.
     Dialect {
         name: "xai",
         at: &["api.x.ai"],
@@ -256,7 +271,10 @@ impl Dialect {
         let field = |effort: Effort| ("reasoning_effort", effort.as_str().into());
         match self.effort {
             EffortField::Word => vec![field(effort)],
-            EffortField::FromLow => vec![field(from_low)],
+            EffortField::FromLowOrOff if effort == Effort::None => {
+                vec![("reasoning", effort_object(effort))]
+            }
+            EffortField::FromLow | EffortField::FromLowOrOff => vec![field(from_low)],
             EffortField::Thinking if effort == Effort::None => {
                 vec![("thinking", json!({"type": "disabled"}))]
             }

@@ -161,7 +161,15 @@ fn each_row_shows_in_the_call() {
                 ("/top_k", json!(40)),
             ],
         ),
-        ("together", &[(LIMIT, json!(50)), (NEW_FIELD, json!("hm")), ("/top_k", json!(40))]),
+        (
+            "together",
+            &[
+                (LIMIT, json!(50)),
+                (NEW_FIELD, json!("hm")),
+                (EFFORT, json!("low")),
+                ("/top_k", json!(40)),
+            ],
+        ),
         ("fireworks", &[(LIMIT, json!(50)), (EFFORT, json!("low")), ("/top_k", json!(40))]),
         ("xai", &[(NEW_LIMIT, json!(50)), ("/presence_penalty", none()), (FIELD, none())]),
     ];
@@ -250,11 +258,10 @@ const CLIENTS: &str = r#"{"messages":[{"role":"user","content":"x","name":"ada"}
 fn a_clients_own_body_loses_what_is_refused() {
     let mut request = parse_request(CLIENTS.as_bytes()).unwrap();
     let sent = |name: &str, request: &ChatRequest| body(&call(name, request, Protocol::OpenAi));
-    let groq = sent("groq", &request);
-    assert_eq!(groq["max_completion_tokens"], 50);
-    assert_eq!((groq.get("max_tokens"), groq.get("logprobs")), (None, None));
-    assert_eq!((&groq["user"], &groq["messages"][0]["name"]), (&json!("u"), &json!("ada")));
-    assert_eq!(sent("xai", &request).get("presence_penalty"), None);
+    let xai = sent("xai", &request);
+    assert_eq!(xai["max_completion_tokens"], 50);
+    assert_eq!((xai.get("max_tokens"), xai.get("presence_penalty")), (None, None));
+    assert_eq!((&xai["user"], &xai["messages"][0]["name"]), (&json!("u"), &json!("ada")));
     assert_eq!(sent("openrouter", &request).get("stream_options"), None);
     assert_eq!(sent("compatible", &request)["max_tokens"], 50);
 
@@ -263,10 +270,27 @@ fn a_clients_own_body_loses_what_is_refused() {
     assert_eq!(sent("deepseek-beta", &request)["messages"][1]["prefix"], true);
 }
 
-/// Mistral refuses whatever it does not know, deep in a message too.
+/// Groq and Mistral refuse whatever they do not know, deep in a message too: a name, or a thought in
+/// the field where a client got it.
 #[test]
 fn where_all_else_is_refused_only_what_is_known_goes() {
-    let request = parse_request(CLIENTS.as_bytes()).unwrap();
+    let mut request = parse_request(CLIENTS.as_bytes()).unwrap();
+    assert_eq!(
+        body(&call("groq", &request, Protocol::OpenAi)),
+        json!({
+            "model": "there", "stream": true, "max_completion_tokens": 50, "presence_penalty": 0.5,
+            "stream_options": {"include_usage": true}, "user": "u",
+            "messages": [{"role": "user", "content": "x"}],
+        })
+    );
+    let thought = r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant",
+        "content":"so","reasoning_content":"hm"},{"role":"user","content":"y"}]}"#;
+    request = parse_request(thought.as_bytes()).unwrap();
+    assert_eq!(
+        body(&call("groq", &request, Protocol::OpenAi))["messages"][1],
+        json!({"role": "assistant", "content": "so", "reasoning": "hm"})
+    );
+    request = parse_request(CLIENTS.as_bytes()).unwrap();
     assert_eq!(
         body(&call("mistral", &request, Protocol::OpenAi)),
         json!({
@@ -282,6 +306,8 @@ fn effort_is_told_in_each_ones_words() {
     let off = vec![("thinking", json!({"type": "disabled"}))];
     assert_eq!(told("deepseek", Effort::None), off);
     assert_eq!(told("openrouter", Effort::None), [("reasoning", json!({"enabled": false}))]);
+    assert_eq!(told("together", Effort::None), [("reasoning", json!({"enabled": false}))]);
+    assert_eq!(told("together", Effort::Minimal), [("reasoning_effort", json!("low"))]);
     let budget = vec![("reasoning", json!({"max_tokens": 9}))];
     assert_eq!(told("openrouter", Effort::Budget(9)), budget);
     assert_eq!(told("openai", Effort::Budget(9)), [("reasoning_effort", json!("low"))]);
