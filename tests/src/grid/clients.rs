@@ -1,9 +1,11 @@
 //! Clients of every protocol: what they ask, and how they understand an answer. Written anew and not
 //! with the core's readers, which would share its mistakes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 
+use super::Case;
+use super::asked::Asked;
 use super::meaning::Meaning;
 
 mod anthropic;
@@ -21,10 +23,14 @@ pub struct Client {
     pub paths: [&'static str; 2],
     /// Whether it streams, and whether it can do without.
     pub ways: &'static [bool],
-    /// What it has words for: `tools`, `reasoning`, `finish`, `usage`.
+    /// Whether its streams begin before a provider is asked.
+    pub(super) opens_at_once: bool,
+    /// What it has a form for in a request: `tools`, `schema`, `images`.
+    pub(super) asks: &'static [&'static str],
+    /// What it has words for: `tools`, `reasoning`, `refusal`, `finish`, `usage`.
     pub carries: &'static [&'static str],
-    /// What it asks a model.
-    pub(super) request: fn(model: &str, stream: bool) -> Value,
+    /// How it asks a model; in place of the provider's name for it, its own.
+    pub(super) request: fn(model: &str, asked: &Asked) -> Value,
     /// How it understands a stream.
     pub(super) read_stream: fn(&[u8]) -> Result<Meaning, String>,
     /// How it understands a whole answer, or an error.
@@ -40,7 +46,9 @@ pub static CLIENTS: &[Client] = &[
         protocol: "openai",
         paths: ["/v1/chat/completions"; 2],
         ways: BOTH,
-        carries: &["tools", "reasoning", "finish", "usage"],
+        opens_at_once: false,
+        asks: &["tools", "schema", "images"],
+        carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: openai::request,
         read_stream: openai::read_stream,
         read_whole: openai::read_whole,
@@ -49,7 +57,9 @@ pub static CLIENTS: &[Client] = &[
         protocol: "responses",
         paths: ["/v1/responses"; 2],
         ways: BOTH,
-        carries: &["tools", "reasoning", "finish", "usage"],
+        opens_at_once: false,
+        asks: &["tools", "schema", "images"],
+        carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: responses::request,
         read_stream: responses::read_stream,
         read_whole: responses::read_whole,
@@ -58,7 +68,9 @@ pub static CLIENTS: &[Client] = &[
         protocol: "anthropic",
         paths: ["/v1/messages"; 2],
         ways: BOTH,
-        carries: &["tools", "reasoning", "finish", "usage"],
+        opens_at_once: false,
+        asks: &["tools", "schema", "images"],
+        carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: anthropic::request,
         read_stream: anthropic::read_stream,
         read_whole: anthropic::read_whole,
@@ -67,6 +79,8 @@ pub static CLIENTS: &[Client] = &[
         protocol: "ui-message",
         paths: ["/api/chat"; 2],
         ways: STREAM,
+        opens_at_once: false,
+        asks: &["tools", "images"],
         carries: &["tools", "reasoning", "finish"],
         request: ui_message::request,
         read_stream: ui_message::read_stream,
@@ -76,6 +90,8 @@ pub static CLIENTS: &[Client] = &[
         protocol: "token",
         paths: ["/chat/stream"; 2],
         ways: STREAM,
+        opens_at_once: false,
+        asks: &[],
         carries: &[],
         request: apps::ask_token,
         read_stream: apps::read_token,
@@ -85,6 +101,8 @@ pub static CLIENTS: &[Client] = &[
         protocol: "notebook",
         paths: ["/chat/execute/stream", "/chat/execute"],
         ways: BOTH,
+        opens_at_once: true,
+        asks: &[],
         carries: &[],
         request: apps::ask_notebook,
         read_stream: apps::read_notebook,
@@ -94,6 +112,8 @@ pub static CLIENTS: &[Client] = &[
         protocol: "content",
         paths: ["/api/chat/stream"; 2],
         ways: STREAM,
+        opens_at_once: false,
+        asks: &[],
         carries: &[],
         request: apps::ask_content,
         read_stream: apps::read_content,
@@ -103,6 +123,8 @@ pub static CLIENTS: &[Client] = &[
         protocol: "session",
         paths: ["/api/ai/chat/stream", "/api/ai/chat"],
         ways: BOTH,
+        opens_at_once: true,
+        asks: &[],
         carries: &[],
         request: apps::ask_session,
         read_stream: apps::read_session,
@@ -115,13 +137,11 @@ impl Client {
         self.paths[usize::from(!stream)]
     }
 
-    pub(super) fn request(&self, model: &str, stream: bool) -> Value {
-        (self.request)(model, stream)
+    /// Whether it has a form for such a question.
+    pub(super) fn can_ask(&self, case: Case) -> bool {
+        case.needs().is_none_or(|needed| self.asks.contains(&needed))
     }
 }
-
-/// What every client says.
-const MESSAGE: &str = "Hi";
 
 /// The data of each event of a stream.
 fn events(body: &[u8]) -> Result<Vec<String>, String> {
@@ -172,6 +192,10 @@ fn two(usage: &Value, read: &str, written: &str) -> Option<[u64; 2]> {
     Some([usage[read].as_u64()?, usage[written].as_u64()?])
 }
 
-fn tools() -> Value {
-    json!({"type": "object", "properties": {"city": {"type": "string"}}})
+/// The request with those fields whose lists are not empty.
+fn with<const N: usize>(mut request: Value, lists: [(&str, Vec<Value>); N]) -> Value {
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        request[name] = list.into();
+    }
+    request
 }

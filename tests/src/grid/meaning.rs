@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Case;
 use super::clients::Client;
+use super::{Case, Pair};
 
 /// What a client understood.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,9 +12,11 @@ pub struct Meaning {
     pub text: String,
     /// What the model thought aloud.
     pub reasoning: String,
+    /// The text in which the model declined.
+    pub refusal: String,
     /// The tools called, in order, with their arguments.
     pub calls: Vec<(String, Value)>,
-    /// Why the model stopped: `stop`, `length` or `tool_calls`.
+    /// Why the model stopped: `stop`, `length`, `tool_calls` or `refusal`.
     pub finish: Option<String>,
     /// Tokens read and written.
     pub usage: Option<[u64; 2]>,
@@ -25,39 +27,56 @@ pub struct Meaning {
 }
 
 impl Meaning {
-    /// What a case means.
-    pub(super) fn of(case: Case, stream: bool) -> Self {
-        let text = |text: &str, finish: &str| Self {
-            text: text.into(),
-            finish: Some(finish.into()),
-            usage: Some([12, 7]),
-            ends: 1,
-            ..Self::default()
-        };
-        match case {
-            Case::Text => text("Hello, wörld 😀!", "stop"),
+    /// What the client of a pair should understand; of an error, some words of it.
+    pub(super) fn of(pair: &Pair) -> Self {
+        let Pair { client, provider, case, stream } = pair;
+        if let Some(words) = provider.words_instead(*case) {
+            return Self::error("", words);
+        }
+        let said = match case {
+            Case::Text | Case::ImageData | Case::ImageUrl => Self::text("Hello, wörld 😀!", "stop"),
             Case::Tools => Self {
                 calls: vec![
                     ("get_weather".into(), json!({"city": "Paris"})),
                     ("get_time".into(), json!({"zone": "CET"})),
                 ],
-                ..text("Let me look.", "tool_calls")
+                ..Self::text("Let me look.", "tool_calls")
             },
-            Case::Reasoning => Self { reasoning: "Let me think.".into(), ..text("42", "stop") },
-            Case::Length => text("Once upon", "length"),
-            Case::Error => Self {
-                text: if stream { "Hel".into() } else { String::new() },
-                error: Some("The engine is on fire.".into()),
-                ends: 1,
-                ..Self::default()
-            },
+            Case::Reasoning => {
+                Self { reasoning: "Let me think.".into(), ..Self::text("42", "stop") }
+            }
+            Case::Length => Self::text("Once upon", "length"),
+            Case::Structured => Self::text(r#"{"city":"Paris","celsius":20}"#, "stop"),
+            Case::Refusal => {
+                Self { refusal: "I can't help with that.".into(), ..Self::text("", "refusal") }
+            }
+            Case::Error => Self::error(if *stream { "Hel" } else { "" }, "The engine is on fire."),
+            Case::Limited => Self::error("", "Too many requests."),
+        };
+        said.carried_by(client)
+    }
+
+    fn text(text: &str, finish: &str) -> Self {
+        Self {
+            text: text.into(),
+            finish: Some(finish.into()),
+            usage: Some([12, 7]),
+            ends: 1,
+            ..Self::default()
         }
     }
 
+    fn error(text: &str, words: &str) -> Self {
+        Self { text: text.into(), error: Some(words.into()), ends: 1, ..Self::default() }
+    }
+
     /// The same without what the client's protocol has no words for.
-    pub(super) fn carried_by(self, client: &Client) -> Self {
+    fn carried_by(self, client: &Client) -> Self {
         let carries = |what: &str| client.carries.contains(&what);
+        let is_refusal = carries("refusal");
         Self {
+            text: if is_refusal { self.text } else { self.text + &self.refusal },
+            refusal: if is_refusal { self.refusal } else { String::new() },
             reasoning: if carries("reasoning") { self.reasoning } else { String::new() },
             calls: if carries("tools") { self.calls } else { Vec::new() },
             finish: self.finish.filter(|_| carries("finish")),
@@ -66,11 +85,19 @@ impl Meaning {
         }
     }
 
-    /// Notes an error; its words may stand within more of them.
+    /// Whether it means what was expected: an error's words may stand within more of them.
+    pub(super) fn is(&self, expected: &Self) -> bool {
+        let said = self.error.as_ref().zip(expected.error.as_ref());
+        let error = match said {
+            Some((said, words)) if said.contains(words.as_str()) => Some(words.clone()),
+            _ => self.error.clone(),
+        };
+        Self { error, ..self.clone() } == *expected
+    }
+
+    /// Notes an error.
     pub(super) fn fail(&mut self, message: &Value) {
-        let message = message.as_str().unwrap_or("no message");
-        let fire = "The engine is on fire.";
-        self.error = Some(if message.contains(fire) { fire } else { message }.to_owned());
+        self.error = Some(message.as_str().unwrap_or("no message").to_owned());
         self.ends += 1;
     }
 }

@@ -2,14 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::{MESSAGE, Meaning, events, parse, parse_whole, text_of, tools};
+use super::{Asked, Meaning, events, parse, parse_whole, text_of, with};
 
-pub(super) fn request(model: &str, stream: bool) -> Value {
-    json!({
-        "model": model, "stream": stream, "max_tokens": 1000,
-        "messages": [{"role": "user", "content": MESSAGE}],
-        "tools": [{"name": "get_weather", "input_schema": tools()}],
-    })
+pub(super) fn request(model: &str, asked: &Asked) -> Value {
+    let mut content = vec![json!({"type": "text", "text": asked.text})];
+    let image = |url: &String| match Asked::inline(url) {
+        Some((media_type, data)) => {
+            json!({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}})
+        }
+        None => json!({"type": "image", "source": {"type": "url", "url": url}}),
+    };
+    content.extend(asked.images.iter().map(image));
+    let tool = |(name, schema): &(String, Value)| json!({"name": name, "input_schema": schema});
+    let mut request = json!({
+        "model": model, "stream": asked.stream, "max_tokens": 1000,
+        "messages": [{"role": "user", "content": content}],
+    });
+    if let Some(schema) = &asked.schema {
+        request["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
+    }
+    with(request, [("tools", asked.tools.iter().map(tool).collect())])
 }
 
 /// A content block that is being written.
@@ -45,6 +57,7 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
             "content_block_stop" => close(&mut meaning, open.take().ok_or("a block ends twice")?)?,
             "message_delta" => {
                 meaning.finish = finish(&event["delta"]["stop_reason"]);
+                meaning.text += text_of(&event["delta"]["stop_details"]["explanation"]);
                 let usage = &event["usage"];
                 let written = usage["output_tokens"].as_u64();
                 meaning.usage = written.map(|n| [read_tokens(usage).unwrap_or(prompt), n]);
@@ -59,7 +72,7 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
             _ => {}
         }
     }
-    Ok(meaning)
+    Ok(declined(meaning))
 }
 
 fn close(meaning: &mut Meaning, block: Block) -> Result<(), String> {
@@ -106,8 +119,17 @@ pub(super) fn read_whole(body: &[u8]) -> Result<Meaning, String> {
         }
     }
     meaning.finish = finish(&answer["stop_reason"]);
+    meaning.text += text_of(&answer["stop_details"]["explanation"]);
     let written = answer["usage"]["output_tokens"].as_u64();
     meaning.usage = read_tokens(&answer["usage"]).zip(written).map(|(n, m)| [n, m]);
     meaning.ends = 1;
-    Ok(meaning)
+    Ok(declined(meaning))
+}
+
+/// What a model says that declines is text or the reason's explanation.
+fn declined(mut meaning: Meaning) -> Meaning {
+    if meaning.finish.as_deref() == Some("refusal") {
+        meaning.refusal = std::mem::take(&mut meaning.text);
+    }
+    meaning
 }

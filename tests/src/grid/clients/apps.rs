@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{MESSAGE, Meaning, events, parse, parse_whole, text_of};
+use super::{Asked, Meaning, events, parse, parse_whole, text_of};
 
-pub(super) fn ask_token(model: &str, _: bool) -> Value {
-    json!({"message": MESSAGE, "model": model})
+pub(super) fn ask_token(model: &str, asked: &Asked) -> Value {
+    json!({"message": asked.text, "model": model})
 }
 
-pub(super) fn ask_notebook(model: &str, _: bool) -> Value {
-    json!({"session_id": "s", "message": MESSAGE, "context": {}, "model_override": model})
+pub(super) fn ask_notebook(model: &str, asked: &Asked) -> Value {
+    json!({"session_id": "s", "message": asked.text, "context": {}, "model_override": model})
 }
 
-pub(super) fn ask_content(model: &str, _: bool) -> Value {
-    json!({"message": MESSAGE, "conversationId": "c", "model": model})
+pub(super) fn ask_content(model: &str, asked: &Asked) -> Value {
+    json!({"message": asked.text, "conversationId": "c", "model": model})
 }
 
-pub(super) fn ask_session(model: &str, _: bool) -> Value {
-    json!({"session_id": "s", "message": MESSAGE, "context_limit": 10, "model": model})
+pub(super) fn ask_session(model: &str, asked: &Asked) -> Value {
+    json!({"session_id": "s", "message": asked.text, "context_limit": 10, "model": model})
 }
 
 pub(super) fn read_token(body: &[u8]) -> Result<Meaning, String> {
@@ -53,7 +53,7 @@ pub(super) fn read_notebook(body: &[u8]) -> Result<Meaning, String> {
     for (place, data) in events(body)?.iter().enumerate() {
         let event = parse(data)?;
         match text_of(&event["type"]) {
-            "user_message" if place == 0 && event["content"] == MESSAGE => {}
+            "user_message" if place == 0 && text_of(&event["content"]).starts_with("Hi") => {}
             "token" => meaning.text += text_of(&event["content"]),
             "ai_message_complete" if event["content"] == meaning.text => {}
             "complete" => meaning.ends += 1,

@@ -2,14 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::{Calls, MESSAGE, Meaning, events, parse, parse_whole, text_of, tools, two};
+use super::{Asked, Calls, Meaning, events, parse, parse_whole, text_of, two, with};
 
-pub(super) fn request(model: &str, stream: bool) -> Value {
-    json!({
-        "model": model, "stream": stream, "stream_options": {"include_usage": true},
-        "messages": [{"role": "user", "content": MESSAGE}],
-        "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": tools()}}],
-    })
+pub(super) fn request(model: &str, asked: &Asked) -> Value {
+    let mut content = vec![json!({"type": "text", "text": asked.text})];
+    let image = |url| json!({"type": "image_url", "image_url": {"url": url}});
+    content.extend(asked.images.iter().map(image));
+    let tool = |(name, schema): &(String, Value)| json!({"type": "function", "function": {"name": name, "parameters": schema}});
+    let mut request = json!({
+        "model": model, "stream": asked.stream,
+        "messages": [{"role": "user", "content": content}],
+    });
+    if asked.stream {
+        request["stream_options"] = json!({"include_usage": true});
+    }
+    if let Some(schema) = &asked.schema {
+        let named = json!({"name": "place", "schema": schema, "strict": true});
+        request["response_format"] = json!({"type": "json_schema", "json_schema": named});
+    }
+    with(request, [("tools", asked.tools.iter().map(tool).collect())])
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
@@ -29,13 +40,14 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
         let delta = &choice["delta"];
         meaning.text += text_of(&delta["content"]);
         meaning.reasoning += text_of(&delta["reasoning_content"]);
+        meaning.refusal += text_of(&delta["refusal"]);
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
             let (name, arguments) = calls.at(call["index"].as_u64().unwrap_or(0) as usize);
             *name += text_of(&call["function"]["name"]);
             *arguments += text_of(&call["function"]["arguments"]);
         }
         if let Some(finish) = choice["finish_reason"].as_str() {
-            meaning.finish = Some(finish.into());
+            meaning.finish = Some(why(finish, &meaning.refusal));
         }
         if !chunk["usage"].is_null() {
             meaning.usage = two(&chunk["usage"], "prompt_tokens", "completion_tokens");
@@ -54,6 +66,7 @@ pub(super) fn read_whole(body: &[u8]) -> Result<Meaning, String> {
     }
     let choice = &answer["choices"][0];
     let message = &choice["message"];
+    let refusal = text_of(&message["refusal"]);
     let mut calls = Calls::default();
     for (index, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
         let function = &call["function"];
@@ -63,10 +76,16 @@ pub(super) fn read_whole(body: &[u8]) -> Result<Meaning, String> {
     Ok(Meaning {
         text: text_of(&message["content"]).into(),
         reasoning: text_of(&message["reasoning_content"]).into(),
+        refusal: refusal.into(),
         calls: calls.read()?,
-        finish: choice["finish_reason"].as_str().map(Into::into),
+        finish: choice["finish_reason"].as_str().map(|finish| why(finish, refusal)),
         usage: two(&answer["usage"], "prompt_tokens", "completion_tokens"),
         ends: 1,
         ..Meaning::default()
     })
+}
+
+/// A model that declines stops like any other here.
+fn why(finish: &str, refusal: &str) -> String {
+    if refusal.is_empty() { finish.into() } else { "refusal".into() }
 }

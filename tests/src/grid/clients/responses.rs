@@ -2,13 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::{Calls, MESSAGE, Meaning, events, parse, parse_whole, text_of, tools, two};
+use super::{Asked, Calls, Meaning, events, parse, parse_whole, text_of, two, with};
 
-pub(super) fn request(model: &str, stream: bool) -> Value {
-    json!({
-        "model": model, "stream": stream, "input": MESSAGE,
-        "tools": [{"type": "function", "name": "get_weather", "parameters": tools()}],
-    })
+pub(super) fn request(model: &str, asked: &Asked) -> Value {
+    let mut content = vec![json!({"type": "input_text", "text": asked.text})];
+    let image = |url| json!({"type": "input_image", "detail": "auto", "image_url": url});
+    content.extend(asked.images.iter().map(image));
+    let tool = |(name, schema): &(String, Value)| json!({"type": "function", "name": name, "parameters": schema, "strict": true});
+    let mut request = json!({
+        "model": model, "stream": asked.stream,
+        "input": [{"role": "user", "content": content}],
+    });
+    if let Some(schema) = &asked.schema {
+        let format =
+            json!({"type": "json_schema", "name": "place", "schema": schema, "strict": true});
+        request["text"] = json!({"format": format});
+    }
+    with(request, [("tools", asked.tools.iter().map(tool).collect())])
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
@@ -23,6 +33,7 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
         }
         match text_of(&event["type"]) {
             "response.output_text.delta" => meaning.text += text_of(&event["delta"]),
+            "response.refusal.delta" => meaning.refusal += text_of(&event["delta"]),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 meaning.reasoning += text_of(&event["delta"]);
             }
@@ -45,8 +56,11 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
     }
     meaning.calls = calls.read()?;
     let Some(last) = last else { return Ok(meaning) };
-    let same = (&last.text, &last.reasoning, &last.calls)
-        == (&meaning.text, &meaning.reasoning, &meaning.calls);
+    let said = |meaning: &Meaning| {
+        let Meaning { text, reasoning, refusal, calls, .. } = meaning.clone();
+        (text, reasoning, refusal, calls)
+    };
+    let same = said(&last) == said(&meaning);
     if !same {
         return Err(format!("the deltas said {meaning:?}\nthe end says {last:?}"));
     }
@@ -66,13 +80,18 @@ pub(super) fn read_whole(body: &[u8]) -> Result<Meaning, String> {
 fn read_response(response: &Value) -> Result<Meaning, String> {
     let mut meaning = Meaning::default();
     for item in response["output"].as_array().into_iter().flatten() {
-        let texts = |field: &str| {
-            let parts = item[field].as_array().into_iter().flatten();
-            parts.map(|part| text_of(&part["text"])).collect::<String>()
+        let all = |list: &str, field: &str| {
+            let parts = item[list].as_array().into_iter().flatten();
+            parts.map(|part| text_of(&part[field])).collect::<String>()
         };
         match text_of(&item["type"]) {
-            "message" => meaning.text += &texts("content"),
-            "reasoning" => meaning.reasoning += &(texts("summary") + &texts("content")),
+            "message" => {
+                meaning.text += &all("content", "text");
+                meaning.refusal += &all("content", "refusal");
+            }
+            "reasoning" => {
+                meaning.reasoning += &(all("summary", "text") + &all("content", "text"));
+            }
             "function_call" => {
                 let arguments = parse(text_of(&item["arguments"]))?;
                 meaning.calls.push((text_of(&item["name"]).into(), arguments));
@@ -81,6 +100,7 @@ fn read_response(response: &Value) -> Result<Meaning, String> {
         }
     }
     let finish = match text_of(&response["status"]) {
+        "completed" | "incomplete" if !meaning.refusal.is_empty() => "refusal",
         "incomplete" if response["incomplete_details"]["reason"] == "max_output_tokens" => "length",
         "completed" if meaning.calls.is_empty() => "stop",
         "completed" => "tool_calls",

@@ -2,12 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::{MESSAGE, Meaning, events, parse, parse_whole, text_of};
+use super::{Asked, Meaning, events, parse, parse_whole, text_of};
 
-pub(super) fn request(model: &str, _: bool) -> Value {
-    let parts = json!([{"type": "text", "text": MESSAGE}]);
+pub(super) fn request(model: &str, asked: &Asked) -> Value {
+    let mut parts = vec![json!({"type": "text", "text": asked.text})];
+    let image = |url| json!({"type": "file", "mediaType": "image/png", "url": url});
+    parts.extend(asked.images.iter().map(image));
     let messages = json!([{"id": "m1", "role": "user", "parts": parts}]);
-    json!({"id": "c1", "messages": messages, "trigger": "submit-message", "model": model})
+    let tool = |(name, schema): &(String, Value)| json!({"name": name, "inputSchema": schema});
+    let tools: Vec<_> = asked.tools.iter().map(tool).collect();
+    json!({
+        "id": "c1", "messages": messages, "trigger": "submit-message", "model": model,
+        "tools": tools,
+    })
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
@@ -33,8 +40,10 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
             }
             "finish" => {
                 meaning.ends += 1;
-                meaning.finish =
-                    part["finishReason"].as_str().map(|reason| reason.replace('-', "_"));
+                meaning.finish = part["finishReason"].as_str().map(|reason| match reason {
+                    "content-filter" => "refusal".into(),
+                    reason => reason.replace('-', "_"),
+                });
             }
             "error" => meaning.fail(&part["errorText"]),
             "start-step" | "finish-step" | "tool-input-start" | "tool-input-delta" => {}

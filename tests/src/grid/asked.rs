@@ -1,0 +1,26 @@
+//! What a provider is asked, in no protocol's words.
+
+use serde_json::Value;
+
+/// What a client wants, and what a provider understood.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    /// The model by the provider's name.
+    pub(super) model: String,
+    pub(super) stream: bool,
+    /// What the user says.
+    pub(super) text: String,
+    /// Each tool's name and the schema of its arguments.
+    pub(super) tools: Vec<(String, Value)>,
+    /// What the answer's JSON must follow.
+    pub(super) schema: Option<Value>,
+    /// The URL of each image; a `data:` one where it was sent along.
+    pub(super) images: Vec<String>,
+}
+
+impl Asked {
+    /// The media type and the base64 of an image that is sent along.
+    pub(super) fn inline(image: &str) -> Option<(&str, &str)> {
+        image.strip_prefix("data:")?.split_once(";base64,")
+    }
+}
