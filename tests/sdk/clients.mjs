@@ -3,23 +3,30 @@
 //   node tests/sdk/clients.mjs http://127.0.0.1:8000 openai anthropic ...
 //
 // The gateway serves the models of the grid (tests/src/grid.rs): `PROVIDER-CASE` for each provider
-// named. Each client streams text, calls a tool, and sees an error as an error of its own kind.
+// named. Each client streams text, calls a tool, and sees an error as an error of its own kind: in
+// mid-answer, and before it.
 
 import assert from "node:assert/strict";
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createOpenAI } from "@ai-sdk/openai";
 import Anthropic from "@anthropic-ai/sdk";
 import { ChatOpenAI } from "@langchain/openai";
+import { APICallError, jsonSchema, streamText, tool } from "ai";
 import { createParser } from "eventsource-parser";
 import OpenAI from "openai";
 
 const TEXT = "Hello, wörld 😀!";
 const CALLS = [["get_weather", { city: "Paris" }], ["get_time", { zone: "CET" }]];
 const ON_FIRE = /The engine is on fire\./;
+const UNKNOWN = /There is no model `gpt-9`/;
 const schema = { type: "object", properties: { city: { type: "string" }, zone: { type: "string" } } };
 const hello = [{ role: "user", content: "Hi" }];
 
 const [url, ...providers] = process.argv.slice(2);
 const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0, timeout: 20_000 });
 const anthropic = new Anthropic({ baseURL: url, apiKey: "any", maxRetries: 0, timeout: 20_000 });
+const aiOpenai = createOpenAI({ baseURL: `${url}/v1`, apiKey: "any" });
+const aiAnthropic = createAnthropic({ baseURL: `${url}/v1`, apiKey: "any" });
 
 const clients = {
   "openai chat": {
@@ -40,6 +47,9 @@ const clients = {
       const stream = openai.chat.completions.stream({ model, messages: hello });
       await assert.rejects(stream.done(), (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message));
     },
+    async refused(model) {
+      await assert.rejects(openai.chat.completions.stream({ model, messages: hello }).done(), notFound(OpenAI));
+    },
   },
 
   "openai responses": {
@@ -55,15 +65,13 @@ const clients = {
       assert.deepEqual(calls.map((call) => [call.name, JSON.parse(call.arguments)]), CALLS);
     },
     async error(model) {
-      const read = async () => {
-        for await (const event of await openai.responses.create({ model, input: "Hi", stream: true })) {
-          if (event.type === "error") throw new OpenAI.APIError(undefined, event, event.message, undefined);
-          if (event.type === "response.failed") {
-            throw new OpenAI.APIError(undefined, event, event.response.error.message, undefined);
-          }
-        }
-      };
-      await assert.rejects(read, (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message));
+      await assert.rejects(
+        openai.responses.stream({ model, input: "Hi" }).finalResponse(),
+        (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message),
+      );
+    },
+    async refused(model) {
+      await assert.rejects(openai.responses.stream({ model, input: "Hi" }).finalResponse(), notFound(OpenAI));
     },
   },
 
@@ -90,7 +98,15 @@ const clients = {
         (error) => error instanceof Anthropic.APIError && ON_FIRE.test(error.message),
       );
     },
+    async refused(model) {
+      const stream = anthropic.messages.stream({ model, max_tokens: 100, messages: hello });
+      await assert.rejects(stream.finalMessage(), notFound(Anthropic));
+    },
   },
+
+  "ai, openai chat": aiSdk((model) => aiOpenai.chat(model)),
+  "ai, openai responses": aiSdk((model) => aiOpenai.responses(model)),
+  "ai, anthropic": aiSdk((model) => aiAnthropic(model)),
 
   langchain: {
     chat: (model) =>
@@ -112,45 +128,113 @@ const clients = {
       const read = async () => {
         for await (const _ of await this.chat(model).stream("Hi"));
       };
-      await assert.rejects(read, ON_FIRE);
+      await assert.rejects(read, (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message));
+    },
+    async refused(model) {
+      await assert.rejects(this.chat(model).stream("Hi"), notFound(OpenAI));
     },
   },
 
   "eventsource-parser": {
     async read(model) {
       const events = [];
-      const parser = createParser({ onEvent: (event) => events.push(JSON.parse(event.data)) });
-      const body = JSON.stringify({ message: "Hi", model });
-      const headers = { "content-type": "application/json" };
-      const answer = await fetch(`${url}/chat/stream`, { method: "POST", headers, body });
+      const onEvent = ({ event, data }) => events.push({ event, ...JSON.parse(data) });
+      const parser = createParser({ onEvent });
+      const answer = await this.ask(model);
       const decoder = new TextDecoder();
       for await (const chunk of answer.body) parser.feed(decoder.decode(chunk, { stream: true }));
+      assert.ok(events.every(({ event, type }) => event === type));
       return events;
+    },
+    ask(model) {
+      const body = JSON.stringify({ model, max_tokens: 100, messages: hello, stream: true });
+      const headers = { "content-type": "application/json" };
+      return fetch(`${url}/v1/messages`, { method: "POST", headers, body });
     },
     async text(model) {
       const events = await this.read(model);
-      assert.equal(events.slice(0, -1).map((event) => event.token).join(""), TEXT);
-      assert.equal(events.at(-1).done, true);
+      assert.equal(events.map(({ delta }) => delta?.text ?? "").join(""), TEXT);
+      assert.equal(events.at(-1).event, "message_stop");
     },
     async tools(model) {
-      assert.equal((await this.read(model)).at(-1).done, true);
+      const calls = [];
+      for (const { event, index, content_block, delta } of await this.read(model)) {
+        if (event === "content_block_start" && content_block.type === "tool_use") {
+          calls.push({ index, name: content_block.name, input: "" });
+        }
+        if (delta?.partial_json) calls.find((call) => call.index === index).input += delta.partial_json;
+      }
+      assert.deepEqual(calls.map(({ name, input }) => [name, JSON.parse(input)]), CALLS);
     },
     async error(model) {
-      assert.match((await this.read(model)).at(-1).error.message, ON_FIRE);
+      const { event, error } = (await this.read(model)).at(-1);
+      assert.equal(event, "error");
+      assert.match(error.message, ON_FIRE);
+    },
+    async refused(model) {
+      const answer = await this.ask(model);
+      assert.equal(answer.status, 404);
+      assert.match((await answer.json()).error.message, UNKNOWN);
     },
   },
 };
 
-for (const provider of providers) {
-  for (const [name, client] of Object.entries(clients)) {
-    for (const check of ["text", "tools", "error"]) {
-      try {
-        await client[check](`${provider}-${check}`);
-      } catch (error) {
-        error.message = `${name}, ${check}, provider ${provider}: ${error.message}`;
-        throw error;
-      }
-    }
-    console.log(`ok ${name} of ${provider}`);
+/** `streamText` of the AI SDK with a model of its own providers. */
+function aiSdk(model) {
+  const stream = (name, more) =>
+    streamText({ model: model(name), prompt: "Hi", maxRetries: 0, onError: () => {}, ...more });
+  return {
+    async text(name) {
+      const answer = stream(name);
+      let text = "";
+      for await (const delta of answer.textStream) text += delta;
+      assert.equal(text, TEXT);
+      assert.equal(await answer.finishReason, "stop");
+      assert.equal((await answer.usage).outputTokens, 7);
+    },
+    async tools(name) {
+      const tools = Object.fromEntries(CALLS.map(([name]) => [name, tool({ inputSchema: jsonSchema(schema) })]));
+      const calls = await stream(name, { tools }).toolCalls;
+      assert.deepEqual(calls.map(({ toolName, input }) => [toolName, input]), CALLS);
+    },
+    // It has no type of its own for what a provider says within a stream: it hands on its part.
+    async error(name) {
+      const parts = [];
+      for await (const part of stream(name).fullStream) parts.push(part);
+      assert.equal(parts.filter(({ type }) => type === "text-delta").map(({ text }) => text).join(""), "Hel");
+      const errors = parts.filter(({ type }) => type === "error");
+      assert.equal(errors.length, 1);
+      assert.match(JSON.stringify(errors[0].error) + errors[0].error.message, ON_FIRE);
+      assert.notEqual(parts.find(({ type }) => type === "finish")?.finishReason, "stop");
+    },
+    async refused(name) {
+      const errors = [];
+      for await (const part of stream(name).fullStream) if (part.type === "error") errors.push(part.error);
+      assert.equal(errors.length, 1);
+      assert.ok(APICallError.isInstance(errors[0]), String(errors[0]));
+      assert.equal(errors[0].statusCode, 404);
+      assert.match(errors[0].message, UNKNOWN);
+    },
+  };
+}
+
+function notFound({ NotFoundError }) {
+  return (error) => error instanceof NotFoundError && error.status === 404 && UNKNOWN.test(error.message);
+}
+
+async function check(name, kind, model) {
+  try {
+    await clients[name][kind](model);
+  } catch (error) {
+    error.message = `${name}, ${kind}, model ${model}: ${error.message}`;
+    throw error;
   }
+}
+
+for (const name of Object.keys(clients)) {
+  await check(name, "refused", "gpt-9");
+  for (const provider of providers) {
+    for (const kind of ["text", "tools", "error"]) await check(name, kind, `${provider}-${kind}`);
+  }
+  console.log(`ok ${name}`);
 }

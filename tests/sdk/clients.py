@@ -3,7 +3,8 @@
     python tests/sdk/clients.py http://127.0.0.1:8000 openai anthropic ...
 
 The gateway serves the models of the grid (tests/src/grid.rs): `PROVIDER-CASE` for each provider
-named. Each SDK streams text, calls a tool, and sees an error as an error of its own kind.
+named. Each SDK streams text, calls a tool, and sees an error as an error of its own kind: in
+mid-answer, and before it.
 """
 
 import json
@@ -15,6 +16,7 @@ import openai
 TEXT = "Hello, wörld 😀!"
 CALLS = [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
 ON_FIRE = "The engine is on fire."
+UNKNOWN = "There is no model `gpt-9`"
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "zone": {"type": "string"}}}
 
@@ -38,12 +40,10 @@ class OpenAiChat:
         assert choice.finish_reason == "tool_calls", choice
 
     def error(self, model):
-        try:
-            self.stream(model)
-        except openai.APIError as error:
-            assert ON_FIRE in error.message, error
-        else:
-            raise AssertionError("an error should be raised")
+        raises(openai.APIError, ON_FIRE, lambda: self.stream(model))
+
+    def refused(self, model):
+        raises(openai.NotFoundError, UNKNOWN, lambda: self.stream(model))
 
 
 class OpenAiResponses:
@@ -65,16 +65,10 @@ class OpenAiResponses:
         assert [(call.name, json.loads(call.arguments)) for call in calls] == CALLS, calls
 
     def error(self, model):
-        said = []
-        try:
-            for event in self.sdk.responses.create(model=model, input="Hi", stream=True):
-                if event.type == "error":
-                    said.append(event.message)
-                if event.type == "response.failed":
-                    said.append(event.response.error.message)
-        except openai.APIError as error:
-            said.append(error.message)
-        assert any(ON_FIRE in message for message in said), said
+        raises(openai.APIError, ON_FIRE, lambda: self.stream(model))
+
+    def refused(self, model):
+        raises(openai.NotFoundError, UNKNOWN, lambda: self.stream(model))
 
 
 class Anthropic:
@@ -96,24 +90,36 @@ class Anthropic:
         assert [(call.name, call.input) for call in calls] == CALLS, calls
 
     def error(self, model):
-        try:
-            self.stream(model)
-        except anthropic.APIError as error:
-            assert ON_FIRE in str(error), error
-        else:
-            raise AssertionError("an error should be raised")
+        raises(anthropic.APIError, ON_FIRE, lambda: self.stream(model))
+
+    def refused(self, model):
+        raises(anthropic.NotFoundError, UNKNOWN, lambda: self.stream(model))
+
+
+def raises(kind, words, ask):
+    try:
+        answer = ask()
+    except kind as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"{kind.__name__} should be raised, not {answer} be answered")
 
 
 def main(url, providers):
-    for provider in providers:
-        for client in [OpenAiChat(url), OpenAiResponses(url), Anthropic(url)]:
-            for check in ["text", "tools", "error"]:
-                try:
-                    getattr(client, check)(f"{provider}-{check}")
-                except Exception as error:
-                    error.add_note(f"{type(client).__name__}, {check}, provider {provider}")
-                    raise
-            print(f"ok {type(client).__name__} of {provider}")
+    for client in [OpenAiChat(url), OpenAiResponses(url), Anthropic(url)]:
+        check(client, "refused", "gpt-9")
+        for provider in providers:
+            for kind in ["text", "tools", "error"]:
+                check(client, kind, f"{provider}-{kind}")
+        print(f"ok {type(client).__name__}")
+
+
+def check(client, kind, model):
+    try:
+        getattr(client, kind)(model)
+    except Exception as error:
+        error.add_note(f"{type(client).__name__}, {kind}, model {model}")
+        raise
 
 
 if __name__ == "__main__":

@@ -35,6 +35,16 @@ async fn javascript_worker() {
     check(Runner::Worker, outside::node("openai"), "tests/sdk/stream.mjs").await;
 }
 
+#[tokio::test]
+async fn curl_native() {
+    check(Runner::Native, outside::node("openai"), "tests/sdk/curl.mjs").await;
+}
+
+#[tokio::test]
+async fn curl_worker() {
+    check(Runner::Worker, outside::node("openai"), "tests/sdk/curl.mjs").await;
+}
+
 async fn check_on_grid(runner: Runner, program: Result<PathBuf, String>, script: &str) {
     let ran = match program {
         Ok(program) => outside::run_on_grid(runner, &program, script).await,

@@ -24,7 +24,7 @@ pub(crate) static NATIVE: &[&Need] = &[&CPP_COMPILER, &MAKE, &CMAKE, &LIBCLANG];
 pub(crate) static EDGE: &[&Need] = &[&WASM_TARGET, &NODE, &NODE_MODULES];
 /// What tests need beyond what they test.
 pub(crate) static CLIENTS: &[&Need] =
-    &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CHROMIUM, &POSTGRES];
+    &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CURL, &CHROMIUM, &POSTGRES];
 
 /// One thing that a chore needs.
 pub(crate) struct Need {
@@ -79,6 +79,12 @@ static PYTHON: Need = Need {
     name: "Python with venv",
     found: |sh| succeeds(sh, "python3", &["-c", "import ensurepip, venv"]),
     source: Packages { apt: &["python3-venv"], brew: &["python"] },
+};
+
+static CURL: Need = Need {
+    name: "curl",
+    found: |_| on_path("curl").is_some(),
+    source: Packages { apt: &["curl"], brew: &["curl"] },
 };
 
 static CHROMIUM: Need = Need {
