@@ -11,11 +11,13 @@
 //! A scenario is written once and runs on the pure core, on the native server and on the Worker;
 //! [`check`] judges all of them alike. [`simulation`] plays random ones on the pure core, a million
 //! at a time, against a model of what must come out. [`grid`] lets every client protocol ask every
-//! provider protocol, and holds what arrives against one meaning.
+//! provider protocol, and holds what arrives against one meaning. [`docs`] runs the documentation's
+//! examples.
 
 pub mod answer;
 pub mod check;
 pub mod client;
+pub mod docs;
 pub mod gateway;
 pub mod grid;
 pub mod load;

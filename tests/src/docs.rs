@@ -1,0 +1,143 @@
+//! The examples in `docs/protocols`: each was run, and is run again by a test.
+//!
+//! A page's ` ```sh ` block asks the built server with `curl`. Above it stand the configuration, a
+//! ` ```toml ` block, and what the provider answers, a link into `tests/vectors`; where a page has
+//! none of its own, those of `README.md` count. Below it stand what the provider was asked, a
+//! ` ```http ` block that may be left out, and what `curl` printed, a ` ```text ` block. What differs
+//! from run to run (identifiers, times) is `…`.
+
+mod page;
+mod provider;
+mod setup;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use self::page::{Example, Page};
+use self::provider::Provider;
+use self::setup::Setup;
+use crate::gateway::{Gateway, root};
+use crate::scenario::Runner;
+
+/// The address that a page's commands ask.
+const ADDR: &str = "localhost:8000";
+
+/// Every page.
+pub fn pages() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut pages: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    pages.sort();
+    pages
+}
+
+/// Runs every example of a page; with `UPDATE_EXPECT=1` in the environment, writes down what came
+/// instead of comparing.
+///
+/// # Errors
+///
+/// When something else came than the page says, or it cannot be run.
+pub async fn check(path: &Path) -> Result<(), String> {
+    let common = read(&folder().join("README.md"))?;
+    let page = read(path)?;
+    let mut blocks = Vec::new();
+    for example in page.examples(&common)? {
+        let came = run(&example).await;
+        let [asked, printed] = came.map_err(|wrong| format!("{}: {wrong}", example.command))?;
+        blocks.extend(example.asked.into_iter().map(|block| (block, asked.clone())));
+        blocks.push((example.printed, printed));
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let updated = page.with(&blocks);
+        return std::fs::write(path, updated)
+            .map_err(|error| format!("{}: {error}", path.display()));
+    }
+    let wrong = blocks.iter().filter(|(block, came)| page.text(block) != came);
+    let wrong: Vec<_> = wrong
+        .map(|(block, came)| format!("it says\n{}\nand came\n{came}", page.text(block)))
+        .collect();
+    match wrong.as_slice() {
+        [] => Ok(()),
+        wrong => Err(format!("{}\n(UPDATE_EXPECT=1 writes it down)", wrong.join("\n"))),
+    }
+}
+
+fn folder() -> PathBuf {
+    root().join("docs/protocols")
+}
+
+fn read(path: &Path) -> Result<Page, String> {
+    let text = std::fs::read_to_string(path);
+    text.map(Page::new).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What the provider was asked, and what the command printed. Each example has a server of its own:
+/// what one provider says must not keep another from being asked.
+async fn run(example: &Example) -> Result<[String; 2], String> {
+    let provider = Provider::start(example.said).await?;
+    let setup = Setup::of(&example.config, provider.addr)?;
+    let gateway = Gateway::start(Runner::Native, Some(&setup.config)).await?;
+    let printed = print(&example.command, &gateway).await;
+    let printed = printed.map_err(|wrong| format!("{wrong}\n{}", gateway.log()))?;
+    let asked = provider.asked().iter().map(|request| setup.show(request)).collect();
+    Ok([asked, printed].map(|text: String| canonical(&text)))
+}
+
+async fn print(command: &str, gateway: &Gateway) -> Result<String, String> {
+    if !command.contains(ADDR) {
+        return Err(format!("it does not ask {ADDR}"));
+    }
+    let command = command.replace(ADDR, &gateway.addr.to_string());
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command).stdin(Stdio::null()).kill_on_drop(true);
+    let output = shell.output().await.map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("ended with {}: {said}", output.status));
+    }
+    let text = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
+    Ok(format!("{}\n", text.replace('\r', "").trim_end()))
+}
+
+/// What comes before something that differs from run to run: our identifiers, times.
+const VARIABLE: [&str; 5] = ["chatcmpl-", "resp_", "msg_", "\"created\":", "\"created_at\":"];
+
+/// In hexadecimal digits; what a provider calls an answer is told as it is.
+const ID_LENGTH: usize = 32;
+
+/// The text with `…` for what differs from run to run, and without the header `date`.
+fn canonical(text: &str) -> String {
+    let is_kept = |line: &&str| !line.starts_with("date: ");
+    let mut text: String = text.split_inclusive('\n').filter(is_kept).collect();
+    for before in VARIABLE {
+        let mut parts = text.split(before);
+        let mut replaced = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            let length = part.len() - rest.len();
+            let is_variable = length == ID_LENGTH || before.ends_with(':');
+            replaced += before;
+            replaced += &if is_variable { format!("…{rest}") } else { part.to_owned() };
+        }
+        text = replaced;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_one_sign() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let text = format!(
+            "x-stream-id: chatcmpl-{id}\ndate: today\n{{\"id\":\"msg_{id}_0\",\"created\":17,\"model\":\"chatcmpl-1\"}}\n"
+        );
+        let expected = "x-stream-id: chatcmpl-…\n{\"id\":\"msg_…_0\",\"created\":…,\"model\":\"chatcmpl-1\"}\n";
+        assert_eq!(canonical(&text), expected);
+    }
+}
