@@ -66,6 +66,17 @@ impl Gateway {
         self.process.id()
     }
 
+    /// Asks it to end as an operator does, and says whether it has, once nothing runs in it any
+    /// more.
+    #[cfg(unix)]
+    pub async fn ends_within(&mut self, time_max: Duration) -> bool {
+        let pid = self.pid().map(|pid| pid.to_string());
+        let asked = Command::new("kill").args(pid).status().await;
+        let ended = tokio::time::timeout(time_max, self.process.wait()).await;
+        asked.is_ok_and(|asked| asked.success())
+            && matches!(ended, Ok(Ok(ended)) if ended.success())
+    }
+
     /// The last lines it said.
     pub fn log(&self) -> String {
         self.log.last()

@@ -111,3 +111,19 @@ async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) ->
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a token could wait 40 ms for the acknowledgement of the one before (F69).
+    #[tokio::test]
+    async fn what_is_written_leaves_at_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let stream = prepare(accepted).unwrap();
+        assert!(stream.get_ref().nodelay().unwrap());
+    }
+}
