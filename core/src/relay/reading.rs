@@ -195,6 +195,10 @@ impl Reading {
         match &self.garbage {
             // A model that is asked to go on may find that all is said.
             _ if self.continues && !self.content && self.finish.is_some() => Ok(()),
+            // The filter would say the same again, and speaks of the request, not of its target.
+            _ if !self.content && self.finish == Some(FinishReason::ContentFilter) => {
+                Err(Reason::Filtered.into())
+            }
             Some(detail) if !self.content => Err(Failure::new(Reason::Garbage, detail.clone())),
             None if !self.content => Err(Reason::Empty.into()),
             _ if marked || self.finish.is_some() => Ok(()),
