@@ -44,6 +44,7 @@ pub struct FakeProvider {
     addr: SocketAddr,
     /// The host's name, where it is to be called by one.
     host: Option<&'static str>,
+    scheme: &'static str,
     log: Arc<Log>,
     listening: Listening,
 }
@@ -68,23 +69,24 @@ impl FakeProvider {
         let log = Arc::new(Log::new(epoch));
         let says = |what: fn(&Call) -> bool| scripts.iter().any(what);
         let host = says(|call| call.unresolved).then_some(NO_HOST);
+        let scheme = if says(|call| call.no_tls) { "https" } else { "http" };
         if says(|call| call.refuse) {
             let socket = TcpSocket::new_v4()?;
             socket.bind(addr)?;
             let addr = socket.local_addr()?;
-            return Ok(Self { addr, host, log, listening: Listening::Never(socket) });
+            return Ok(Self { addr, host, scheme, log, listening: Listening::Never(socket) });
         }
         if says(|call| call.deaf) {
             let full = full(addr).await?;
             let addr = full.0.local_addr()?;
-            return Ok(Self { addr, host, log, listening: Listening::Full(full) });
+            return Ok(Self { addr, host, scheme, log, listening: Listening::Full(full) });
         }
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let book = Arc::new(Book { scripts: scripts.to_vec(), after_last });
         let accepting = tokio::spawn(accept(listener, book, log.clone()));
         let listening = Listening::Until(accepting.abort_handle());
-        Ok(Self { addr, host, log, listening })
+        Ok(Self { addr, host, scheme, log, listening })
     }
 
     /// Where it listens.
@@ -94,9 +96,10 @@ impl FakeProvider {
 
     /// The URL that OpenAI clients take as their base.
     pub fn base_url(&self) -> String {
+        let (scheme, port) = (self.scheme, self.addr.port());
         match self.host {
-            Some(host) => format!("http://{host}:{}/v1", self.addr.port()),
-            None => format!("http://{}/v1", self.addr),
+            Some(host) => format!("{scheme}://{host}:{port}/v1"),
+            None => format!("{scheme}://{}/v1", self.addr),
         }
     }
 
@@ -205,7 +208,9 @@ async fn play(
     let plan = call.plan();
     match plan.opening {
         // To one that cannot be reached no call comes.
-        Opening::Refuse | Opening::Unresolved | Opening::Deaf | Opening::Close => Ok(After::Close),
+        Opening::Refuse | Opening::Unresolved | Opening::Deaf | Opening::NoTls | Opening::Close => {
+            Ok(After::Close)
+        }
         Opening::Silent => Err(connection.until_gone().await),
         Opening::Head(head) => {
             let count = |sent: Sent| log.add_sent(index, sent);

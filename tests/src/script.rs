@@ -20,12 +20,14 @@ use crate::step::{Answer, Step};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Call {
-    /// Nobody listens at the provider's port. As with the next two, this is its only script.
+    /// Nobody listens at the provider's port. As with the next three, this is its only script.
     pub refuse: bool,
     /// Its host name has no address.
     pub unresolved: bool,
     /// It takes no connection: who connects waits.
     pub deaf: bool,
+    /// It is called by `https` and does not speak TLS.
+    pub no_tls: bool,
     /// Take the request and close without a byte.
     pub close: bool,
     /// Take the request and never say anything.
@@ -111,6 +113,8 @@ pub enum Opening {
     Unresolved,
     /// A connection that never stands.
     Deaf,
+    /// A connection that cannot be made secure.
+    NoTls,
     /// The request is taken and the connection closed.
     Close,
     /// The request is taken and nothing follows.
@@ -184,6 +188,7 @@ impl Call {
             ("refuse", self.refuse),
             ("unresolved", self.unresolved),
             ("deaf", self.deaf),
+            ("no_tls", self.no_tls),
             ("close", self.close),
             ("silent", self.silent),
             ("stream", self.stream.is_some()),
@@ -212,7 +217,7 @@ impl Call {
 
     /// Whether it says why no call ever comes.
     pub fn is_unreachable(&self) -> bool {
-        self.refuse || self.unresolved || self.deaf
+        self.refuse || self.unresolved || self.deaf || self.no_tls
     }
 
     /// The call as a flat list of acts.
@@ -230,6 +235,9 @@ impl Call {
         }
         if self.deaf {
             return Opening::Deaf;
+        }
+        if self.no_tls {
+            return Opening::NoTls;
         }
         if self.close {
             return Opening::Close;

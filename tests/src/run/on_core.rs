@@ -179,6 +179,7 @@ fn fetch(
         Opening::Refuse
         | Opening::Unresolved
         | Opening::Deaf
+        | Opening::NoTls
         | Opening::Close
         | Opening::Silent => Err("there is no answer".into()),
     };
@@ -480,6 +481,7 @@ impl Stage<'_> {
             Opening::Deaf => {
                 lost(now + self.gateway.config().timeouts.connect, Reason::ConnectTimeout)
             }
+            Opening::NoTls => lost(now, Reason::Tls),
             Opening::Close => lost(now, Reason::Lost),
             Opening::Silent => VecDeque::new(),
             Opening::Head(head) => response(head, deliver(plan.acts, self.delivery), now),
