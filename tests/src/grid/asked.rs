@@ -8,14 +8,22 @@ pub(super) struct Asked {
     /// The model by the provider's name.
     pub(super) model: String,
     pub(super) stream: bool,
+    /// What the system says.
+    pub(super) instructions: String,
     /// What the user says.
     pub(super) text: String,
+    /// The tools that were called then, with their arguments.
+    pub(super) calls: Vec<(String, Value)>,
+    /// What they gave.
+    pub(super) results: Vec<String>,
     /// Each tool's name and the schema of its arguments.
     pub(super) tools: Vec<(String, Value)>,
     /// What the answer's JSON must follow.
     pub(super) schema: Option<Value>,
     /// The URL of each image; a `data:` one where it was sent along.
     pub(super) images: Vec<String>,
+    /// The longest answer, in tokens.
+    pub(super) limit: Option<u64>,
 }
 
 impl Asked {

@@ -11,6 +11,8 @@ pub enum Case {
     Text,
     /// Two tool calls in parallel, after some text.
     Tools,
+    /// Text, after instructions, a tool's call and its result.
+    Conversation,
     /// A thought, then text.
     Reasoning,
     /// Text that ends at the limit of tokens.
@@ -31,9 +33,10 @@ pub enum Case {
 
 impl Case {
     /// Every one there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Text,
         Self::Tools,
+        Self::Conversation,
         Self::Reasoning,
         Self::Length,
         Self::Structured,
@@ -49,6 +52,7 @@ impl Case {
         match self {
             Self::Text => "text",
             Self::Tools => "tools",
+            Self::Conversation => "conversation",
             Self::Reasoning => "reasoning",
             Self::Length => "length",
             Self::Structured => "structured",
@@ -63,7 +67,7 @@ impl Case {
     /// The name of the files that say it.
     pub(super) const fn vector(self) -> &'static str {
         match self {
-            Self::ImageData | Self::ImageUrl => Self::Text.name(),
+            Self::Conversation | Self::ImageData | Self::ImageUrl => Self::Text.name(),
             case => case.name(),
         }
     }
@@ -71,17 +75,26 @@ impl Case {
     /// What a client's protocol must have a form for to ask for it.
     pub(super) const fn needs(self) -> Option<&'static str> {
         match self {
+            Self::Conversation => Some("tools"),
             Self::Structured => Some("schema"),
             Self::ImageData | Self::ImageUrl => Some("images"),
             _ => None,
         }
     }
 
-    /// Adds to the question what brings this answer. Who has no form for tools may be answered with
-    /// calls all the same.
+    /// Adds to the question what brings this answer. Who has no form for tools, or for a limit, may
+    /// be answered so all the same.
     pub(super) fn ask(self, asked: Asked, forms: &[&str]) -> Asked {
         match self {
             Self::Tools if forms.contains(&"tools") => Asked { tools: tools(), ..asked },
+            Self::Conversation => Asked {
+                instructions: "Be brief.".into(),
+                calls: vec![("get_time".into(), json!({"zone": "CET"}))],
+                results: vec!["12:00".into()],
+                tools: tools(),
+                ..asked
+            },
+            Self::Length if forms.contains(&"limit") => Asked { limit: Some(7), ..asked },
             Self::Structured => Asked { schema: Some(schema()), ..asked },
             Self::ImageData => Asked { images: vec![IMAGE_DATA.into()], ..asked },
             Self::ImageUrl => Asked { images: vec![IMAGE_URL.into()], ..asked },

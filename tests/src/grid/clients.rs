@@ -1,7 +1,7 @@
 //! Clients of every protocol: what they ask, and how they understand an answer. Written anew and not
 //! with the core's readers, which would share its mistakes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 
 use super::Case;
@@ -25,7 +25,7 @@ pub struct Client {
     pub ways: &'static [bool],
     /// Whether its streams begin before a provider is asked.
     pub(super) opens_at_once: bool,
-    /// What it has a form for in a request: `tools`, `schema`, `images`.
+    /// What it has a form for in a request: `tools`, `schema`, `images`, `limit`.
     pub(super) asks: &'static [&'static str],
     /// What it has words for: `tools`, `reasoning`, `refusal`, `finish`, `usage`.
     pub carries: &'static [&'static str],
@@ -47,7 +47,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/chat/completions"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images"],
+        asks: &["tools", "schema", "images", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: openai::request,
         read_stream: openai::read_stream,
@@ -58,7 +58,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/responses"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images"],
+        asks: &["tools", "schema", "images", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: responses::request,
         read_stream: responses::read_stream,
@@ -69,7 +69,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/messages"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images"],
+        asks: &["tools", "schema", "images", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: anthropic::request,
         read_stream: anthropic::read_stream,
@@ -80,7 +80,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/api/chat"; 2],
         ways: STREAM,
         opens_at_once: false,
-        asks: &["tools", "images"],
+        asks: &["tools", "images", "limit"],
         carries: &["tools", "reasoning", "finish"],
         request: ui_message::request,
         read_stream: ui_message::read_stream,
@@ -192,10 +192,17 @@ fn two(usage: &Value, read: &str, written: &str) -> Option<[u64; 2]> {
     Some([usage[read].as_u64()?, usage[written].as_u64()?])
 }
 
-/// The request with those fields whose lists are not empty.
-fn with<const N: usize>(mut request: Value, lists: [(&str, Vec<Value>); N]) -> Value {
-    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-        request[name] = list.into();
+/// The request with those fields that are given and not empty.
+fn with<const N: usize>(mut request: Value, fields: [(&str, Value); N]) -> Value {
+    let is_given =
+        |value: &Value| !matches!(value, Value::Null) && *value != "" && *value != json!([]);
+    for (name, value) in fields.into_iter().filter(|(_, value)| is_given(value)) {
+        request[name] = value;
     }
     request
+}
+
+/// The identifier of an earlier call.
+fn call_id(place: usize) -> String {
+    format!("call_{place}")
 }

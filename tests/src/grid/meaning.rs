@@ -34,7 +34,9 @@ impl Meaning {
             return Self::error("", words);
         }
         let said = match case {
-            Case::Text | Case::ImageData | Case::ImageUrl => Self::text("Hello, wörld 😀!", "stop"),
+            Case::Text | Case::Conversation | Case::ImageData | Case::ImageUrl => {
+                Self::text("Hello, wörld 😀!", "stop")
+            }
             Case::Tools => Self {
                 calls: vec![
                     ("get_weather".into(), json!({"city": "Paris"})),

@@ -1,7 +1,7 @@
 //! Providers of every protocol: how each understands what it is asked. Written anew and not with the
 //! core's writers, which would share their mistakes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Case;
 use super::asked::Asked;
@@ -53,45 +53,73 @@ impl Provider {
 fn read_openai(request: &Request) -> Asked {
     let body = body(request);
     let mut asked = begun(&body);
-    for part in content(&body["messages"]) {
-        match part["type"].as_str() {
-            Some("image_url") => asked.images.push(text(&part["image_url"]["url"])),
-            _ => asked.text += &text(&part["text"]),
+    for message in list(&body["messages"]) {
+        let parts = parts(&message["content"]);
+        match message["role"].as_str() {
+            Some("system") => asked.instructions += &texts(&parts),
+            Some("tool") => asked.results.push(texts(&parts)),
+            _ => asked.text += &texts(&parts),
         }
+        let images = parts.iter().map(|part| &part["image_url"]["url"]);
+        asked.images.extend(images.filter_map(Value::as_str).map(str::to_owned));
+        let calls = list(&message["tool_calls"]).map(|call| &call["function"]);
+        asked
+            .calls
+            .extend(calls.map(|called| (text(&called["name"]), json_in(&called["arguments"]))));
     }
     asked.tools = tools(&body, |tool| (&tool["function"]["name"], &tool["function"]["parameters"]));
     asked.schema = given(&body["response_format"]["json_schema"]["schema"]);
+    asked.limit = body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64());
     asked
 }
 
 fn read_responses(request: &Request) -> Asked {
     let body = body(request);
     let mut asked = begun(&body);
-    asked.text = body["input"].as_str().unwrap_or_default().to_owned();
-    for part in content(&body["input"]) {
-        match part["type"].as_str() {
-            Some("input_image") => asked.images.push(text(&part["image_url"])),
-            _ => asked.text += &text(&part["text"]),
+    asked.instructions = text(&body["instructions"]);
+    asked.text = text(&body["input"]);
+    for item in list(&body["input"]) {
+        match item["type"].as_str() {
+            Some("function_call") => {
+                asked.calls.push((text(&item["name"]), json_in(&item["arguments"])));
+            }
+            Some("function_call_output") => asked.results.push(texts(&parts(&item["output"]))),
+            _ => {
+                let parts = parts(&item["content"]);
+                asked.text += &texts(&parts);
+                let images = parts.iter().filter_map(|part| part["image_url"].as_str());
+                asked.images.extend(images.map(str::to_owned));
+            }
         }
     }
     asked.tools = tools(&body, |tool| (&tool["name"], &tool["parameters"]));
     asked.schema = given(&body["text"]["format"]["schema"]);
+    asked.limit = body["max_output_tokens"].as_u64();
     asked
 }
 
 fn read_anthropic(request: &Request) -> Asked {
     let body = body(request);
     let mut asked = begun(&body);
-    for part in content(&body["messages"]) {
-        let source = &part["source"];
-        match source["type"].as_str() {
-            Some("base64") => asked.images.push(inline(&source["media_type"], &source["data"])),
-            Some("url") => asked.images.push(text(&source["url"])),
-            _ => asked.text += &text(&part["text"]),
+    asked.instructions = texts(&parts(&body["system"]));
+    let blocks = list(&body["messages"]).flat_map(|message| parts(&message["content"]));
+    for block in blocks {
+        let source = &block["source"];
+        match (block["type"].as_str(), source["type"].as_str()) {
+            (Some("tool_use"), _) => {
+                asked.calls.push((text(&block["name"]), block["input"].clone()));
+            }
+            (Some("tool_result"), _) => asked.results.push(texts(&parts(&block["content"]))),
+            (_, Some("base64")) => {
+                asked.images.push(inline(&source["media_type"], &source["data"]));
+            }
+            (_, Some("url")) => asked.images.push(text(&source["url"])),
+            _ => asked.text += &text(&block["text"]),
         }
     }
     asked.tools = tools(&body, |tool| (&tool["name"], &tool["input_schema"]));
     asked.schema = given(&body["output_config"]["format"]["schema"]);
+    asked.limit = body["max_tokens"].as_u64();
     asked
 }
 
@@ -102,21 +130,28 @@ fn read_gemini(request: &Request) -> Asked {
     let (model, method) = called.split_once(':').unwrap_or_default();
     let stream = method == "streamGenerateContent?alt=sse";
     let mut asked = Asked { model: model.into(), stream, ..Asked::default() };
+    asked.instructions = texts(&parts(&body["systemInstruction"]["parts"]));
     for part in list(&body["contents"]).flat_map(|content| list(&content["parts"])) {
-        let (data, file) = (&part["inlineData"], &part["fileData"]);
-        match (data.is_object(), file.is_object()) {
-            (true, _) => asked.images.push(inline(&data["mimeType"], &data["data"])),
-            (_, true) => asked.images.push(text(&file["fileUri"])),
-            _ => asked.text += &text(&part["text"]),
+        let fields = ["text", "inlineData", "fileData", "functionCall", "functionResponse"];
+        for field in fields {
+            let value = &part[field];
+            match field {
+                _ if value.is_null() => {}
+                "text" => asked.text += &text(value),
+                "inlineData" => asked.images.push(inline(&value["mimeType"], &value["data"])),
+                "fileData" => asked.images.push(text(&value["fileUri"])),
+                "functionCall" => asked.calls.push((text(&value["name"]), value["args"].clone())),
+                _ => asked.results.push(text(&value["response"]["output"])),
+            }
         }
     }
-    let declared = body["tools"][0].clone();
-    asked.tools = list(&declared["functionDeclarations"])
+    asked.tools = list(&body["tools"][0]["functionDeclarations"])
         .map(|tool| (text(&tool["name"]), tool["parametersJsonSchema"].clone()))
         .collect();
     let generation = &body["generationConfig"];
     let is_json = generation["responseMimeType"] == "application/json";
     asked.schema = given(&generation["responseJsonSchema"]).filter(|_| is_json);
+    asked.limit = generation["maxOutputTokens"].as_u64();
     asked
 }
 
@@ -125,12 +160,20 @@ fn read_ollama(request: &Request) -> Asked {
     let body = body(request);
     let mut asked = begun(&body);
     for message in list(&body["messages"]) {
-        asked.text += &text(&message["content"]);
+        let said = text(&message["content"]);
+        match message["role"].as_str() {
+            Some("system") => asked.instructions += &said,
+            Some("tool") => asked.results.push(said),
+            _ => asked.text += &said,
+        }
         let images = list(&message["images"]);
         asked.images.extend(images.map(|data| inline(&"image/png".into(), data)));
+        let calls = list(&message["tool_calls"]).map(|call| &call["function"]);
+        asked.calls.extend(calls.map(|call| (text(&call["name"]), call["arguments"].clone())));
     }
     asked.tools = tools(&body, |tool| (&tool["function"]["name"], &tool["function"]["parameters"]));
     asked.schema = given(&body["format"]);
+    asked.limit = body["options"]["num_predict"].as_u64();
     asked
 }
 
@@ -143,12 +186,21 @@ fn begun(body: &Value) -> Asked {
     Asked { model: text(&body["model"]), stream: body["stream"] == true, ..Asked::default() }
 }
 
-/// The parts of all messages; a text that stands for a list of one is one.
-fn content(messages: &Value) -> impl Iterator<Item = Value> {
-    list(messages).flat_map(|message| match &message["content"] {
-        Value::String(text) => vec![serde_json::json!({"text": text})],
+/// A list of parts; a text stands for a list of one.
+fn parts(content: &Value) -> Vec<Value> {
+    match content {
+        Value::String(text) => vec![json!({"text": text})],
         parts => list(parts).cloned().collect(),
-    })
+    }
+}
+
+fn texts(parts: &[Value]) -> String {
+    parts.iter().map(|part| text(&part["text"])).collect()
+}
+
+/// The value that is written in a text.
+fn json_in(text: &Value) -> Value {
+    text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 fn tools(body: &Value, read: fn(&Value) -> (&Value, &Value)) -> Vec<(String, Value)> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, Meaning, events, parse, parse_whole, text_of, with};
+use super::{Asked, Meaning, call_id, events, parse, parse_whole, text_of, with};
 
 pub(super) fn request(model: &str, asked: &Asked) -> Value {
     let mut content = vec![json!({"type": "text", "text": asked.text})];
@@ -14,14 +14,25 @@ pub(super) fn request(model: &str, asked: &Asked) -> Value {
     };
     content.extend(asked.images.iter().map(image));
     let tool = |(name, schema): &(String, Value)| json!({"name": name, "input_schema": schema});
-    let mut request = json!({
-        "model": model, "stream": asked.stream, "max_tokens": 1000,
-        "messages": [{"role": "user", "content": content}],
-    });
-    if let Some(schema) = &asked.schema {
-        request["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
+    let format = |schema| json!({"format": {"type": "json_schema", "schema": schema}});
+    let call = |(place, (name, input)): (usize, &(String, Value))| json!({"type": "tool_use", "id": call_id(place), "name": name, "input": input});
+    let result = |(place, result)| json!({"type": "tool_result", "tool_use_id": call_id(place), "content": result});
+    let mut messages = vec![json!({"role": "user", "content": content})];
+    if !asked.calls.is_empty() {
+        let calls: Vec<_> = asked.calls.iter().enumerate().map(call).collect();
+        let results: Vec<_> = asked.results.iter().enumerate().map(result).collect();
+        messages.push(json!({"role": "assistant", "content": calls}));
+        messages.push(json!({"role": "user", "content": results}));
     }
-    with(request, [("tools", asked.tools.iter().map(tool).collect())])
+    let limit = asked.limit.unwrap_or(1000);
+    with(
+        json!({"model": model, "stream": asked.stream, "max_tokens": limit, "messages": messages}),
+        [
+            ("system", asked.instructions.as_str().into()),
+            ("output_config", asked.schema.as_ref().map(format).into()),
+            ("tools", asked.tools.iter().map(tool).collect()),
+        ],
+    )
 }
 
 /// A content block that is being written.

@@ -2,25 +2,46 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, Calls, Meaning, events, parse, parse_whole, text_of, two, with};
+use super::{Asked, Calls, Meaning, call_id, events, parse, parse_whole, text_of, two, with};
 
 pub(super) fn request(model: &str, asked: &Asked) -> Value {
     let mut content = vec![json!({"type": "text", "text": asked.text})];
     let image = |url| json!({"type": "image_url", "image_url": {"url": url}});
     content.extend(asked.images.iter().map(image));
     let tool = |(name, schema): &(String, Value)| json!({"type": "function", "function": {"name": name, "parameters": schema}});
-    let mut request = json!({
-        "model": model, "stream": asked.stream,
-        "messages": [{"role": "user", "content": content}],
-    });
-    if asked.stream {
-        request["stream_options"] = json!({"include_usage": true});
-    }
-    if let Some(schema) = &asked.schema {
-        let named = json!({"name": "place", "schema": schema, "strict": true});
-        request["response_format"] = json!({"type": "json_schema", "json_schema": named});
-    }
-    with(request, [("tools", asked.tools.iter().map(tool).collect())])
+    let named = |schema| json!({"name": "place", "schema": schema, "strict": true});
+    let format = |schema| json!({"type": "json_schema", "json_schema": named(schema)});
+    let usage = asked.stream.then(|| json!({"include_usage": true}));
+    let said = json!({"role": "user", "content": content});
+    let messages = [instructions(asked), Some(said)].into_iter().flatten().chain(earlier(asked));
+    with(
+        json!({"model": model, "stream": asked.stream}),
+        [
+            ("messages", messages.collect()),
+            ("stream_options", usage.into()),
+            ("response_format", asked.schema.as_ref().map(format).into()),
+            ("tools", asked.tools.iter().map(tool).collect()),
+            ("max_completion_tokens", asked.limit.into()),
+        ],
+    )
+}
+
+fn instructions(asked: &Asked) -> Option<Value> {
+    let text = asked.instructions.as_str();
+    (!text.is_empty()).then(|| json!({"role": "system", "content": text}))
+}
+
+/// The calls in one message, what each gave in its own.
+fn earlier(asked: &Asked) -> Vec<Value> {
+    let call = |(place, (name, arguments)): (usize, &(String, Value))| {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        json!({"id": call_id(place), "type": "function", "function": function})
+    };
+    let result = |(place, result)| json!({"role": "tool", "tool_call_id": call_id(place), "content": result});
+    let calls: Vec<_> = asked.calls.iter().enumerate().map(call).collect();
+    let results = asked.results.iter().enumerate().map(result);
+    let called = (!calls.is_empty()).then(|| json!({"role": "assistant", "tool_calls": calls}));
+    called.into_iter().chain(results).collect()
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {

@@ -2,23 +2,35 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, Calls, Meaning, events, parse, parse_whole, text_of, two, with};
+use super::{Asked, Calls, Meaning, call_id, events, parse, parse_whole, text_of, two, with};
 
 pub(super) fn request(model: &str, asked: &Asked) -> Value {
     let mut content = vec![json!({"type": "input_text", "text": asked.text})];
     let image = |url| json!({"type": "input_image", "detail": "auto", "image_url": url});
     content.extend(asked.images.iter().map(image));
     let tool = |(name, schema): &(String, Value)| json!({"type": "function", "name": name, "parameters": schema, "strict": true});
-    let mut request = json!({
-        "model": model, "stream": asked.stream,
-        "input": [{"role": "user", "content": content}],
-    });
-    if let Some(schema) = &asked.schema {
+    let format = |schema| {
         let format =
             json!({"type": "json_schema", "name": "place", "schema": schema, "strict": true});
-        request["text"] = json!({"format": format});
-    }
-    with(request, [("tools", asked.tools.iter().map(tool).collect())])
+        json!({"format": format})
+    };
+    let call = |(place, (name, arguments)): (usize, &(String, Value))| {
+        let arguments = arguments.to_string();
+        json!({"type": "function_call", "call_id": call_id(place), "name": name, "arguments": arguments})
+    };
+    let result = |(place, result)| json!({"type": "function_call_output", "call_id": call_id(place), "output": result});
+    let mut input = vec![json!({"role": "user", "content": content})];
+    input.extend(asked.calls.iter().enumerate().map(call));
+    input.extend(asked.results.iter().enumerate().map(result));
+    with(
+        json!({"model": model, "stream": asked.stream, "input": input}),
+        [
+            ("instructions", asked.instructions.as_str().into()),
+            ("text", asked.schema.as_ref().map(format).into()),
+            ("tools", asked.tools.iter().map(tool).collect()),
+            ("max_output_tokens", asked.limit.into()),
+        ],
+    )
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {

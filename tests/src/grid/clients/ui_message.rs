@@ -2,19 +2,37 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, Meaning, events, parse, parse_whole, text_of};
+use super::{Asked, Meaning, call_id, events, parse, parse_whole, text_of, with};
 
 pub(super) fn request(model: &str, asked: &Asked) -> Value {
     let mut parts = vec![json!({"type": "text", "text": asked.text})];
     let image = |url| json!({"type": "file", "mediaType": "image/png", "url": url});
     parts.extend(asked.images.iter().map(image));
-    let messages = json!([{"id": "m1", "role": "user", "parts": parts}]);
     let tool = |(name, schema): &(String, Value)| json!({"name": name, "inputSchema": schema});
-    let tools: Vec<_> = asked.tools.iter().map(tool).collect();
-    json!({
-        "id": "c1", "messages": messages, "trigger": "submit-message", "model": model,
-        "tools": tools,
-    })
+    let mut messages = vec![json!({"id": "m1", "role": "user", "parts": parts})];
+    if !asked.calls.is_empty() {
+        messages.push(json!({"id": "m2", "role": "assistant", "parts": earlier(asked)}));
+    }
+    with(
+        json!({"id": "c1", "messages": messages, "trigger": "submit-message", "model": model}),
+        [
+            ("system", asked.instructions.as_str().into()),
+            ("tools", asked.tools.iter().map(tool).collect()),
+            ("maxOutputTokens", asked.limit.into()),
+        ],
+    )
+}
+
+/// A step of an answer: each call has its result beside it.
+fn earlier(asked: &Asked) -> Vec<Value> {
+    let calls = asked.calls.iter().zip(&asked.results).enumerate();
+    let call = |(place, ((name, input), output)): (usize, (&(String, Value), &String))| {
+        json!({
+            "type": format!("tool-{name}"), "toolCallId": call_id(place),
+            "state": "output-available", "input": input, "output": output,
+        })
+    };
+    [json!({"type": "step-start"})].into_iter().chain(calls.map(call)).collect()
 }
 
 pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
