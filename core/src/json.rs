@@ -166,6 +166,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Checks a value by reading it, and gives a reader that stands before it: to be read again
+    /// once all around it is known to be sound.
+    pub(crate) fn checked(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<Self, Malformed> {
+        let before = self.clone();
+        read(self)?;
+        Ok(before)
+    }
+
     /// Skips a value of any kind, and gives it as it stands there.
     pub(crate) fn raw(&mut self) -> Result<&'a str, Malformed> {
         self.blanks();

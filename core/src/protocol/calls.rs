@@ -4,6 +4,7 @@
 //! identifier and name are told once.
 
 use crate::chat::{Event, FinishReason, ToolCall};
+use crate::json::Text;
 
 /// How many calls one answer makes; what comes beyond is taken for more of the last.
 const CALLS_MAX: usize = 1024;
@@ -11,6 +12,15 @@ const CALLS_MAX: usize = 1024;
 /// The calls so far.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Vec<Begun>);
+
+/// A call that comes whole, as a provider wrote it.
+#[derive(Default)]
+pub(super) struct WholeCall<'a> {
+    pub(super) id: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    /// An object, as it stands there.
+    pub(super) arguments: Option<&'a str>,
+}
 
 #[derive(Debug, Default)]
 struct Begun {
@@ -26,9 +36,17 @@ impl Calls {
         !self.0.is_empty()
     }
 
-    /// The place of one more call, which came whole.
-    pub(super) fn add(&mut self) -> u32 {
-        self.begin(Begun::default()) as u32
+    /// One more call, in its place. One without an identifier is given one that no other call of
+    /// the conversation has: by what names this `answer` alone.
+    pub(super) fn add<'a>(&mut self, call: WholeCall<'a>, answer: &str) -> Event<'a> {
+        let index = self.begin(Begun::default()) as u32;
+        let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
+        Event::ToolCall(ToolCall {
+            index,
+            id: Some(id.unwrap_or_else(|| format!("call_{answer}_{index}").into())),
+            name: call.name.map(Text::into_cow),
+            arguments: call.arguments.unwrap_or("{}").into(),
+        })
     }
 
     /// The event with its call in its place. Who made calls has not just stopped.
@@ -159,7 +177,7 @@ mod tests {
             calls.place(Event::Finish(FinishReason::Stop)),
             Event::Finish(FinishReason::Stop)
         );
-        assert_eq!((calls.add(), calls.add()), (0, 1));
+        calls.add(WholeCall::default(), "a");
         let finish = calls.place(Event::Finish(FinishReason::Stop));
         assert_eq!(finish, Event::Finish(FinishReason::ToolCalls));
         let finish = calls.place(Event::Finish(FinishReason::Length));
@@ -169,9 +187,14 @@ mod tests {
     #[test]
     fn calls_are_bounded() {
         let mut calls = Calls::default();
+        let mut place = || match calls.add(WholeCall::default(), "a") {
+            Event::ToolCall(call) => call.index as usize,
+            other => panic!("{other:?} is no call"),
+        };
+        assert_eq!((place(), place()), (0, 1));
         for _ in 0..2 * CALLS_MAX {
-            calls.add();
+            place();
         }
-        assert_eq!(calls.add() as usize, CALLS_MAX - 1);
+        assert_eq!(place(), CALLS_MAX - 1);
     }
 }

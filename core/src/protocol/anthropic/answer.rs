@@ -280,7 +280,10 @@ impl<'a> Message<'a> {
             match name {
                 "id" => self.id = value.nullable(Reader::text)?,
                 "model" => self.model = value.nullable(Reader::text)?,
-                "content" => self.content = value.nullable(check_blocks)?,
+                "content" => {
+                    self.content =
+                        value.nullable(|list| list.checked(|list| read_blocks(list, |_| {})))?
+                }
                 "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
                 "stop_details" => self.stop.read_details(value)?,
                 "usage" => self.counted = value.nullable(Counted::read)?,
@@ -312,13 +315,6 @@ impl<'a> Message<'a> {
             sink(Event::Usage(counted.usage()));
         }
     }
-}
-
-/// Checks the list, and gives a reader that stands before it.
-fn check_blocks<'a>(content: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
-    let list = content.clone();
-    read_blocks(content, |_| {})?;
-    Ok(list)
 }
 
 fn read_blocks<'a>(

@@ -5,9 +5,10 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
+use crate::protocol::calls::WholeCall;
 use crate::protocol::openai::error_message;
 use crate::protocol::{Memory, Sink, Step, Unreadable};
 
@@ -115,22 +116,9 @@ impl<'a> Chunk<'a> {
             sink(if part.thought { Event::Reasoning(text) } else { Event::Text(text) });
         }
         if let Some(call) = part.call {
-            let index = memory.calls.add();
-            let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
-            sink(Event::ToolCall(ToolCall {
-                index,
-                id: Some(id.unwrap_or_else(|| self.call_id(index).into())),
-                name: call.name.map(Text::into_cow),
-                arguments: call.args.unwrap_or("{}").into(),
-            }));
+            let answer = self.id.map(Text::into_cow).unwrap_or_default();
+            sink(memory.calls.add(call, &answer));
         }
-    }
-
-    /// A call that comes without an identifier is given one that no other call of the conversation
-    /// has, by the answer's own.
-    fn call_id(&self, index: u32) -> String {
-        let answer = self.id.map(Text::into_cow).unwrap_or_default();
-        format!("call_{answer}_{index}")
     }
 
     fn tell_end(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), Unreadable> {
@@ -187,19 +175,14 @@ fn read_content<'a>(content: &mut Reader<'a>) -> Result<Option<Reader<'a>>, Malf
     let mut parts = None;
     content.object(|value, name| {
         match name {
-            "parts" => parts = value.nullable(check_parts)?,
+            "parts" => {
+                parts = value.nullable(|list| list.checked(|list| read_parts(list, |_| {})))?
+            }
             _ => value.skip()?,
         }
         Ok(())
     })?;
     Ok(parts)
-}
-
-/// Checks the list, and gives a reader that stands before it.
-fn check_parts<'a>(parts: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
-    let list = parts.clone();
-    read_parts(parts, |_| {})?;
-    Ok(list)
 }
 
 fn read_parts<'a>(parts: &mut Reader<'a>, mut part: impl FnMut(Part<'a>)) -> Result<(), Malformed> {
@@ -214,7 +197,7 @@ fn read_parts<'a>(parts: &mut Reader<'a>, mut part: impl FnMut(Part<'a>)) -> Res
 struct Part<'a> {
     text: Option<Text<'a>>,
     thought: bool,
-    call: Option<Call<'a>>,
+    call: Option<WholeCall<'a>>,
 }
 
 impl<'a> Part<'a> {
@@ -224,7 +207,7 @@ impl<'a> Part<'a> {
             match name {
                 "text" => read.text = value.nullable(Reader::text)?,
                 "thought" => read.thought = value.nullable(Reader::bool)?.unwrap_or(false),
-                "functionCall" => read.call = value.nullable(Call::read)?,
+                "functionCall" => read.call = value.nullable(read_call)?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -233,28 +216,18 @@ impl<'a> Part<'a> {
     }
 }
 
-#[derive(Default)]
-struct Call<'a> {
-    id: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    /// An object, as it stands there.
-    args: Option<&'a str>,
-}
-
-impl<'a> Call<'a> {
-    fn read(call: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut read = Self::default();
-        call.object(|value, name| {
-            match name {
-                "id" => read.id = value.nullable(Reader::text)?,
-                "name" => read.name = value.nullable(Reader::text)?,
-                "args" => read.args = value.nullable(Reader::raw)?,
-                _ => value.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(read)
-    }
+fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
+    let mut read = WholeCall::default();
+    call.object(|value, name| {
+        match name {
+            "id" => read.id = value.nullable(Reader::text)?,
+            "name" => read.name = value.nullable(Reader::text)?,
+            "args" => read.arguments = value.nullable(Reader::raw)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(read)
 }
 
 impl Counts {

@@ -1,8 +1,9 @@
 //! A line of the stream, read; a whole answer is one such line.
 
-use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
+use crate::protocol::calls::WholeCall;
 use crate::protocol::openai::error_message;
 use crate::protocol::{Memory, Sink, Step, Unreadable};
 
@@ -97,27 +98,13 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What a call has no identifier for is numbered within the answer, and with the time it was
-    /// made at within the conversation.
+    /// Ollama names its answers by the time alone.
     fn tell_calls(&self, memory: &mut Memory, sink: &mut Sink<'_>) {
         let Some(mut calls) = self.message.tool_calls.clone() else { return };
-        let told = read_tool_calls(&mut calls, |call| {
-            let index = memory.calls.add();
-            let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
-            sink(Event::ToolCall(ToolCall {
-                index,
-                id: Some(id.unwrap_or_else(|| self.call_id(index).into())),
-                name: call.name.map(Text::into_cow),
-                arguments: call.arguments.unwrap_or("{}").into(),
-            }));
-        });
-        told.expect("the list was checked");
-    }
-
-    fn call_id(&self, index: u32) -> String {
         let created = self.created_at.map(Text::into_cow).unwrap_or_default();
-        let digits: String = created.chars().filter(char::is_ascii_digit).collect();
-        format!("call_{digits}_{index}")
+        let answer: String = created.chars().filter(char::is_ascii_digit).collect();
+        let told = read_tool_calls(&mut calls, |call| sink(memory.calls.add(call, &answer)));
+        told.expect("the list was checked");
     }
 
     /// A prompt that is all in the cache is left out by older versions: then nothing was counted.
@@ -135,64 +122,50 @@ impl<'a> Message<'a> {
             match name {
                 "content" => read.content = value.nullable(Reader::text)?,
                 "thinking" => read.thinking = value.nullable(Reader::text)?,
-                "tool_calls" => read.tool_calls = value.nullable(check_tool_calls)?,
+                "tool_calls" => {
+                    read.tool_calls =
+                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                }
                 _ => value.skip()?,
             }
             Ok(())
         })?;
         Ok(read)
     }
-}
-
-/// Checks the list, and gives a reader that stands before it.
-fn check_tool_calls<'a>(calls: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
-    let list = calls.clone();
-    read_tool_calls(calls, |_| {})?;
-    Ok(list)
 }
 
 fn read_tool_calls<'a>(
     calls: &mut Reader<'a>,
-    mut call: impl FnMut(Call<'a>),
+    mut call: impl FnMut(WholeCall<'a>),
 ) -> Result<(), Malformed> {
     calls.list(|value| {
-        call(Call::read(value)?);
+        call(read_call(value)?);
         Ok(())
     })
 }
 
-#[derive(Default)]
-struct Call<'a> {
-    id: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    /// An object, as it stands there.
-    arguments: Option<&'a str>,
+fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
+    let mut read = WholeCall::default();
+    call.object(|value, name| {
+        match name {
+            "id" => read.id = value.nullable(Reader::text)?,
+            "function" => value.nullable(|value| read_function(value, &mut read)).map(drop)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(read)
 }
 
-impl<'a> Call<'a> {
-    fn read(call: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut read = Self::default();
-        call.object(|value, name| {
-            match name {
-                "id" => read.id = value.nullable(Reader::text)?,
-                "function" => value.nullable(|function| read.read_function(function)).map(drop)?,
-                _ => value.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(read)
-    }
-
-    fn read_function(&mut self, function: &mut Reader<'a>) -> Result<(), Malformed> {
-        function.object(|value, name| {
-            match name {
-                "name" => self.name = value.nullable(Reader::text)?,
-                "arguments" => self.arguments = value.nullable(Reader::raw)?,
-                _ => value.skip()?,
-            }
-            Ok(())
-        })
-    }
+fn read_function<'a>(function: &mut Reader<'a>, read: &mut WholeCall<'a>) -> Result<(), Malformed> {
+    function.object(|value, name| {
+        match name {
+            "name" => read.name = value.nullable(Reader::text)?,
+            "arguments" => read.arguments = value.nullable(Reader::raw)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })
 }
 
 /// A call is an end the model chose: Ollama calls it `stop`.

@@ -203,13 +203,17 @@ impl<'a> Delta<'a> {
         delta.object(|value, name| {
             match name {
                 "content" if value.is_list() => {
-                    (self.content, self.parts) = (None, Some(check_parts(value)?));
+                    let parts = value.checked(|parts| read_parts(parts, |_, _| {}))?;
+                    (self.content, self.parts) = (None, Some(parts));
                 }
                 "content" => (self.content, self.parts) = (value.nullable(Reader::text)?, None),
                 "reasoning" => self.reasoning = value.nullable(Reader::text)?,
                 "reasoning_content" => self.reasoning_content = value.nullable(Reader::text)?,
                 "refusal" => self.refusal = value.nullable(Reader::text)?,
-                "tool_calls" => self.tool_calls = value.nullable(check_tool_calls)?,
+                "tool_calls" => {
+                    self.tool_calls =
+                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                }
                 _ => value.skip()?,
             }
             Ok(())
@@ -253,13 +257,6 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Checks the list, and gives a reader that stands before it.
-fn check_parts<'a>(parts: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
-    let list = parts.clone();
-    read_parts(parts, |_, _| {})?;
-    Ok(list)
-}
-
 /// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts.
 fn read_parts<'a>(
     parts: &mut Reader<'a>,
@@ -297,13 +294,6 @@ fn read_member<'a, T>(
         Ok(())
     })?;
     Ok(found)
-}
-
-/// Checks the list, and gives a reader that stands before it.
-fn check_tool_calls<'a>(calls: &mut Reader<'a>) -> Result<Reader<'a>, Malformed> {
-    let list = calls.clone();
-    read_tool_calls(calls, |_| {})?;
-    Ok(list)
 }
 
 fn read_tool_calls<'a>(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chat::ToolCall;
 
 fn read(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
     let mut events = Vec::new();
