@@ -1,0 +1,90 @@
+//! `[models.NAME]`: a name that clients use, and whom to ask for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Error, Provider, at, one_of};
+
+/// What a name that clients use stands for.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The upstreams to try, in order; never empty.
+    pub targets: Vec<Arc<Target>>,
+}
+
+/// One upstream model.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// Its name there.
+    pub model: String,
+    /// The operator's word on the longest answer, in tokens; overrides the catalogue.
+    pub max_output_tokens: Option<u32>,
+    /// The operator's word on the context window, in tokens; overrides the catalogue.
+    pub context_window: Option<u32>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider.name, self.model)
+    }
+}
+
+/// The text as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    targets: Spanned<Vec<Spanned<String>>>,
+    max_output_tokens: Option<std::num::NonZeroU32>,
+    context_window: Option<std::num::NonZeroU32>,
+}
+
+impl Entry {
+    pub(super) fn resolve(
+        self,
+        text: &str,
+        providers: &BTreeMap<String, Arc<Provider>>,
+    ) -> Result<Model, Error> {
+        let (max_output_tokens, context_window) =
+            (self.max_output_tokens.map(Into::into), self.context_window.map(Into::into));
+        let start = self.targets.span().start;
+        let targets = self
+            .targets
+            .into_inner()
+            .iter()
+            .map(|written| {
+                let (provider, model) = target(written, text, providers)?;
+                Ok(Arc::new(Target { provider, model, max_output_tokens, context_window }))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        if targets.is_empty() {
+            return Err(at(text, start, "targets", "the list is empty", "\"PROVIDER/MODEL\""));
+        }
+        Ok(Model { targets })
+    }
+}
+
+/// The provider and the model in "PROVIDER/MODEL"; the model may hold more slashes.
+fn target(
+    written: &Spanned<String>,
+    text: &str,
+    providers: &BTreeMap<String, Arc<Provider>>,
+) -> Result<(Arc<Provider>, String), Error> {
+    let start = written.span().start;
+    let value = written.get_ref();
+    let Some((provider, model)) = value.split_once('/').filter(|(_, model)| !model.is_empty())
+    else {
+        let what = format!("`{value}` is not a target");
+        return Err(at(text, start, "targets", &what, "\"PROVIDER/MODEL\""));
+    };
+    let Some(provider) = providers.get(provider) else {
+        let what = format!("there is no provider `{provider}`");
+        return Err(at(text, start, "targets", &what, &one_of(providers.keys())));
+    };
+    Ok((provider.clone(), model.into()))
+}

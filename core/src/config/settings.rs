@@ -1,0 +1,160 @@
+//! `[timeouts]`, `[fallback]` and `[limits]`: what holds for every answer. Each key has a default.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use crate::health;
+
+/// Deadlines of one attempt (`total`: of the whole answer), and when a waiting client hears of us.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    #[serde(deserialize_with = "seconds")]
+    pub connect: Duration,
+    /// From the call until the response's first byte.
+    #[serde(deserialize_with = "seconds")]
+    pub first_byte: Duration,
+    /// From the call until the first content.
+    #[serde(deserialize_with = "seconds")]
+    pub first_content: Duration,
+    /// From the call until a whole answer, one that is not streamed, has come.
+    #[serde(deserialize_with = "seconds")]
+    pub whole: Duration,
+    /// From one sign of life of the upstream to the next, once there is content.
+    #[serde(deserialize_with = "seconds")]
+    pub between_tokens: Duration,
+    /// From the request to the end of its answer.
+    #[serde(deserialize_with = "seconds")]
+    pub total: Duration,
+    /// How long the response's head waits for content before it is sent with a heartbeat.
+    #[serde(deserialize_with = "seconds")]
+    pub head: Duration,
+    /// How long a stream is silent before a heartbeat.
+    #[serde(deserialize_with = "seconds")]
+    pub heartbeat: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(15),
+            first_content: Duration::from_secs(30),
+            whole: Duration::from_secs(120),
+            between_tokens: Duration::from_secs(20),
+            total: Duration::from_secs(600),
+            head: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What happens when a target fails.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fallback {
+    /// What happens to an answer that breaks after its first content.
+    pub midstream: Midstream,
+    /// What a model that continues an answer is told, as the user; nothing if empty.
+    pub instruction: String,
+    /// What a client gets when no target is left; `None` leaves it to the client's protocol: a
+    /// message where the protocol can mark it as a fallback, else an error.
+    pub exhausted: Option<Exhausted>,
+    /// How long the first content may take before the next target is started too; zero is never.
+    #[serde(deserialize_with = "seconds_or_zero")]
+    pub hedge_after: Duration,
+    /// How often targets that failed in passing are asked again when none is left.
+    pub retries: u32,
+    /// How long the first such wait is; each doubles, with jitter. A target's `Retry-After` counts
+    /// instead.
+    #[serde(deserialize_with = "seconds")]
+    pub backoff: Duration,
+    /// The longest such wait: who asks for a longer one is not asked again.
+    #[serde(deserialize_with = "seconds")]
+    pub wait: Duration,
+    /// When a failing target is left alone.
+    pub breaker: health::Settings,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self {
+            midstream: Midstream::Continue,
+            instruction: String::new(),
+            exhausted: None,
+            hedge_after: Duration::ZERO,
+            retries: 2,
+            backoff: Duration::from_millis(250),
+            wait: Duration::from_secs(10),
+            breaker: health::Settings::default(),
+        }
+    }
+}
+
+/// What happens to an answer that breaks after its first content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Midstream {
+    /// The next target goes on with it.
+    Continue,
+    /// It fails with a typed error.
+    Stop,
+}
+
+/// What a client gets when no target is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exhausted {
+    /// An answer that says what is wrong and what can be done.
+    Message,
+    /// A typed error.
+    Error,
+}
+
+/// Bounds on bytes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest request body a client may send.
+    #[serde(deserialize_with = "bytes")]
+    pub request_bytes: usize,
+    /// The largest single event, or whole answer, an upstream may send.
+    #[serde(deserialize_with = "bytes")]
+    pub event_bytes: usize,
+    /// The longest text of one answer.
+    #[serde(deserialize_with = "bytes")]
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_bytes: 1 << 20, event_bytes: 16 << 20, answer_bytes: 64 << 20 }
+    }
+}
+
+/// A duration written in seconds, whole or not, or zero.
+pub(crate) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(from)?;
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| D::Error::custom(format!("{value} is no duration: expected seconds, or 0")))
+}
+
+/// A duration written in seconds, whole or not, above zero.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(from)?;
+    Duration::try_from_secs_f64(value).ok().filter(|duration| !duration.is_zero()).ok_or_else(
+        || D::Error::custom(format!("{value} is no duration: expected seconds above 0")),
+    )
+}
+
+/// A count of bytes above zero.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let value = i64::deserialize(from)?;
+    usize::try_from(value)
+        .ok()
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| D::Error::custom(format!("{value} is no size: expected bytes above 0")))
+}
