@@ -6,12 +6,11 @@
 //! [`Unreadable::Error`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use self::body::Body;
 use self::call_names::CallNames;
 use self::calls::Calls;
-use crate::chat::{ChatRequest, Event, FinishReason, Media, MediaKind, Message, Part, Role, Usage};
+use crate::chat::{ChatRequest, Event, Media, MediaKind, Message, Part, Role};
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::{Halves, Shape};
@@ -21,7 +20,10 @@ mod anthropic;
 mod body;
 mod call_names;
 mod calls;
+mod collected;
 mod content;
+mod error;
+mod frame;
 mod gemini;
 #[cfg(test)]
 mod meaning;
@@ -34,8 +36,13 @@ mod token;
 mod ui_message;
 #[cfg(test)]
 mod vectors;
+mod writer;
 
+pub(crate) use self::collected::{Collected, CollectedCall};
+pub use self::error::error_message;
 pub use self::openai::{DIALECTS, Dialect};
+pub(crate) use self::writer::{Closing, Writer, error_body};
+pub use self::writer::{End, Opening};
 
 /// A protocol by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,21 +191,32 @@ impl TextKind {
 }
 
 impl Protocol {
+    /// What is particular to it.
+    const fn facts(self) -> Facts {
+        match self {
+            Self::OpenAi => Facts::of("openai"),
+            Self::Responses => Facts::of("responses"),
+            Self::Anthropic => Facts { needs_limit: true, ..Facts::of("anthropic") },
+            Self::Token => Facts { marks_fallback: true, ..Facts::of("token") },
+            Self::Notebook => Facts::of("notebook"),
+            Self::Content => Facts::of("content"),
+            Self::Session => {
+                Facts { marks_fallback: true, tells_warnings: true, ..Facts::of("session") }
+            }
+            Self::UiMessage => Facts {
+                stream_headers: ui_message::STREAM_HEADERS,
+                error_media_type: "text/plain; charset=utf-8",
+                ..Facts::of("ui-message")
+            },
+            Self::Gemini => Facts::of("gemini"),
+            Self::Ollama => Facts { framing: Framing::Lines, ..Facts::of("ollama") },
+            Self::Local => Facts::of("local"),
+        }
+    }
+
     /// Its name in configurations and logs.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Responses => "responses",
-            Self::Anthropic => "anthropic",
-            Self::Token => "token",
-            Self::Notebook => "notebook",
-            Self::Content => "content",
-            Self::Session => "session",
-            Self::UiMessage => "ui-message",
-            Self::Gemini => "gemini",
-            Self::Ollama => "ollama",
-            Self::Local => "local",
-        }
+        self.facts().name
     }
 
     /// Reads a client's request.
@@ -218,10 +236,7 @@ impl Protocol {
 
     /// How a provider's stream is cut into events.
     pub const fn framing(self) -> Framing {
-        match self {
-            Self::Ollama => Framing::Lines,
-            _ => Framing::Events,
-        }
+        self.facts().framing
     }
 
     /// Writes a call to a provider.
@@ -232,7 +247,12 @@ impl Protocol {
             Self::Anthropic => anthropic::http_call(ask),
             Self::Gemini => gemini::http_call(ask),
             Self::Ollama => ollama::http_call(ask),
-            _ => unspoken(self),
+            Self::Token
+            | Self::Notebook
+            | Self::Content
+            | Self::Session
+            | Self::UiMessage
+            | Self::Local => unspoken(self),
         }?;
         let own = ask.target.provider.headers.iter();
         call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
@@ -255,7 +275,12 @@ impl Protocol {
             Self::Anthropic => anthropic::read_event(data, memory, sink),
             Self::Gemini => gemini::read_event(data, memory, sink),
             Self::Ollama => ollama::read_event(data, memory, sink),
-            _ => Err(Unreadable::Garbage("no such stream".into())),
+            Self::Token
+            | Self::Notebook
+            | Self::Content
+            | Self::Session
+            | Self::UiMessage
+            | Self::Local => unread(self),
         }
     }
 
@@ -267,48 +292,63 @@ impl Protocol {
             Self::Anthropic => anthropic::read_whole(body, sink),
             Self::Gemini => gemini::read_whole(body, sink),
             Self::Ollama => ollama::read_whole(body, sink),
-            _ => Err(Unreadable::Garbage("no such answer".into())),
-        }
-    }
-
-    /// The message in a provider's error answer; empty where there is none.
-    pub fn error_message(self, body: &[u8]) -> String {
-        match self {
-            Self::OpenAi | Self::Responses | Self::Anthropic | Self::Gemini | Self::Ollama => {
-                openai::error_message(body)
-            }
-            _ => String::new(),
+            Self::Token
+            | Self::Notebook
+            | Self::Content
+            | Self::Session
+            | Self::UiMessage
+            | Self::Local => unread(self),
         }
     }
 
     /// Whether a call must say how long an answer may be, though nobody asked for a bound.
     pub const fn needs_limit(self) -> bool {
-        matches!(self, Self::Anthropic)
+        self.facts().needs_limit
     }
 
     /// Whether a client of this protocol can tell a fallback message from a model's answer.
     pub const fn marks_fallback(self) -> bool {
-        matches!(self, Self::Token | Self::Session)
+        self.facts().marks_fallback
     }
 
     /// Whether it can tell a client that another way than the first had to be taken.
     pub const fn tells_warnings(self) -> bool {
-        matches!(self, Self::Session)
+        self.facts().tells_warnings
     }
 
     /// Headers of its streams that no other protocol's have.
     pub(crate) const fn stream_headers(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::UiMessage => ui_message::STREAM_HEADERS,
-            _ => &[],
-        }
+        self.facts().stream_headers
     }
 
     /// The media type of its error bodies.
     pub(crate) const fn error_media_type(self) -> &'static str {
-        match self {
-            Self::UiMessage => "text/plain; charset=utf-8",
-            _ => "application/json",
+        self.facts().error_media_type
+    }
+}
+
+/// What is particular to a protocol.
+struct Facts {
+    name: &'static str,
+    framing: Framing,
+    needs_limit: bool,
+    marks_fallback: bool,
+    tells_warnings: bool,
+    stream_headers: &'static [(&'static str, &'static str)],
+    error_media_type: &'static str,
+}
+
+impl Facts {
+    /// What most are like.
+    const fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            framing: Framing::Events,
+            needs_limit: false,
+            marks_fallback: false,
+            tells_warnings: false,
+            stream_headers: &[],
+            error_media_type: "application/json",
         }
     }
 }
@@ -317,8 +357,13 @@ fn unspoken<T>(protocol: Protocol) -> Result<T, Failure> {
     Err(Failure::new(Reason::Internal, format!("{protocol:?} is not spoken in this role")))
 }
 
-/// The failure of a part that cannot be told in a protocol. Input is never dropped: the model would
-/// answer something else than what was asked.
+fn unread<T>(protocol: Protocol) -> Result<T, Unreadable> {
+    unspoken(protocol).map_err(Unreadable::Error)
+}
+
+/// The failure of a part that cannot be told in a protocol. What a message says is never dropped: the
+/// model would answer something else than what was asked. Earlier thoughts may be, where a provider
+/// takes back only its own.
 fn untold(part: &Part, protocol: &str) -> Failure {
     let kind = match part {
         Part::Text(_) => "text",
@@ -334,220 +379,6 @@ fn untold(part: &Part, protocol: &str) -> Failure {
     let detail =
         format!("A part of a message ({kind}) cannot be told in the protocol `{protocol}`.");
     Failure::new(Reason::Untold, detail)
-}
-
-/// How an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The model, or the closing message, came to its end.
-    Finished(FinishReason),
-    /// The client left or asked to stop.
-    Cancelled,
-    /// It failed, with the first cause.
-    Failed(Failure),
-}
-
-/// What a client's protocol says about the answer as a whole, known before its first byte.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    /// Our name for the answer.
-    pub id: String,
-    /// Seconds since 1970.
-    pub created: u64,
-    /// The model's name to show until the provider gives its own.
-    pub model: String,
-    /// What the client asked.
-    pub request: Arc<ChatRequest>,
-}
-
-impl Opening {
-    /// The conversation by the client's name for it; a new one is named as its first answer.
-    fn conversation(&self) -> String {
-        self.request.conversation.clone().unwrap_or_else(|| self.id.clone())
-    }
-}
-
-/// What a client's protocol says about the answer as a whole, known at its end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Closing<'a> {
-    /// How it ended.
-    pub(crate) end: &'a End,
-    /// What it said is a closing message, not a model's answer.
-    pub(crate) fallback: bool,
-}
-
-/// An answer collected for a client that does not stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Collected {
-    /// The answer's text.
-    pub(crate) text: String,
-    /// What the model thought aloud.
-    pub(crate) reasoning: String,
-    /// The text in which it declined.
-    pub(crate) refusal: String,
-    /// Its tool calls, by index.
-    pub(crate) tool_calls: Vec<CollectedCall>,
-    /// Why it stopped.
-    pub(crate) finish: Option<FinishReason>,
-    /// What it cost.
-    pub(crate) usage: Option<Usage>,
-    /// Which other ways than the first had to be taken.
-    pub(crate) warnings: Vec<String>,
-}
-
-/// One tool call, its fragments joined.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CollectedCall {
-    /// Its identifier.
-    pub(crate) id: String,
-    /// The tool's name.
-    pub(crate) name: String,
-    /// The arguments as JSON text.
-    pub(crate) arguments: String,
-}
-
-impl Collected {
-    /// Adds one event.
-    pub(crate) fn add(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Start { .. } | Event::Prompt(_) => {}
-            Event::Text(text) => self.text.push_str(text),
-            Event::Reasoning(text) => self.reasoning.push_str(text),
-            Event::Refusal(text) => self.refusal.push_str(text),
-            Event::ToolCall(call) => {
-                // Bounded by the answer's own bytes: an index names at most the next call.
-                let index = (call.index as usize).min(self.tool_calls.len());
-                if index == self.tool_calls.len() {
-                    self.tool_calls.push(CollectedCall::default());
-                }
-                let whole = &mut self.tool_calls[index];
-                whole.id.push_str(call.id.as_deref().unwrap_or(""));
-                whole.name.push_str(call.name.as_deref().unwrap_or(""));
-                whole.arguments.push_str(&call.arguments);
-            }
-            Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Finish(reason) => self.finish = Some(*reason),
-            Event::Warning(text) => self.warnings.push(text.clone().into_owned()),
-        }
-    }
-}
-
-/// Writes answers in a client's protocol.
-#[derive(Debug)]
-pub(crate) enum Writer {
-    /// OpenAI Chat Completions.
-    OpenAi(openai::Writer),
-    /// OpenAI Responses.
-    Responses(responses::Writer),
-    /// Anthropic Messages.
-    Anthropic(anthropic::Writer),
-    /// `token` events.
-    Token(token::Writer),
-    /// `notebook` events.
-    Notebook(notebook::Writer),
-    /// `content` events.
-    Content(content::Writer),
-    /// `session` events.
-    Session(session::Writer),
-    /// The AI SDK's UI message stream.
-    UiMessage(ui_message::Writer),
-}
-
-impl Writer {
-    /// A writer for one answer.
-    pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
-        match protocol {
-            Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
-            Protocol::Token => Self::Token(token::Writer::new(opening)),
-            Protocol::Responses => Self::Responses(responses::Writer::new(opening)),
-            Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
-            Protocol::Content => Self::Content(content::Writer::new(&opening)),
-            Protocol::Session => Self::Session(session::Writer::new(&opening)),
-            Protocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
-            Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
-                Self::OpenAi(openai::Writer::new(opening))
-            }
-        }
-    }
-
-    /// Writes what a stream says before its provider was asked; most say nothing.
-    pub(crate) fn open(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Notebook(writer) => writer.open(out),
-            Self::Session(writer) => writer.open(out),
-            _ => {}
-        }
-    }
-
-    /// Notes these whole frames of the provider's, which were handed on as they came: what is
-    /// written next joins them.
-    pub(crate) fn forwarded(&mut self, frames: &[u8]) {
-        match self {
-            Self::OpenAi(writer) => writer.forwarded(),
-            Self::Responses(writer) => writer.forwarded(frames),
-            Self::Anthropic(writer) => writer.forwarded(frames),
-            _ => {}
-        }
-    }
-
-    /// Writes one event of a stream.
-    pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
-        match self {
-            Self::OpenAi(writer) => writer.event(out, event),
-            Self::Responses(writer) => writer.event(out, event),
-            Self::Anthropic(writer) => writer.event(out, event),
-            Self::Token(writer) => writer.event(out, event),
-            Self::Notebook(writer) => writer.event(out, event),
-            Self::Content(writer) => writer.event(out, event),
-            Self::Session(writer) => writer.event(out, event),
-            Self::UiMessage(writer) => writer.event(out, event),
-        }
-    }
-
-    /// Writes the end of a stream that has begun: its end mark, or the failure.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
-        match self {
-            Self::OpenAi(writer) => writer.end(out, closing),
-            Self::Responses(writer) => writer.end(out, closing),
-            Self::Anthropic(writer) => writer.end(out, closing),
-            Self::Token(writer) => writer.end(out, closing),
-            Self::Notebook(writer) => writer.end(out, closing),
-            Self::Content(writer) => writer.end(out, closing),
-            Self::Session(writer) => writer.end(out, closing),
-            Self::UiMessage(writer) => writer.end(out, closing),
-        }
-    }
-
-    /// Writes a whole answer.
-    pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
-        match self {
-            Self::OpenAi(writer) => writer.whole(out, answer),
-            Self::Responses(writer) => writer.whole(out, answer),
-            Self::Anthropic(writer) => writer.whole(out, answer),
-            Self::Token(writer) => writer.whole(out, answer),
-            Self::Notebook(writer) => writer.whole(out, answer),
-            Self::Content(writer) => writer.whole(out, answer),
-            Self::Session(writer) => writer.whole(out, answer),
-            Self::UiMessage(writer) => writer.whole(out, answer),
-        }
-    }
-}
-
-/// The body of an error answer in a client's protocol; `id` is our name for the answer.
-pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>) -> Vec<u8> {
-    match protocol {
-        Protocol::Anthropic => anthropic::error_body(failure, id),
-        Protocol::Token => token::error_body(failure),
-        Protocol::Notebook => notebook::error_body(failure),
-        Protocol::Content => content::error_body(failure),
-        Protocol::Session => session::error_body(failure),
-        Protocol::UiMessage => ui_message::error_body(failure),
-        Protocol::OpenAi
-        | Protocol::Responses
-        | Protocol::Gemini
-        | Protocol::Ollama
-        | Protocol::Local => openai::error_body(failure),
-    }
 }
 
 /// Reads a JSON request, naming the field that is wrong.
@@ -577,9 +408,4 @@ fn user_message(text: String) -> Result<Message, Failure> {
         return Err(Failure::new(Reason::InvalidRequest, detail).at("message"));
     }
     Ok(Message::text(Role::User, text))
-}
-
-/// Appends `text` as a JSON string.
-fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a Vec takes every write");
 }

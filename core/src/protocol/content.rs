@@ -4,10 +4,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use super::{Closing, Collected, End, Opening, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
-use crate::sse;
 
 /// The longest message, in Unicode scalar values.
 const MESSAGE_CHARS_MAX: usize = 4000;
@@ -56,9 +55,7 @@ impl Writer {
     pub(super) fn event(&self, out: &mut Vec<u8>, event: &Event<'_>) {
         match event {
             Event::Text(text) | Event::Refusal(text) => {
-                out.extend_from_slice(b"data: {\"content\":");
-                push_json_string(out, text);
-                out.extend_from_slice(b"}\n\n");
+                frame::push_text(out, r#"{"content":"#, text);
             }
             Event::Start { .. }
             | Event::Reasoning(_)
@@ -76,11 +73,11 @@ impl Writer {
             End::Failed(failure) => json!({"error": failure.message()}),
             End::Cancelled => return,
         };
-        sse::encode(out, None, None, last.to_string().as_bytes());
+        frame::push(out, &last);
     }
 
     pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
-        push_json_string(out, &answer.text);
+        frame::push_json_string(out, &answer.text);
     }
 }
 

@@ -5,10 +5,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use super::{Closing, Collected, End, Opening, error, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event, Message, Role};
 use crate::failure::Failure;
-use crate::sse;
 
 #[derive(Deserialize)]
 struct Request {
@@ -32,16 +31,8 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     })
 }
 
-/// The body of an error answer: as the event, with the failure's code beside it.
-pub(super) fn error_body(failure: &Failure) -> Vec<u8> {
-    let mut body = error_value(failure);
-    body["code"] = failure.reason.code().into();
-    body.to_string().into_bytes()
-}
-
-fn error_value(failure: &Failure) -> Value {
-    json!({"type": "error", "message": failure.message()})
-}
+/// How the event of a token begins.
+const TOKEN: &str = r#"{"type":"token","content":"#;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -63,16 +54,17 @@ impl Writer {
     }
 
     pub(super) fn open(&self, out: &mut Vec<u8>) {
-        push(out, &json!({"type": "user_message", "content": self.asked, "timestamp": null}));
+        frame::push(
+            out,
+            &json!({"type": "user_message", "content": self.asked, "timestamp": null}),
+        );
     }
 
     pub(super) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
         match event {
             Event::Text(text) | Event::Refusal(text) => {
                 self.text.push_str(text);
-                out.extend_from_slice(b"data: {\"type\":\"token\",\"content\":");
-                push_json_string(out, text);
-                out.extend_from_slice(b"}\n\n");
+                frame::push_text(out, TOKEN, text);
             }
             Event::Start { .. }
             | Event::Reasoning(_)
@@ -89,10 +81,10 @@ impl Writer {
             End::Finished(_) => {
                 let said =
                     json!({"type": "ai_message_complete", "content": self.text, "timestamp": null});
-                push(out, &said);
-                push(out, &json!({"type": "complete"}));
+                frame::push(out, &said);
+                frame::push(out, &json!({"type": "complete"}));
             }
-            End::Failed(failure) => push(out, &error_value(failure)),
+            End::Failed(failure) => frame::push(out, &error::event(failure)),
             End::Cancelled => {}
         }
     }
@@ -106,10 +98,6 @@ impl Writer {
         let body = json!({"session_id": self.session, "messages": messages});
         out.extend_from_slice(body.to_string().as_bytes());
     }
-}
-
-fn push(out: &mut Vec<u8>, event: &Value) {
-    sse::encode(out, None, None, event.to_string().as_bytes());
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod dialect;
 mod request;
 mod writer;
 
-pub(super) use answer::{error_message, read_event, read_whole};
+pub(super) use answer::{read_event, read_whole};
 pub(super) use call::{headers, http_call};
 pub use dialect::{DIALECTS, Dialect};
 pub(super) use request::{effort, parse_request};

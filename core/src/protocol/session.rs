@@ -3,12 +3,11 @@
 //! `error`. `POST /api/ai/chat` answers `{"session_id", "message", "warnings"}`.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use super::{Closing, Collected, End, Opening, error, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
-use crate::sse;
 
 #[derive(Deserialize)]
 struct Request {
@@ -30,16 +29,8 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     })
 }
 
-/// The body of an error answer: as the event, with the failure's code beside it.
-pub(super) fn error_body(failure: &Failure) -> Vec<u8> {
-    let mut body = error_value(failure);
-    body["code"] = failure.reason.code().into();
-    body.to_string().into_bytes()
-}
-
-fn error_value(failure: &Failure) -> Value {
-    json!({"type": "error", "message": failure.message()})
-}
+/// How the event of a token begins.
+const TOKEN: &str = r#"{"type":"token","content":"#;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -54,17 +45,15 @@ impl Writer {
     pub(super) fn open(&self, out: &mut Vec<u8>) {
         let info =
             json!({"type": "session_info", "session_id": self.session, "status": "processing"});
-        push(out, &info);
+        frame::push(out, &info);
     }
 
     pub(super) fn event(&self, out: &mut Vec<u8>, event: &Event<'_>) {
         match event {
             Event::Text(text) | Event::Refusal(text) => {
-                out.extend_from_slice(b"data: {\"type\":\"token\",\"content\":");
-                push_json_string(out, text);
-                out.extend_from_slice(b"}\n\n");
+                frame::push_text(out, TOKEN, text);
             }
-            Event::Warning(text) => push(out, &json!({"type": "warning", "message": text})),
+            Event::Warning(text) => frame::push(out, &json!({"type": "warning", "message": text})),
             Event::Start { .. }
             | Event::Reasoning(_)
             | Event::ToolCall(_)
@@ -77,10 +66,10 @@ impl Writer {
     pub(super) fn end(&self, out: &mut Vec<u8>, closing: &Closing<'_>) {
         match closing.end {
             End::Finished(_) => {
-                push(out, &json!({"type": "done", "message": "Streaming complete"}));
-                push(out, &json!({"type": "stream_end"}));
+                frame::push(out, &json!({"type": "done", "message": "Streaming complete"}));
+                frame::push(out, &json!({"type": "stream_end"}));
             }
-            End::Failed(failure) => push(out, &error_value(failure)),
+            End::Failed(failure) => frame::push(out, &error::event(failure)),
             End::Cancelled => {}
         }
     }
@@ -91,10 +80,6 @@ impl Writer {
             json!({"session_id": self.session, "message": said, "warnings": answer.warnings});
         out.extend_from_slice(body.to_string().as_bytes());
     }
-}
-
-fn push(out: &mut Vec<u8>, event: &Value) {
-    sse::encode(out, None, None, event.to_string().as_bytes());
 }
 
 #[cfg(test)]

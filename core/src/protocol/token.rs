@@ -3,12 +3,11 @@
 //! `{"error": {"code": "...", "message": "..."}}`.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Closing, Collected, End, Opening, parse_json, push_json_string, user_message};
+use super::{Closing, Collected, End, Opening, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
-use crate::sse;
 
 #[derive(Deserialize)]
 struct Request {
@@ -29,10 +28,13 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     })
 }
 
+/// The body of an error answer: as the event.
 pub(super) fn error_body(failure: &Failure) -> Vec<u8> {
+    error_value(failure).to_string().into_bytes()
+}
+
+fn error_value(failure: &Failure) -> Value {
     json!({"error": {"code": failure.reason.code(), "message": failure.message()}})
-        .to_string()
-        .into_bytes()
 }
 
 #[derive(Debug)]
@@ -51,9 +53,7 @@ impl Writer {
             Event::Start { model, .. } => self.model = model.clone().into_owned(),
             Event::Text(text) | Event::Refusal(text) => {
                 self.tokens += 1;
-                out.extend_from_slice(b"data: {\"token\":");
-                push_json_string(out, text);
-                out.extend_from_slice(b"}\n\n");
+                frame::push_text(out, r#"{"token":"#, text);
             }
             Event::Usage(usage) => self.tokens = usage.output_tokens,
             Event::Reasoning(_)
@@ -73,14 +73,14 @@ impl Writer {
                     "model": self.model,
                     "fallback": closing.fallback,
                 });
-                sse::encode(out, None, None, done.to_string().as_bytes());
+                frame::push(out, &done);
             }
-            End::Failed(failure) => sse::encode(out, None, None, &error_body(failure)),
+            End::Failed(failure) => frame::push(out, &error_value(failure)),
             End::Cancelled => {}
         }
     }
 
     pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
-        push_json_string(out, &answer.text);
+        frame::push_json_string(out, &answer.text);
     }
 }

@@ -2,6 +2,7 @@
 //! same in all of them.
 
 use super::*;
+use crate::chat::FinishReason;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 
 /// A provider's protocol, its streams and its whole answers, and what its usage tells.
@@ -198,6 +199,6 @@ fn an_error_midway_is_one() {
             vectors.protocol
         );
         assert_eq!(told.failure.unwrap().detail, MESSAGE, "{:?}", vectors.protocol);
-        assert_eq!(vectors.protocol.error_message(body), MESSAGE, "{:?}", vectors.protocol);
+        assert_eq!(error_message(body), MESSAGE, "{:?}", vectors.protocol);
     }
 }

@@ -7,6 +7,7 @@ use super::Head;
 use super::ladder::retry_after;
 use crate::config::Target;
 use crate::failure::{Failure, Original, Reason};
+use crate::protocol::error_message;
 use crate::time::Instant;
 
 /// How long its body may take.
@@ -66,7 +67,7 @@ impl Refusal {
     /// its head.
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
         let body = std::mem::take(&mut self.body);
-        let said = target.provider.protocol.error_message(&body);
+        let said = error_message(&body);
         let reason = match by_status(self.status) {
             Reason::Rejected => by_words(&said),
             reason => reason,

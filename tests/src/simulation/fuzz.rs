@@ -8,7 +8,7 @@ use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
 use streamgate_core::gateway::{self, Arrival, Gateway};
-use streamgate_core::protocol::{Ask, Memory, Protocol};
+use streamgate_core::protocol::{Ask, Memory, Protocol, error_message};
 use streamgate_core::relay::{Call, End, Head, Input};
 use streamgate_core::sse::{Decoder, Leftover};
 use streamgate_core::time::Instant;
@@ -160,7 +160,7 @@ pub fn openai_whole(bytes: &[u8]) {
     let mut seen = 0;
     let read = Protocol::OpenAi.read_whole(bytes, &mut |_| seen += 1);
     assert!(is_json(bytes) || read.is_err(), "what is no JSON was read");
-    let _ = Protocol::OpenAi.error_message(bytes);
+    let _ = error_message(bytes);
 }
 
 /// What a client asks is what its provider is asked.

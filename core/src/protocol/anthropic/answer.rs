@@ -10,8 +10,7 @@ use std::borrow::Cow;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::openai::error_message;
-use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable};
+use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable, error_message};
 
 /// How many tools one answer may call.
 const CALLS_MAX: usize = 4096;

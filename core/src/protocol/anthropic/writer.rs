@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
 use crate::json::Reader;
-use crate::protocol::{Closing, Collected, CollectedCall, End, Opening, push_json_string};
+use crate::protocol::frame::push_json_string;
+use crate::protocol::{Closing, Collected, CollectedCall, End, Opening};
 use crate::sse;
 
 /// The body of an error answer: `{"type": "error", "error": {"type", "message"}, "request_id"}`. A

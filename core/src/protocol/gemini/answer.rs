@@ -9,8 +9,7 @@ use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
-use crate::protocol::openai::error_message;
-use crate::protocol::{Memory, Sink, Step, Unreadable};
+use crate::protocol::{Memory, Sink, Step, Unreadable, error_message};
 
 /// Reads the data of one event of the stream.
 pub(in crate::protocol) fn read_event(

@@ -4,8 +4,7 @@ use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
-use crate::protocol::openai::error_message;
-use crate::protocol::{Memory, Sink, Step, Unreadable};
+use crate::protocol::{Memory, Sink, Step, Unreadable, error_message};
 
 /// Reads one line of the stream. The one that is `done` is the last.
 pub(in crate::protocol) fn read_event(

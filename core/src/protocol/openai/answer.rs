@@ -5,15 +5,10 @@
 use std::borrow::Cow;
 use std::mem;
 
-use serde_json::Value;
-
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{Calls, Memory, Sink, Step, TextKind, Unreadable};
-
-/// Longest error detail taken from a provider, in bytes.
-const MESSAGE_BYTES_MAX: usize = 2000;
+use crate::protocol::{Calls, Memory, Sink, Step, TextKind, Unreadable, error_message};
 
 /// Reads the data of one event of the stream.
 pub(in crate::protocol) fn read_event(
@@ -52,20 +47,6 @@ pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Resul
     whole.read(body)?;
     whole.tell(&mut String::new(), &mut |event| sink(calls.place(event)));
     Ok(())
-}
-
-/// The message in an error answer, by the shapes providers use: `{"error": {"message"}}`,
-/// `{"error": "..."}`, `{"message"}`, `{"detail"}`; empty where there is none.
-pub(in crate::protocol) fn error_message(body: &[u8]) -> String {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else { return String::new() };
-    let first = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
-    let error = first.get("error").unwrap_or(first);
-    let message = [error.get("message"), error.get("detail"), Some(error)]
-        .into_iter()
-        .flatten()
-        .find_map(Value::as_str)
-        .unwrap_or("");
-    message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
 }
 
 /// A `chat.completion.chunk`, and a `chat.completion`: they differ in `delta` and `message` alone.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Who};
-use crate::protocol::{Closing, Collected, End, Opening, push_json_string};
-use crate::sse;
+use crate::protocol::frame::{push, push_json_string};
+use crate::protocol::{Closing, Collected, End, Opening};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
 /// answer about a request that is wrong by itself goes back as it came.
@@ -81,9 +81,7 @@ impl Writer {
     pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
         match closing.end {
             End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
-            End::Failed(failure) => {
-                sse::encode(out, None, None, error_value(failure).to_string().as_bytes());
-            }
+            End::Failed(failure) => push(out, &error_value(failure)),
             End::Cancelled => {}
         }
     }

@@ -15,7 +15,7 @@ pub(super) use response::{Item, Response};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Number, Reader, Shape, Text};
-use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable, openai};
+use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable, error_message};
 
 /// Between two summaries of thoughts.
 const PARAGRAPH: &str = "\n\n";
@@ -72,7 +72,7 @@ fn failure(json: &[u8]) -> Unreadable {
         _ => Reason::InBand,
     };
     let nested = json!({ "error": error }).to_string();
-    Unreadable::Error(Failure::new(reason, openai::error_message(nested.as_bytes())))
+    Unreadable::Error(Failure::new(reason, error_message(nested.as_bytes())))
 }
 
 /// One event of the stream; its type says which of the fields count.

@@ -10,7 +10,8 @@ use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::protocol::body::Body;
-use crate::protocol::{Closing, Collected, End, Opening, TextKind, openai, push_json_string};
+use crate::protocol::frame::push_json_string;
+use crate::protocol::{Closing, Collected, End, Opening, TextKind, openai};
 
 /// Writes the events of one answer.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, Role, Usage};
 use crate::failure::Failure;
-use crate::protocol::{Closing, Collected, CollectedCall, End, Opening, push_json_string};
-use crate::sse;
+use crate::protocol::frame::{push, push_json_string};
+use crate::protocol::{Closing, Collected, CollectedCall, End, Opening};
 
 /// What a client knows the protocol by.
 pub(in crate::protocol) const STREAM_HEADERS: &[(&str, &str)] =
@@ -203,10 +203,6 @@ fn usage_value(usage: &Usage) -> Value {
         value["estimated"] = true.into();
     }
     value
-}
-
-fn push(out: &mut Vec<u8>, part: &Value) {
-    sse::encode(out, None, None, part.to_string().as_bytes());
 }
 
 #[cfg(test)]

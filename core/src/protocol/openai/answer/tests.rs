@@ -180,23 +180,3 @@ fn text_without_escapes_is_borrowed() {
     })
     .unwrap();
 }
-
-/// Each row: an error answer, and the message found in it.
-#[test]
-fn finds_the_message_of_an_error_answer() {
-    let rows = [
-        (r#"{"error":{"message":"a","code":1}}"#, "a"),
-        (r#"{"error":"b"}"#, "b"),
-        (r#"{"message":"c"}"#, "c"),
-        (r#"{"detail":"d"}"#, "d"),
-        (r#"[{"error":{"message":"e"}}]"#, "e"),
-        (r#"{"object":"error"}"#, ""),
-        ("<html>", ""),
-        ("", ""),
-    ];
-    for (body, message) in rows {
-        assert_eq!(error_message(body.as_bytes()), message, "{body}");
-    }
-    let long = format!(r#"{{"error":"{}"}}"#, "ä".repeat(MESSAGE_BYTES_MAX));
-    assert!(error_message(long.as_bytes()).len() <= MESSAGE_BYTES_MAX);
-}

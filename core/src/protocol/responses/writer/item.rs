@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::push_number;
-use crate::protocol::{TextKind, push_json_string};
+use crate::protocol::TextKind;
+use crate::protocol::frame::push_json_string;
 
 #[derive(Debug)]
 pub(super) struct Item {

@@ -1,0 +1,177 @@
+//! The answer to a client, written in its protocol: as a stream, or whole.
+
+use std::sync::Arc;
+
+use super::{
+    Collected, Protocol, anthropic, content, error, notebook, openai, responses, session, token,
+    ui_message,
+};
+use crate::chat::{ChatRequest, Event, FinishReason};
+use crate::failure::Failure;
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The model, or the closing message, came to its end.
+    Finished(FinishReason),
+    /// The client left or asked to stop.
+    Cancelled,
+    /// It failed, with the first cause.
+    Failed(Failure),
+}
+
+/// What a client's protocol says about the answer as a whole, known before its first byte.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Our name for the answer.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The model's name to show until the provider gives its own.
+    pub model: String,
+    /// What the client asked.
+    pub request: Arc<ChatRequest>,
+}
+
+impl Opening {
+    /// The conversation by the client's name for it; a new one is named as its first answer.
+    pub(super) fn conversation(&self) -> String {
+        self.request.conversation.clone().unwrap_or_else(|| self.id.clone())
+    }
+}
+
+/// What a client's protocol says about the answer as a whole, known at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closing<'a> {
+    /// How it ended.
+    pub(crate) end: &'a End,
+    /// What it said is a closing message, not a model's answer.
+    pub(crate) fallback: bool,
+}
+
+/// Writes answers in a client's protocol.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// OpenAI Chat Completions.
+    OpenAi(openai::Writer),
+    /// OpenAI Responses.
+    Responses(responses::Writer),
+    /// Anthropic Messages.
+    Anthropic(anthropic::Writer),
+    /// `token` events.
+    Token(token::Writer),
+    /// `notebook` events.
+    Notebook(notebook::Writer),
+    /// `content` events.
+    Content(content::Writer),
+    /// `session` events.
+    Session(session::Writer),
+    /// The AI SDK's UI message stream.
+    UiMessage(ui_message::Writer),
+}
+
+impl Writer {
+    /// A writer for one answer.
+    pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
+        match protocol {
+            Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
+            Protocol::Token => Self::Token(token::Writer::new(opening)),
+            Protocol::Responses => Self::Responses(responses::Writer::new(opening)),
+            Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
+            Protocol::Content => Self::Content(content::Writer::new(&opening)),
+            Protocol::Session => Self::Session(session::Writer::new(&opening)),
+            Protocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
+            Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
+                Self::OpenAi(openai::Writer::new(opening))
+            }
+        }
+    }
+
+    /// Writes what a stream says before its provider was asked; most say nothing.
+    pub(crate) fn open(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Notebook(writer) => writer.open(out),
+            Self::Session(writer) => writer.open(out),
+            Self::OpenAi(_)
+            | Self::Responses(_)
+            | Self::Anthropic(_)
+            | Self::Token(_)
+            | Self::Content(_)
+            | Self::UiMessage(_) => {}
+        }
+    }
+
+    /// Notes these whole frames of the provider's, which were handed on as they came: what is
+    /// written next joins them.
+    pub(crate) fn forwarded(&mut self, frames: &[u8]) {
+        match self {
+            Self::OpenAi(writer) => writer.forwarded(),
+            Self::Responses(writer) => writer.forwarded(frames),
+            Self::Anthropic(writer) => writer.forwarded(frames),
+            // No provider speaks these.
+            Self::Token(_)
+            | Self::Notebook(_)
+            | Self::Content(_)
+            | Self::Session(_)
+            | Self::UiMessage(_) => {}
+        }
+    }
+
+    /// Writes one event of a stream.
+    pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        match self {
+            Self::OpenAi(writer) => writer.event(out, event),
+            Self::Responses(writer) => writer.event(out, event),
+            Self::Anthropic(writer) => writer.event(out, event),
+            Self::Token(writer) => writer.event(out, event),
+            Self::Notebook(writer) => writer.event(out, event),
+            Self::Content(writer) => writer.event(out, event),
+            Self::Session(writer) => writer.event(out, event),
+            Self::UiMessage(writer) => writer.event(out, event),
+        }
+    }
+
+    /// Writes the end of a stream that has begun: its end mark, or the failure.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+        match self {
+            Self::OpenAi(writer) => writer.end(out, closing),
+            Self::Responses(writer) => writer.end(out, closing),
+            Self::Anthropic(writer) => writer.end(out, closing),
+            Self::Token(writer) => writer.end(out, closing),
+            Self::Notebook(writer) => writer.end(out, closing),
+            Self::Content(writer) => writer.end(out, closing),
+            Self::Session(writer) => writer.end(out, closing),
+            Self::UiMessage(writer) => writer.end(out, closing),
+        }
+    }
+
+    /// Writes a whole answer.
+    pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+        match self {
+            Self::OpenAi(writer) => writer.whole(out, answer),
+            Self::Responses(writer) => writer.whole(out, answer),
+            Self::Anthropic(writer) => writer.whole(out, answer),
+            Self::Token(writer) => writer.whole(out, answer),
+            Self::Notebook(writer) => writer.whole(out, answer),
+            Self::Content(writer) => writer.whole(out, answer),
+            Self::Session(writer) => writer.whole(out, answer),
+            Self::UiMessage(writer) => writer.whole(out, answer),
+        }
+    }
+}
+
+/// The body of an error answer in a client's protocol; `id` is our name for the answer.
+pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>) -> Vec<u8> {
+    match protocol {
+        Protocol::Anthropic => anthropic::error_body(failure, id),
+        Protocol::Token => token::error_body(failure),
+        Protocol::Notebook | Protocol::Session => error::event_body(failure),
+        Protocol::Content => content::error_body(failure),
+        Protocol::UiMessage => ui_message::error_body(failure),
+        Protocol::OpenAi
+        | Protocol::Responses
+        | Protocol::Gemini
+        | Protocol::Ollama
+        | Protocol::Local => openai::error_body(failure),
+    }
+}
