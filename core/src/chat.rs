@@ -39,7 +39,7 @@ pub struct ChatRequest {
     pub original: Option<Original>,
 }
 
-/// A client's request body. A provider of the same protocol is sent these bytes, with only those
+/// A client's request. A provider of the same protocol is sent these bytes, with only those
 /// fields replaced that must be, so that what we have no word for travels on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
@@ -47,6 +47,8 @@ pub struct Original {
     pub body: Arc<[u8]>,
     /// How many of [`ChatRequest::messages`] are in it; later ones were added by us.
     pub messages: usize,
+    /// The headers beside it that belong to the protocol, by lower-case name.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// How the next token is chosen; what is `None` is left to the provider or the model.
@@ -125,6 +127,13 @@ pub enum Effort {
     High,
     /// So many tokens at most.
     Budget(u32),
+}
+
+impl Original {
+    /// A body that has so many messages in it, without headers.
+    pub fn new(body: &[u8], messages: usize) -> Self {
+        Self { body: body.into(), messages, headers: Vec::new() }
+    }
 }
 
 impl Effort {

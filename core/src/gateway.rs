@@ -79,6 +79,8 @@ pub struct Arrival {
     pub unix_seconds: u64,
     /// A random number: names the answer.
     pub random: u128,
+    /// What came of [`Client::headers`].
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// What is the same for every request. Cheap to clone.
@@ -195,6 +197,9 @@ impl Gateway {
         }
         let parsed = client.protocol.parse_request(body).and_then(|mut request| {
             request.stream = client.stream.unwrap_or(request.stream);
+            if let Some(original) = &mut request.original {
+                original.headers.clone_from(&arrival.headers);
+            }
             let model = self.model(request.model.as_deref())?;
             Ok((request, model))
         });
@@ -326,6 +331,16 @@ impl Client {
     /// Of a path that answers whole.
     pub const fn whole(protocol: Protocol) -> Self {
         Self { protocol, stream: Some(false) }
+    }
+
+    /// The request's headers that a provider of the same protocol is sent too; `header` finds them by
+    /// their lower-case names.
+    pub fn headers<S: Into<String>>(
+        self,
+        header: impl Fn(&'static str) -> Option<S>,
+    ) -> Vec<(&'static str, String)> {
+        let names = self.protocol.forwarded_headers().iter();
+        names.filter_map(|&name| Some((name, header(name)?.into()))).collect()
     }
 }
 

@@ -112,6 +112,17 @@ impl<'a> Ask<'a> {
         (self.client == self.target.provider.protocol)
             .then(|| (Body::read(&original.body), &self.request.messages[original.messages..]))
     }
+
+    /// The client's own headers, where the provider speaks its protocol. Those that the operator set
+    /// are the operator's.
+    fn forwarded_headers(&self) -> impl Iterator<Item = (Cow<'static, str>, String)> {
+        let provider = &self.target.provider;
+        let original = self.request.original.iter().filter(|_| self.client == provider.protocol);
+        original
+            .flat_map(|original| &original.headers)
+            .filter(|(name, _)| provider.headers.iter().all(|(set, _)| set != name))
+            .map(|(name, value)| (Cow::Borrowed(*name), value.clone()))
+    }
 }
 
 /// What one event of a provider's stream was, beside the [`Event`]s read from it.
@@ -194,9 +205,13 @@ impl Protocol {
     /// What is particular to it.
     const fn facts(self) -> Facts {
         match self {
-            Self::OpenAi => Facts::of("openai"),
-            Self::Responses => Facts::of("responses"),
-            Self::Anthropic => Facts { needs_limit: true, ..Facts::of("anthropic") },
+            Self::OpenAi => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("openai") },
+            Self::Responses => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("responses") },
+            Self::Anthropic => Facts {
+                needs_limit: true,
+                forwarded_headers: &["anthropic-beta"],
+                ..Facts::of("anthropic")
+            },
             Self::Token => Facts { marks_fallback: true, ..Facts::of("token") },
             Self::Notebook => Facts::of("notebook"),
             Self::Content => Facts::of("content"),
@@ -254,6 +269,7 @@ impl Protocol {
             | Self::UiMessage
             | Self::Local => unspoken(self),
         }?;
+        call.headers.extend(ask.forwarded_headers());
         let own = ask.target.provider.headers.iter();
         call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
         Ok(call)
@@ -321,11 +337,19 @@ impl Protocol {
         self.facts().stream_headers
     }
 
+    /// Headers of a client's request that a provider of the same protocol is sent too.
+    pub(crate) const fn forwarded_headers(self) -> &'static [&'static str] {
+        self.facts().forwarded_headers
+    }
+
     /// The media type of its error bodies.
     pub(crate) const fn error_media_type(self) -> &'static str {
         self.facts().error_media_type
     }
 }
+
+/// By which OpenAI's clients ask for what is not settled yet.
+const OPENAI_BETA: &[&str] = &["openai-beta"];
 
 /// What is particular to a protocol.
 struct Facts {
@@ -335,6 +359,7 @@ struct Facts {
     marks_fallback: bool,
     tells_warnings: bool,
     stream_headers: &'static [(&'static str, &'static str)],
+    forwarded_headers: &'static [&'static str],
     error_media_type: &'static str,
 }
 
@@ -348,6 +373,7 @@ impl Facts {
             marks_fallback: false,
             tells_warnings: false,
             stream_headers: &[],
+            forwarded_headers: &[],
             error_media_type: "application/json",
         }
     }

@@ -51,6 +51,7 @@ impl Bench {
             now: Instant::ZERO,
             unix_seconds: 1_741_570_283,
             random: 7,
+            headers: Vec::new(),
         };
         let body = format!(
             r#"{{"model":"{model}","stream":true,"message":"Hi","messages":[{{"role":"user","content":"Hi"}}]}}"#

@@ -135,6 +135,7 @@ impl Exchange {
             now: instant(now),
             unix_seconds: unix_seconds(now),
             random: u128::from(high) << 64 | u128::from(low),
+            headers: client.headers(|name| self.wire.header(name)),
         };
         let answer = match (refused, body) {
             (Some(failure), _) => gateway.refuse(client, failure, &arrival),

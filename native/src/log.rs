@@ -174,6 +174,7 @@ mod tests {
             now: Default::default(),
             unix_seconds: 0,
             random: 0,
+            headers: Vec::new(),
         };
         let body = br#"{"message": "hello"}"#;
         let mut answer = gateway.answer(Client::streaming(Protocol::Token), body, &arrival);

@@ -67,6 +67,7 @@ fn whole(reply: Reply) -> Response {
 }
 
 async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response {
+    let headers = client.headers(|name| request.headers().get(name)?.to_str().ok());
     let (visitor, body) = match access::admit(&worker, request.headers()).await {
         Ok(visitor) => (visitor, read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await),
         Err(failure) => (None, Err(failure)),
@@ -75,7 +76,7 @@ async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response
         Ok(_) => provider_keys::of(&worker, visitor.as_ref()).await,
         Err(_) => Ok(Vec::new()),
     };
-    let arrival = Arrival { own_keys, ..worker.arrival(visitor) };
+    let arrival = Arrival { own_keys, headers, ..worker.arrival(visitor) };
     let answer = match body {
         Ok(body) => worker.gateway.answer(client, &body, &arrival),
         Err(failure) => worker.gateway.refuse(client, failure, &arrival),

@@ -40,6 +40,7 @@ impl Worker {
             now: self.clock.now(),
             unix_seconds: unix_time().as_secs(),
             random: u128::from_ne_bytes(random),
+            headers: Vec::new(),
         }
     }
 }

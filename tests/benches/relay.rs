@@ -198,6 +198,7 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
         now: Instant::ZERO,
         unix_seconds: CREATED,
         random: 7,
+        headers: Vec::new(),
     };
     let model = if setting.arrive == Engine { "here" } else { "far" };
     let request = json!({

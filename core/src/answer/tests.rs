@@ -79,6 +79,7 @@ impl Bench {
             now: Instant::ZERO,
             unix_seconds: 1_700_000_000,
             random: 7,
+            headers: Vec::new(),
         };
         let answer = gateway.answer(client, body.as_bytes(), &arrival);
         let mut bench = Self::with(answer);

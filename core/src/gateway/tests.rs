@@ -1,4 +1,5 @@
 use super::*;
+use crate::answer::Output;
 use crate::limit::refusal::Refusal;
 
 fn status(method: &str, path: &str) -> Option<u16> {
@@ -89,4 +90,35 @@ fn a_models_limits_are_listed_with_their_sources() {
             },
         ])
     );
+}
+
+/// Each row: a provider, and what it is sent of a client's `anthropic-beta: a,b`.
+#[test]
+fn a_clients_headers_reach_a_provider_of_its_protocol() {
+    let rows: [(&str, &[&str]); 3] = [
+        ("protocol = \"anthropic\"", &["a,b"]),
+        ("protocol = \"anthropic\"\nheaders = { anthropic-beta = \"c\" }", &["c"]),
+        ("protocol = \"openai\"", &[]),
+    ];
+    let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    let client = Client::asked(Protocol::Anthropic);
+    let arrival = Arrival {
+        visitor: None,
+        own_keys: Ok(Vec::new()),
+        now: Instant::ZERO,
+        unix_seconds: 0,
+        random: 0,
+        headers: client.headers(|name| (name == "anthropic-beta").then_some("a,b")),
+    };
+    for (provider, expected) in rows {
+        let text = format!(
+            "[providers.p]\nbase_url = \"http://p\"\n{provider}\n[models.m]\ntargets = [\"p/m\"]"
+        );
+        let gateway = Gateway::new(Config::parse(&text, |_| None).unwrap());
+        let mut answer = gateway.answer(client, body, &arrival);
+        let Output::Call(call) = answer.poll() else { panic!("no call") };
+        let sent = call.http().unwrap().headers;
+        let sent: Vec<_> = sent.iter().filter(|(name, _)| name == "anthropic-beta").collect();
+        assert_eq!(sent.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), expected);
+    }
 }

@@ -32,6 +32,7 @@ fn ask(pair: &Pair, cut: usize) -> Result<(Vec<Request>, Answer), String> {
         now: Instant::ZERO,
         unix_seconds: 1,
         random: 1,
+        headers: Vec::new(),
     };
     let mut asking = gateway.answer(client, pair.request().to_string().as_bytes(), &arrival);
     let (mut requests, mut answer, mut call) = (Vec::new(), Answer::default(), None);

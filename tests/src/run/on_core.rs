@@ -139,8 +139,9 @@ fn ask(
         }
     };
     let random = u128::from(now.as_micros());
+    let headers = protocol.headers(|name| client.headers.get(name).cloned());
     let arrival =
-        |visitor| Arrival { visitor, own_keys: Ok(Vec::new()), now, unix_seconds, random };
+        |visitor| Arrival { visitor, own_keys: Ok(Vec::new()), now, unix_seconds, random, headers };
     let body = client.body_bytes();
     let answer = match visitor {
         Err(failure) => gateway.refuse(protocol, failure, &arrival(None)),

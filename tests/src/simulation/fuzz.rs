@@ -210,6 +210,7 @@ pub fn relay_bytes(bytes: &[u8]) {
         now: Instant::ZERO,
         unix_seconds: 0,
         random: 1,
+        headers: Vec::new(),
     };
     let body = br#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let mut answer = GATEWAY.answer(gateway::Client::asked(Protocol::OpenAi), body, &arrival);

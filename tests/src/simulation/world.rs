@@ -115,6 +115,7 @@ impl<'a> World<'a> {
             now: Instant::ZERO,
             unix_seconds: UNIX_BEGAN,
             random: u128::from(random.bits()),
+            headers: Vec::new(),
         };
         let client = &script.client;
         let at = Instant::from_millis;

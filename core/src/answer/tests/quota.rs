@@ -16,6 +16,7 @@ fn bench(says: Option<Result<(), Denial>>) -> Bench {
         now: Instant::ZERO,
         unix_seconds: 1_700_000_000,
         random: 7,
+        headers: Vec::new(),
     };
     let gateway = Gateway::new(Config::parse(CONFIG, |_| None).unwrap());
     let mut bench =

@@ -168,7 +168,7 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     for (number, message) in request.messages.iter().enumerate() {
         add_message(&mut messages, message, number)?;
     }
-    let original = Some(Original { body: body.into(), messages: messages.len() });
+    let original = Some(Original::new(body, messages.len()));
     Ok(ChatRequest { messages, original, ..request.options() })
 }
 

@@ -175,7 +175,7 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     }
     request.check()?;
     let mut request = ChatRequest::from(request);
-    request.original = Some(Original { body: body.into(), messages: request.messages.len() });
+    request.original = Some(Original::new(body, request.messages.len()));
     Ok(request)
 }
 

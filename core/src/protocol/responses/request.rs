@@ -156,7 +156,7 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     let request: Request<'_> = parse_json(body)?;
     request.check()?;
     let messages = request.messages()?;
-    let original = Some(Original { body: body.into(), messages: messages.len() });
+    let original = Some(Original::new(body, messages.len()));
     Ok(ChatRequest { messages, original, ..ChatRequest::try_from(request)? })
 }
 
