@@ -273,7 +273,8 @@ impl Gateway {
         }
     }
 
-    /// `GET /v1/models`: the default one first.
+    /// `GET /v1/models`: the default one first, in OpenAI's words and in Anthropic's. When they were
+    /// made is not known.
     fn models(&self) -> Reply {
         let default = self.config.default_model.as_ref();
         let mut names: Vec<_> = self.config.models.iter().collect();
@@ -288,11 +289,22 @@ impl Gateway {
                     "object": "model",
                     "created": 0,
                     "owned_by": owner,
+                    "type": "model",
+                    "display_name": name,
+                    "created_at": "1970-01-01T00:00:00Z",
                     "limits": limits,
                 })
             })
             .collect();
-        Reply::json(200, json!({"object": "list", "data": data}).to_string().into_bytes())
+        let ids = [data.first(), data.last()].map(|model| model.map(|model| &model["id"]));
+        let list = json!({
+            "object": "list",
+            "data": data,
+            "has_more": false,
+            "first_id": ids[0],
+            "last_id": ids[1],
+        });
+        Reply::json(200, list.to_string().into_bytes())
     }
 
     /// What is known of a target's limits in tokens, and who says so; what was learned is shown

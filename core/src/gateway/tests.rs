@@ -60,6 +60,10 @@ fn models_are_listed_with_the_default_first() {
     assert_eq!(list["data"][0]["id"], "z");
     assert_eq!(list["data"][1]["id"], "a");
     assert_eq!(list["data"][0]["owned_by"], "p");
+    assert_eq!((&list["object"], &list["data"][0]["object"]), (&json!("list"), &json!("model")));
+    // As Anthropic's SDKs read it.
+    assert_eq!((&list["first_id"], &list["last_id"]), (&json!("z"), &json!("a")));
+    assert_eq!((&list["has_more"], &list["data"][1]["type"]), (&json!(false), &json!("model")));
 }
 
 #[test]
