@@ -139,9 +139,11 @@ pub static DIALECTS: &[Dialect] = &[
         limit: Some("max_completion_tokens"),
         effort: EffortField::FromLow,
         thought: Thought::Field("reasoning"),
+        // Tools too: some are its own.
         strict: Some(&[
             "n",
             "user",
+            "tools",
             "service_tier",
             "reasoning_effort",
             "reasoning_format",

@@ -283,12 +283,15 @@ fn where_all_else_is_refused_only_what_is_known_goes() {
             "messages": [{"role": "user", "content": "x"}],
         })
     );
-    let thought = r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant",
-        "content":"so","reasoning_content":"hm"},{"role":"user","content":"y"}]}"#;
+    let thought = r#"{"tools":[{"type":"browser_search"}],"messages":[{"role":"user",
+        "content":"x"},{"role":"assistant","content":"so","reasoning_content":"hm"},
+        {"role":"user","content":"y"}]}"#;
     request = parse_request(thought.as_bytes()).unwrap();
+    let groq = body(&call("groq", &request, Protocol::OpenAi));
+    let said = json!({"role": "assistant", "content": "so", "reasoning": "hm"});
     assert_eq!(
-        body(&call("groq", &request, Protocol::OpenAi))["messages"][1],
-        json!({"role": "assistant", "content": "so", "reasoning": "hm"})
+        (&groq["messages"][1], &groq["tools"]),
+        (&said, &json!([{"type": "browser_search"}]))
     );
     request = parse_request(CLIENTS.as_bytes()).unwrap();
     assert_eq!(
