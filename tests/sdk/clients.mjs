@@ -4,14 +4,14 @@
 //
 // The gateway serves the models of the grid (tests/src/grid.rs): `PROVIDER-CASE` for each provider
 // named. Each client streams text, calls a tool, and sees an error as an error of its own kind: in
-// mid-answer, and before it.
+// mid-answer, in an answer's place, and before any provider is asked.
 
 import assert from "node:assert/strict";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import Anthropic from "@anthropic-ai/sdk";
 import { ChatOpenAI } from "@langchain/openai";
-import { APICallError, jsonSchema, streamText, tool } from "ai";
+import { APICallError, generateText, jsonSchema, streamText, tool } from "ai";
 import { createParser } from "eventsource-parser";
 import OpenAI from "openai";
 
@@ -46,6 +46,7 @@ const clients = {
     async error(model) {
       const stream = openai.chat.completions.stream({ model, messages: hello });
       await assert.rejects(stream.done(), (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message));
+      await assert.rejects(openai.chat.completions.create({ model, messages: hello }), failed(OpenAI));
     },
     async refused(model) {
       await assert.rejects(openai.chat.completions.stream({ model, messages: hello }).done(), notFound(OpenAI));
@@ -69,6 +70,7 @@ const clients = {
         openai.responses.stream({ model, input: "Hi" }).finalResponse(),
         (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message),
       );
+      await assert.rejects(openai.responses.create({ model, input: "Hi" }), failed(OpenAI));
     },
     async refused(model) {
       await assert.rejects(openai.responses.stream({ model, input: "Hi" }).finalResponse(), notFound(OpenAI));
@@ -97,6 +99,7 @@ const clients = {
         stream.finalMessage(),
         (error) => error instanceof Anthropic.APIError && ON_FIRE.test(error.message),
       );
+      await assert.rejects(anthropic.messages.create({ model, max_tokens: 100, messages: hello }), failed(Anthropic));
     },
     async refused(model) {
       const stream = anthropic.messages.stream({ model, max_tokens: 100, messages: hello });
@@ -129,6 +132,7 @@ const clients = {
         for await (const _ of await this.chat(model).stream("Hi"));
       };
       await assert.rejects(read, (error) => error instanceof OpenAI.APIError && ON_FIRE.test(error.message));
+      await assert.rejects(this.chat(model).invoke("Hi"), failed(OpenAI));
     },
     async refused(model) {
       await assert.rejects(this.chat(model).stream("Hi"), notFound(OpenAI));
@@ -206,6 +210,10 @@ function aiSdk(model) {
       assert.equal(errors.length, 1);
       assert.match(JSON.stringify(errors[0].error) + errors[0].error.message, ON_FIRE);
       assert.notEqual(parts.find(({ type }) => type === "finish")?.finishReason, "stop");
+      await assert.rejects(
+        generateText({ model: model(name), prompt: "Hi", maxRetries: 0 }),
+        (error) => APICallError.isInstance(error) && error.statusCode === 502 && ON_FIRE.test(error.message),
+      );
     },
     async refused(name) {
       const errors = [];
@@ -216,6 +224,10 @@ function aiSdk(model) {
       assert.match(errors[0].message, UNKNOWN);
     },
   };
+}
+
+function failed({ InternalServerError }) {
+  return (error) => error instanceof InternalServerError && error.status === 502 && ON_FIRE.test(error.message);
 }
 
 function notFound({ NotFoundError }) {

@@ -3,8 +3,8 @@
     python tests/sdk/clients.py http://127.0.0.1:8000 openai anthropic ...
 
 The gateway serves the models of the grid (tests/src/grid.rs): `PROVIDER-CASE` for each provider
-named. Each SDK streams text, calls a tool, and sees an error as an error of its own kind: in
-mid-answer, and before it.
+named. Each SDK streams text, calls a tool, reads JSON by a schema, and sees an error as an error of
+its own kind: in mid-answer, in an answer's place, and before any provider is asked.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 
 import anthropic
 import openai
+from pydantic import BaseModel
 
 TEXT = "Hello, wörld 😀!"
 CALLS = [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
@@ -19,6 +20,14 @@ ON_FIRE = "The engine is on fire."
 UNKNOWN = "There is no model `gpt-9`"
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "zone": {"type": "string"}}}
+
+
+class Place(BaseModel):
+    city: str
+    celsius: int
+
+
+PLACE = Place(city="Paris", celsius=20)
 
 
 class OpenAiChat:
@@ -39,8 +48,14 @@ class OpenAiChat:
         assert [(call.name, json.loads(call.arguments)) for call in calls] == CALLS, calls
         assert choice.finish_reason == "tool_calls", choice
 
+    def structured(self, model):
+        answer = self.sdk.chat.completions.parse(model=model, messages=HELLO, response_format=Place)
+        assert answer.choices[0].message.parsed == PLACE, answer
+
     def error(self, model):
         raises(openai.APIError, ON_FIRE, lambda: self.stream(model))
+        whole = lambda: self.sdk.chat.completions.create(model=model, messages=HELLO)
+        raises(openai.InternalServerError, ON_FIRE, whole)
 
     def refused(self, model):
         raises(openai.NotFoundError, UNKNOWN, lambda: self.stream(model))
@@ -64,8 +79,14 @@ class OpenAiResponses:
         calls = [item for item in response.output if item.type == "function_call"]
         assert [(call.name, json.loads(call.arguments)) for call in calls] == CALLS, calls
 
+    def structured(self, model):
+        answer = self.sdk.responses.parse(model=model, input="Hi", text_format=Place)
+        assert answer.output_parsed == PLACE, answer
+
     def error(self, model):
         raises(openai.APIError, ON_FIRE, lambda: self.stream(model))
+        whole = lambda: self.sdk.responses.create(model=model, input="Hi")
+        raises(openai.InternalServerError, ON_FIRE, whole)
 
     def refused(self, model):
         raises(openai.NotFoundError, UNKNOWN, lambda: self.stream(model))
@@ -89,8 +110,14 @@ class Anthropic:
         calls = [block for block in message.content if block.type == "tool_use"]
         assert [(call.name, call.input) for call in calls] == CALLS, calls
 
+    def structured(self, model):
+        asked = dict(model=model, max_tokens=100, messages=HELLO)
+        assert self.sdk.messages.parse(**asked, output_format=Place).parsed_output == PLACE
+
     def error(self, model):
         raises(anthropic.APIError, ON_FIRE, lambda: self.stream(model))
+        whole = lambda: self.sdk.messages.create(model=model, max_tokens=100, messages=HELLO)
+        raises(anthropic.InternalServerError, ON_FIRE, whole)
 
     def refused(self, model):
         raises(anthropic.NotFoundError, UNKNOWN, lambda: self.stream(model))
@@ -109,7 +136,7 @@ def main(url, providers):
     for client in [OpenAiChat(url), OpenAiResponses(url), Anthropic(url)]:
         check(client, "refused", "gpt-9")
         for provider in providers:
-            for kind in ["text", "tools", "error"]:
+            for kind in ["text", "tools", "structured", "error"]:
                 check(client, kind, f"{provider}-{kind}")
         print(f"ok {type(client).__name__}")
 
