@@ -118,7 +118,7 @@ fn canonical(text: &str) -> String {
         for part in parts {
             let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
             let length = part.len() - rest.len();
-            let is_variable = length == ID_LENGTH || before.ends_with(':');
+            let is_variable = length == ID_LENGTH || (before.ends_with(':') && length > 0);
             replaced += before;
             replaced += &if is_variable { format!("…{rest}") } else { part.to_owned() };
         }
