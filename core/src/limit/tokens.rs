@@ -60,6 +60,10 @@ const KINDS: usize = 12;
 /// How many kinds there are in ASCII; the others are first bytes of longer characters.
 const ASCII_KINDS: usize = 6;
 
+/// Of a longer answer so many pieces of so many bytes are counted.
+const PIECES: usize = 64;
+const PIECE_BYTES: usize = 2048;
+
 /// How long `text` is.
 pub fn of_text(text: &str) -> Length {
     if text.is_empty() {
@@ -67,6 +71,27 @@ pub fn of_text(text: &str) -> Length {
     }
     let mut counts = [0; KINDS];
     count(text.as_bytes(), &mut counts);
+    weighed(counts)
+}
+
+/// How long an answer's `text` is. It may have megabytes, and a call that is to be stopped waits for
+/// this: of a long one only pieces are counted, from all over it.
+pub fn of_answer(text: &str) -> Length {
+    if text.len() <= PIECES * PIECE_BYTES {
+        return of_text(text);
+    }
+    let bytes = text.as_bytes();
+    let mut counts = [0; KINDS];
+    for piece in bytes.chunks(bytes.len().div_ceil(PIECES)) {
+        count(&piece[..piece.len().min(PIECE_BYTES)], &mut counts);
+    }
+    let counted = (PIECES * PIECE_BYTES) as u64;
+    let all = |count| u32::try_from(u64::from(count) * bytes.len() as u64 / counted);
+    weighed(counts.map(|count| all(count).unwrap_or(u32::MAX)))
+}
+
+/// The tokens that bytes of these kinds come to.
+fn weighed(counts: [u32; KINDS]) -> Length {
     let mut sums = [0u64; 3];
     for (count, weights) in counts.into_iter().zip(&WEIGHTS) {
         for (sum, weight) in sums.iter_mut().zip([weights.low, weights.likely, weights.high]) {
@@ -228,6 +253,21 @@ mod tests {
             strict: None,
         });
         assert!(of_request(&request).likely > pictured.likely + 10);
+    }
+
+    #[test]
+    fn a_long_answer_is_estimated_by_its_pieces() {
+        let text = "It is 10,5 am. fn main() {}\n你好，世界 Привет 🙂 ";
+        assert_eq!(of_answer(text), of_text(text));
+        let long = text.repeat(40_000);
+        let [sampled, counted] = [of_answer(&long), of_text(&long)];
+        for (sampled, counted) in [
+            (sampled.low, counted.low),
+            (sampled.likely, counted.likely),
+            (sampled.high, counted.high),
+        ] {
+            assert!(sampled.abs_diff(counted) < counted / 50, "{sampled} {counted}");
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Delivery {
         // Thoughts and arguments are not kept: they count as the mean of what was measured.
         let others = u32::try_from(others).unwrap_or(u32::MAX);
         let rate = Length { low: others / 6, likely: others / 4, high: others / 2 };
-        tokens::of_text(text).plus(rate)
+        tokens::of_answer(text).plus(rate)
     }
 
     /// Whether the content so far keeps the bound.
