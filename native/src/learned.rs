@@ -9,9 +9,7 @@ use crate::store::Store;
 /// Takes in what was kept.
 pub(crate) fn restore(store: &Store, learned: &Learned) -> Result<(), Failure> {
     let rows = store.run_blocking(vec![learned_limits::list()])?;
-    let kept = rows.iter().flatten().map(learned_limits::read).collect::<Result<Vec<_>, _>>()?;
-    learned.restore(kept);
-    Ok(())
+    learned_limits::restore(&rows, learned)
 }
 
 /// Keeps what an answer learned. Nobody waits for it: what is lost is learned again.
@@ -19,7 +17,7 @@ pub(crate) fn keep(store: &Store, rows: &[LearnedLimit]) {
     if rows.is_empty() {
         return;
     }
-    if let Err(failure) = store.begin(rows.iter().map(learned_limits::upsert).collect()) {
+    if let Err(failure) = store.begin(learned_limits::keep(rows)) {
         tracing::warn!("a learned limit is not kept: {}", failure.message());
     }
 }

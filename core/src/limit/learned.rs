@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::refusal::Refusal;
 
 /// How many endpoints' models are remembered; the one learned of longest ago is forgotten first.
-const ROWS_MAX: usize = 1000;
+pub(crate) const ROWS_MAX: usize = 1000;
 /// For how long what was learned counts: a provider may have raised its limit since.
 const AGE_MAX_SECONDS: u64 = 30 * 24 * 60 * 60;
 

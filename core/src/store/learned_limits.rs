@@ -1,10 +1,22 @@
 //! Limits that were learned from providers' refusals, by endpoint and model.
 
-use super::{Row, Statement};
+use super::{Row, Rows, Statement, Value};
 use crate::failure::Failure;
-use crate::limit::learned::LearnedLimit;
+use crate::limit::learned::{Learned, LearnedLimit, ROWS_MAX};
 
-/// Keeps what was learned, in place of what was known of that endpoint and model before.
+/// Keeps what was learned, each in place of what was known of that endpoint and model before.
+pub fn keep(limits: &[LearnedLimit]) -> Vec<Statement> {
+    limits.iter().map(upsert).collect()
+}
+
+/// Takes in what came of [`list`].
+pub fn restore(rows: &[Rows], learned: &Learned) -> Result<(), Failure> {
+    let kept = rows.iter().flatten().map(read).collect::<Result<Vec<_>, _>>()?;
+    learned.restore(kept);
+    Ok(())
+}
+
+/// Keeps one.
 pub fn upsert(limit: &LearnedLimit) -> Statement {
     Statement::new(
         "INSERT INTO learned_limits \
@@ -26,12 +38,12 @@ pub fn upsert(limit: &LearnedLimit) -> Statement {
     )
 }
 
-/// Lists all that was learned: rows for [`read`].
+/// Lists what was learned, the latest first, as much as is remembered: rows for [`read`].
 pub fn list() -> Statement {
     Statement::new(
         "SELECT endpoint, model, max_output, context_window, max_input, source, learned_at \
-         FROM learned_limits ORDER BY endpoint, model",
-        [],
+         FROM learned_limits ORDER BY learned_at DESC, endpoint, model LIMIT ?1",
+        [Value::from(ROWS_MAX as u64)],
     )
 }
 
