@@ -6,7 +6,7 @@
 //! for migrations only add.
 
 use super::{Outcome, Rows, Statement, Value};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 
 /// How often others may be in the way before that is a failure.
 const FAILURES_MAX: u32 = 5;
@@ -77,6 +77,9 @@ impl Migrating {
     pub fn step(&mut self, outcome: Option<Outcome>) -> Step {
         match (self.state, outcome) {
             (State::New, _) | (_, None) => self.look(),
+            (_, Some(Err(failure))) if failure.reason == Reason::StoreUnavailable => {
+                Step::Failed(failure)
+            }
             (_, Some(Err(failure))) => self.again(failure),
             (State::Looking, Some(Ok(rows))) => match version(&rows) {
                 Ok(version) => self.make(version),
@@ -125,7 +128,6 @@ fn version(rows: &[Rows]) -> Result<usize, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Reason;
     use crate::store::Row;
 
     fn version_row(version: u64) -> Option<Outcome> {
@@ -179,8 +181,16 @@ mod tests {
         let mut step = migrating.step(None);
         for _ in 0..FAILURES_MAX {
             assert!(matches!(step, Step::Run(_)), "{step:?}");
-            step = migrating.step(Some(Err(Reason::StoreUnavailable.into())));
+            step = migrating.step(Some(Err(Reason::StoreFailed.into())));
         }
+        assert!(matches!(step, Step::Failed(_)), "{step:?}");
+    }
+
+    #[test]
+    fn a_store_that_is_out_of_reach_is_not_asked_again() {
+        let mut migrating = Migrating::default();
+        migrating.step(None);
+        let step = migrating.step(Some(Err(Reason::StoreUnavailable.into())));
         assert!(matches!(step, Step::Failed(_)), "{step:?}");
     }
 }
