@@ -241,6 +241,24 @@ pub fn resealed(
     Ok(Some(ProviderKey { sealed: text, key_id, ..key.clone() }))
 }
 
+/// What seals anew those keys of one user, as [`apply`] gets them, that a former master key sealed.
+/// `nonce` gives random bytes, others each time.
+pub fn reseal(
+    config: &Config,
+    outcome: &Outcome,
+    mut nonce: impl FnMut() -> [u8; NONCE_BYTES],
+) -> Vec<Statement> {
+    let master = config.store.as_ref().and_then(|store| store.master_keys.as_ref());
+    let (Some(master), Ok(rows)) = (master, outcome) else { return Vec::new() };
+    let reseal = |key: &ProviderKey| {
+        // What does not open stays as it is: its user is told when it is to be used.
+        let anew = resealed(master, key, nonce()).ok().flatten()?;
+        Some(provider_keys::reseal(&anew, &key.sealed))
+    };
+    let keys = kept(rows).unwrap_or_default();
+    keys.iter().filter(|key| !master.is_current(&key.key_id)).filter_map(reseal).collect()
+}
+
 fn kept(rows: &[Rows]) -> Result<Vec<ProviderKey>, Failure> {
     rows.last().into_iter().flatten().map(provider_keys::read).collect()
 }

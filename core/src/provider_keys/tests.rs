@@ -183,4 +183,15 @@ fn keys_are_sealed_anew_once() {
     assert_eq!(open(&keys("1", None), "ada", &new).as_deref(), Ok(KEY));
     assert_eq!(resealed(&keys("1", Some("0")), &new, nonce), Ok(None));
     assert_eq!(resealed(&keys("2", None), &key, nonce).unwrap_err().reason, Reason::SealBroken);
+    // The same, of whatever the store gave.
+    let mut config = config();
+    config.store.as_mut().unwrap().master_keys = Some(keys("1", Some("0")));
+    let of = |key: &ProviderKey| Row(provider_keys::upsert(key).parameters);
+    let statements = |rows: Outcome| reseal(&config, &rows, || nonce);
+    let anew = provider_keys::reseal(&new, &key.sealed);
+    assert_eq!(statements(Ok(vec![vec![of(&new), of(&key)]])), [anew]);
+    assert_eq!(statements(Ok(vec![vec![of(&new)]])), []);
+    let unknown = ProviderKey { key_id: "x".into(), ..key };
+    assert_eq!(statements(Ok(vec![vec![of(&unknown)]])), []);
+    assert_eq!(statements(Err(Reason::StoreUnavailable.into())), []);
 }
