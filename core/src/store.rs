@@ -58,6 +58,26 @@ impl Statement {
     pub fn numbered(&self) -> String {
         self.sql.replace('?', "$")
     }
+
+    /// The text with the values in it, for who has to run it by hand.
+    pub fn literal(&self) -> String {
+        let mut parts = self.sql.split('?');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (number, rest) = part.split_at(part.bytes().take_while(u8::is_ascii_digit).count());
+            let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            match place.and_then(|place| self.parameters.get(place)) {
+                Some(Value::Integer(number)) => text.push_str(&number.to_string()),
+                Some(Value::Text(value)) => {
+                    text.push_str(&format!("'{}'", value.replace('\'', "''")));
+                }
+                // A test holds that each has a value.
+                None => text.push_str("NULL"),
+            }
+            text.push_str(rest);
+        }
+        text
+    }
 }
 
 impl fmt::Debug for Statement {

@@ -59,8 +59,9 @@ enum Command {
     },
     /// Make, list and revoke the API keys that users ask with
     #[command(
-        after_help = "Keys are kept in the [store] as hashes. Without a store, or with one at the edge, \
-                      `create` prints the row to add to [auth] keys instead."
+        after_help = "Keys are kept in the [store] as hashes. Without a store `create` prints the row to \
+                      add to [auth] keys instead; with a Worker's, each prints the command that has \
+                      wrangler do it in the D1 database."
     )]
     Keys {
         #[command(subcommand)]

@@ -36,32 +36,41 @@ pub(crate) enum Command {
     },
 }
 
+/// Where keys are kept.
+enum Place {
+    /// In `[auth] keys` only.
+    Configuration,
+    Store(Store),
+    /// In the database of this binding, which only Cloudflare's own tool reaches from here: what it is
+    /// to do is printed.
+    D1(String),
+}
+
 /// Does what is asked, and prints what came of it.
 pub(crate) fn run(command: &Command, config: &Config) -> Result<(), Failed> {
-    let store = open(config)?;
+    let place = place(config)?;
     let printed = match command {
         Command::Create { user, plan, name } => {
-            create(config, store.as_ref(), user, plan.as_deref(), name)?
+            create(config, &place, user, plan.as_deref(), name)?
         }
-        Command::List => list(config, store.as_ref())?,
-        Command::Revoke { id } => revoke(store.as_ref(), id)?,
+        Command::List => list(config, &place)?,
+        Command::Revoke { id } => revoke(&place, id)?,
     };
     print!("{printed}");
     Ok(())
 }
 
-/// The store, if it can be reached from here.
-fn open(config: &Config) -> Result<Option<Store>, Failed> {
-    match &config.store {
-        None => Ok(None),
-        Some(store) if matches!(store.url, StoreUrl::D1(_)) => Ok(None),
-        Some(store) => Store::open(&store.url).map(|(store, _)| Some(store)),
+fn place(config: &Config) -> Result<Place, Failed> {
+    match config.store.as_ref().map(|store| &store.url) {
+        None => Ok(Place::Configuration),
+        Some(StoreUrl::D1(binding)) => Ok(Place::D1(binding.clone())),
+        Some(url) => Store::open(url).map(|(store, _)| Place::Store(store)),
     }
 }
 
 fn create(
     config: &Config,
-    store: Option<&Store>,
+    place: &Place,
     user: &str,
     plan: Option<&str>,
     name: &str,
@@ -72,13 +81,6 @@ fn create(
         .map_err(|error| Failed::Impossible(format!("no random numbers: {error}")))?;
     let key = Key::new(random);
     let mut printed = format!("{}\n\nKeep it: it is not shown again.\n", key.reveal());
-    let Some(store) = store else {
-        let plan = plan.map(|plan| format!(", plan = {plan:?}")).unwrap_or_default();
-        let row = format!("{{ sha256 = \"{}\", user = {user:?}{plan} }}", key.digest());
-        write!(printed, "There is no store to keep it in. Add this to [auth] keys:\n\n{row}\n")
-            .expect("a String takes every write");
-        return Ok(printed);
-    };
     let row = ApiKey {
         id: key.digest().id(),
         sha256: key.digest().to_string(),
@@ -88,7 +90,20 @@ fn create(
         created: unix_time().as_secs(),
         revoked: None,
     };
-    ask(store, api_keys::insert(&row))?;
+    match place {
+        Place::Store(store) => drop(ask(store, api_keys::insert(&row))?),
+        Place::D1(binding) => {
+            let command = wrangler(binding, &api_keys::insert(&row));
+            printed.push_str(&format!("It is good once this has run:\n\n{command}"));
+        }
+        Place::Configuration => {
+            let plan = plan.map(|plan| format!(", plan = {plan:?}")).unwrap_or_default();
+            let row = format!("{{ sha256 = \"{}\", user = {user:?}{plan} }}", row.sha256);
+            printed.push_str("There is no store to keep it in. Add this to [auth] keys:\n\n");
+            printed.push_str(&format!("{row}\n"));
+            return Ok(printed);
+        }
+    }
     if config.auth.is_none() {
         printed.push_str("No key is asked for yet: add an [auth] table to the configuration.\n");
     }
@@ -110,7 +125,7 @@ fn check(config: &Config, user: &str, plan: Option<&str>) -> Result<(), Failed> 
     }
 }
 
-fn list(config: &Config, store: Option<&Store>) -> Result<String, Failed> {
+fn list(config: &Config, place: &Place) -> Result<String, Failed> {
     let mut lines = String::new();
     let mut line = |id: &str, user: &str, plan: &str, rest: &str| {
         writeln!(lines, "{id:14}{user:24}{plan:14}{rest}").expect("a String takes every write");
@@ -120,24 +135,53 @@ fn list(config: &Config, store: Option<&Store>) -> Result<String, Failed> {
         let plan = visitor.plan.as_ref().map_or("-", |plan| &plan.name);
         line(&Digest::id(digest), &visitor.user, plan, "configured");
     }
-    for row in store.map(|store| ask(store, api_keys::list())).transpose()?.unwrap_or_default() {
+    let rows = match place {
+        Place::Store(store) => ask(store, api_keys::list())?,
+        Place::Configuration | Place::D1(_) => Rows::new(),
+    };
+    for row in rows {
         let key = api_keys::read(&row).map_err(|failure| failed(&failure))?;
         let plan = if key.plan.is_empty() { "-" } else { &key.plan };
         let state = if key.revoked.is_some() { "revoked " } else { "" };
         line(&key.id, &key.user, plan, &format!("{state}{}", key.name));
     }
+    if let Place::D1(binding) = place {
+        let command = wrangler(binding, &api_keys::list());
+        lines.push_str(&format!("\nThose of the store are listed by this:\n\n{command}"));
+    }
     Ok(lines)
 }
 
-fn revoke(store: Option<&Store>, id: &str) -> Result<String, Failed> {
-    let Some(store) = store else {
-        let what = "there is no store: to revoke a key, remove its row from [auth] keys";
-        return Err(Failed::Misconfigured(what.into()));
+fn revoke(place: &Place, id: &str) -> Result<String, Failed> {
+    let statement = api_keys::revoke(id, unix_time().as_secs());
+    let store = match place {
+        Place::Store(store) => store,
+        Place::D1(binding) => {
+            let command = wrangler(binding, &statement);
+            return Ok(format!("It is revoked once this has run and told its name:\n\n{command}"));
+        }
+        Place::Configuration => {
+            let what = "there is no store: to revoke a key, remove its row from [auth] keys";
+            return Err(Failed::Misconfigured(what.into()));
+        }
     };
-    match ask(store, api_keys::revoke(id, unix_time().as_secs()))?.as_slice() {
+    match ask(store, statement)?.as_slice() {
         [] => Err(Failed::Impossible(format!("there is no key {id} that is not revoked"))),
         _ => Ok(format!("{id} is revoked\n")),
     }
+}
+
+/// The command that runs a statement in a Worker's database.
+fn wrangler(binding: &str, statement: &Statement) -> String {
+    format!("npx wrangler d1 execute {binding} --remote --command {}\n", word(&statement.literal()))
+}
+
+/// A text as one word of a shell: in double quotes, as SQL has single ones, where it can be.
+fn word(text: &str) -> String {
+    if text.contains(['"', '$', '`', '\\', '!']) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    format!("\"{text}\"")
 }
 
 fn ask(store: &Store, statement: Statement) -> Result<Rows, Failed> {

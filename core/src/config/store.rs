@@ -78,10 +78,16 @@ pub(super) fn resolve(
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
             Ok(StoreUrl::Postgres(url))
         }
-        Some(("d1", binding)) if !binding.is_empty() => Ok(StoreUrl::D1(binding.to_owned())),
+        Some(("d1", binding)) if is_identifier(binding) => Ok(StoreUrl::D1(binding.to_owned())),
         _ => Err(wrong("this is no store")),
     }
     .map(|url| Store { url, master_keys })
+}
+
+/// As JavaScript has them, and with them wrangler.
+fn is_identifier(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
 /// The previous key may be gone from the environment: then it was rotated out.

@@ -101,6 +101,9 @@ fn a_store_is_known_by_its_scheme_and_never_shown() {
     for (wrong, word) in [
         ("\"mysql://u:hidden@h\"", "sqlite:FILE"),
         ("\"sqlite:\"", "sqlite:FILE"),
+        ("\"d1:\"", "d1:BINDING"),
+        ("\"d1:my-db\"", "d1:BINDING"),
+        ("\"DB\"", "d1:BINDING"),
         ("{ env = \"DBX\" }", "DBX is not set"),
         ("{ en = \"DB\" }", "{ env = \"NAME\" }"),
         ("3", "{ env = \"NAME\" }"),

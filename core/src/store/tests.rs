@@ -72,6 +72,17 @@ fn postgres_reads_the_same_text() {
 }
 
 #[test]
+fn a_person_can_run_it() {
+    let statement = api_keys::revoke("o'?2", 7);
+    let expected =
+        "UPDATE api_keys SET revoked = 7 WHERE id = 'o''?2' AND revoked = 0 RETURNING id";
+    assert_eq!(statement.literal(), expected);
+    for statement in statements() {
+        assert!(!statement.literal().contains('?') && !statement.literal().contains("NULL"));
+    }
+}
+
+#[test]
 fn what_is_shown_of_a_statement_is_no_secret() {
     for statement in statements() {
         assert!(!format!("{statement:?}").contains("secret"));
