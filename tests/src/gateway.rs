@@ -3,13 +3,16 @@
 mod native;
 mod worker;
 
+pub use native::program as native_program;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use memchr::memmem;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -23,15 +26,19 @@ const START_TIME_MAX: Duration = Duration::from_secs(20);
 /// How much of what a gateway said is told when a scenario fails, in lines.
 const LOG_LINES_MAX: usize = 40;
 
+/// The part of a gateway's folder that it works in: what it keeps is there.
+const KEPT: &str = "kept";
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
     /// Where it listens.
     pub addr: SocketAddr,
+    shell: Runner,
     log: Lines,
     // Dropped in this order: the process first, then the folder it works in.
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Gateway {
@@ -44,16 +51,19 @@ impl Gateway {
     pub async fn start(runner: Runner, config: Option<&str>) -> Result<Self, String> {
         let folder =
             tempfile::tempdir().map_err(|error| format!("no folder to work in: {error}"))?;
-        let command = match runner {
-            Runner::Native => native::command(folder.path(), config)?,
-            Runner::Worker => worker::command(folder.path(), config.unwrap_or_default())?,
-            Runner::Core => return Err("the core is no program".into()),
-        };
-        let find_addr = match runner {
-            Runner::Worker => worker::addr,
-            Runner::Native | Runner::Core => native::addr,
-        };
-        start(command, find_addr, folder).await
+        let kept = std::fs::create_dir(folder.path().join(KEPT));
+        kept.map_err(|error| format!("no folder to work in: {error}"))?;
+        start(runner, config, folder, Lines::default()).await
+    }
+
+    /// Kills it and starts it again, with this configuration and what it kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn restart(mut self, config: Option<&str>) -> Result<Self, String> {
+        self.process.kill().await.map_err(|error| format!("it cannot be killed: {error}"))?;
+        start(self.shell, config, self.folder, self.log).await
     }
 
     /// Its address for clients that take a URL.
@@ -86,16 +96,47 @@ impl Gateway {
     pub fn line_with(&self, parts: &[String]) -> Option<String> {
         self.log.find(parts)
     }
+
+    /// The folder of what it keeps.
+    pub fn kept(&self) -> PathBuf {
+        self.folder.path().join(KEPT)
+    }
+
+    /// The file it keeps in which one of these stands.
+    pub fn kept_with(&self, parts: &[String]) -> Option<PathBuf> {
+        file_with(&self.kept(), parts)
+    }
+}
+
+fn file_with(folder: &Path, parts: &[String]) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).find_map(|path| {
+        if path.is_dir() {
+            return file_with(&path, parts);
+        }
+        let bytes = std::fs::read(&path).ok()?;
+        let stands = |part: &String| memmem::find(&bytes, part.as_bytes()).is_some();
+        parts.iter().any(stands).then_some(path)
+    })
 }
 
 async fn start(
-    mut command: Command,
-    find_addr: fn(&str) -> Option<SocketAddr>,
+    shell: Runner,
+    config: Option<&str>,
     folder: TempDir,
+    log: Lines,
 ) -> Result<Gateway, String> {
+    let mut command = match shell {
+        Runner::Native => native::command(folder.path(), config)?,
+        Runner::Worker => worker::command(folder.path(), config.unwrap_or_default())?,
+        Runner::Core => return Err("the core is no program".into()),
+    };
+    let find_addr = match shell {
+        Runner::Worker => worker::addr,
+        Runner::Native | Runner::Core => native::addr,
+    };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
-    let log = Lines::default();
     let (found, mut addr) = mpsc::channel(1);
     let stdout = process.stdout.take().expect("stdout is piped");
     let stderr = process.stderr.take().expect("stderr is piped");
@@ -112,7 +153,7 @@ async fn start(
     let said = log.clone();
     tokio::spawn(async move { follow(stderr, &said, |_| ()).await });
     match tokio::time::timeout(START_TIME_MAX, addr.recv()).await {
-        Ok(Some(addr)) => Ok(Gateway { addr, log, process, _folder: folder }),
+        Ok(Some(addr)) => Ok(Gateway { addr, shell, log, process, folder }),
         Ok(None) => {
             let status = process.wait().await.map_err(|error| error.to_string())?;
             tokio::time::sleep(Duration::from_millis(20)).await;

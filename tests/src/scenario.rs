@@ -46,6 +46,8 @@ pub struct Scenario {
 pub struct Then {
     /// How many milliseconds after the answer before is over.
     pub wait: u64,
+    /// After that, the gateway is killed and started again.
+    pub restart: bool,
     /// What the client does.
     pub client: Client,
     /// What must come out.
@@ -57,6 +59,8 @@ pub struct Then {
 pub struct Exchange<'a> {
     /// How long after the answer before is over.
     pub wait: Duration,
+    /// Whether the gateway is started anew before.
+    pub restart: bool,
     /// What the client does.
     pub client: &'a Client,
     /// What must come out.
@@ -76,6 +80,14 @@ pub enum Runner {
 }
 
 impl Runner {
+    /// What a store is called there, in its configuration.
+    pub fn store_url(self) -> &'static str {
+        match self {
+            Self::Core | Self::Native => "sqlite:streamgate.db",
+            Self::Worker => "d1:DB",
+        }
+    }
+
     /// Every one there is.
     pub fn all() -> Vec<Self> {
         vec![Self::Core, Self::Native, Self::Worker]
@@ -363,9 +375,10 @@ const PROVIDER_KEY: &str = "PROVIDER_KEY";
 
 /// The secrets that a scenario's configuration can name, as `{ env = "PROVIDER_KEY" }`, and their
 /// values. No client and no log may see them.
-pub const SECRETS: [(&str, &str); 2] = [
+pub const SECRETS: [(&str, &str); 3] = [
     (PROVIDER_KEY, "sk-test-1234567890-abcdefghijklmnop"),
     ("MASTER_KEY", "bWFzdGVyLWtleS10aGF0LWlzLTMyLWJ5dGVzLWxvbmc="),
+    ("NEXT_MASTER_KEY", "bmV4dC1tYXN0ZXIta2V5LW9mLTMyLWJ5dGVzLWxvbmc="),
 ];
 
 /// The secret of that name.
@@ -413,17 +426,22 @@ impl Scenario {
         let mut named = expects.flat_map(|expect| {
             expect.calls.keys().chain(expect.saw.keys()).chain(expect.slowed.keys())
         });
-        match named.find(|name| !self.provider.contains_key(*name)) {
-            Some(name) => Err(format!("expect: there is no provider {name}")),
-            None => Ok(()),
+        if let Some(name) = named.find(|name| !self.provider.contains_key(*name)) {
+            return Err(format!("expect: there is no provider {name}"));
         }
+        if self.runners.contains(&Runner::Core) && self.then.iter().any(|then| then.restart) {
+            return Err("then: the core is no program that could be started again".into());
+        }
+        Ok(())
     }
 
     /// Its requests, in order.
     pub fn exchanges(&self) -> impl Iterator<Item = Exchange<'_>> {
-        let first = Exchange { wait: Duration::ZERO, client: &self.client, expect: &self.expect };
+        let (client, expect) = (&self.client, &self.expect);
+        let first = Exchange { wait: Duration::ZERO, restart: false, client, expect };
         let more = self.then.iter().map(|then| Exchange {
             wait: Duration::from_millis(then.wait),
+            restart: then.restart,
             client: &then.client,
             expect: &then.expect,
         });
@@ -571,6 +589,7 @@ mod tests {
             ("why = 'w'\n[expect]\nsaw.a = []", "no provider a"),
             ("why = 'w'\n[expect]\n[[then]]\nexpect.calls.b = 1", "no provider b"),
             ("why = 'w'\n[[provider.a]]\n[expect]", "provider.a, call 1: needs one of"),
+            ("why = 'w'\n[expect]\n[[then]]\nrestart = true", "the core is no program"),
             ("[expect]", "why"),
         ] {
             let said = Scenario::parse("n", text).unwrap_err();

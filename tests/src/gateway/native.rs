@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::{built, root, write};
+use super::{KEPT, built, root, write};
 use crate::scenario::SECRETS;
 
 pub(super) fn command(folder: &Path, config: Option<&str>) -> Result<Command, String> {
-    let program = built(program(), "build it with `cargo build -p streamgate`")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(program()?);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     if let Some(config) = config {
         command.arg("--config").arg(write(folder.join("streamgate.toml"), config)?);
     }
     // All of it: no line may hold a secret.
-    command.envs(SECRETS).env("STREAMGATE_LOG", "trace").current_dir(folder);
+    command.envs(SECRETS).env("STREAMGATE_LOG", "trace").current_dir(folder.join(KEPT));
     Ok(command)
 }
 
@@ -26,7 +25,11 @@ pub(super) fn addr(line: &str) -> Option<SocketAddr> {
 }
 
 /// `STREAMGATE_BIN`, or the server beside the running test.
-fn program() -> PathBuf {
+pub fn program() -> Result<PathBuf, String> {
+    built(place(), "build it with `cargo build -p streamgate`")
+}
+
+fn place() -> PathBuf {
     if let Some(path) = std::env::var_os("STREAMGATE_BIN") {
         return path.into();
     }

@@ -1,4 +1,7 @@
 //! The Worker in a real workerd, without wrangler: it starts in a tenth of a second.
+//!
+//! Where its configuration has a store it gets a D1 database, the binding `DB`: miniflare's, by
+//! `d1.capnp`.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,26 +10,37 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{built, root, write};
+use super::{KEPT, built, root, write};
 use crate::scenario::SECRETS;
 
 const MAIN_MODULE: &str = "index.js";
+const D1_CAPNP: &str = "d1.capnp";
+/// Where miniflare has its Workers.
+const MINIFLARE: &str = "node_modules/miniflare/dist/src/workers";
+/// Where wrangler keeps D1's files, below the folder it is told.
+const D1_FILES: &str = "v3/d1";
 
 pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
     let workerd = workerd()?;
+    let miniflare = built(root().join(MINIFLARE), "install it with `npm ci`")?;
     let bundle = bundle();
     built(bundle.join(MAIN_MODULE), "build the Worker with `cargo xtask edge`")?;
     write(folder.join("streamgate.toml"), config)?;
     for (name, value) in SECRETS {
         write(folder.join(name), value)?;
     }
-    let capnp = capnp(&modules(&bundle)?, &Compatibility::read()?);
+    let files = folder.join(KEPT).join(D1_FILES);
+    std::fs::create_dir_all(&files).map_err(|error| format!("{}: {error}", files.display()))?;
+    write(folder.join(D1_CAPNP), include_str!("d1.capnp"))?;
+    let capnp = capnp(&modules(&bundle)?, &Compatibility::read()?, &D1::of(config));
     let capnp = write(folder.join("worker.capnp"), &capnp)?;
     let mut command = Command::new(workerd);
     command
-        .args(["serve", "--control-fd=1"])
-        // Paths in the configuration are relative to it: the bundle is imported from here.
+        // Experimental is a flag that miniflare's Workers ask for.
+        .args(["serve", "--experimental", "--control-fd=1"])
+        // Paths in the configuration are relative to it: the modules are imported from here.
         .arg(format!("--import-path={}", bundle.display()))
+        .arg(format!("--import-path={}", miniflare.display()))
         .arg(capnp)
         .current_dir(folder);
     Ok(command)
@@ -90,7 +104,36 @@ impl Compatibility {
     }
 }
 
-fn capnp(modules: &[String], compatibility: &Compatibility) -> String {
+/// The Worker's parts that go with a store, place by place: nothing where there is none.
+#[derive(Default)]
+struct D1 {
+    import: &'static str,
+    services: String,
+    extension: &'static str,
+    binding: &'static str,
+}
+
+impl D1 {
+    /// Where the configuration has a store; without one the Worker starts sooner.
+    fn of(config: &str) -> Self {
+        if !config.parse::<toml::Table>().is_ok_and(|config| config.contains_key("store")) {
+            return Self::default();
+        }
+        Self {
+            import: "using D1 = import \"d1.capnp\";\n",
+            services: format!(
+                "    (name = \"d1\", worker = D1.entry),\n    \
+                 (name = \"d1-database\", worker = D1.database),\n    \
+                 (name = \"d1-files\", disk = (path = \"{KEPT}/{D1_FILES}\", writable = true)),\n"
+            ),
+            extension: "  extensions = [D1.extension],\n",
+            binding: "    (name = \"DB\", wrapped = (moduleName = \"cloudflare-internal:d1-api\", \
+                      innerBindings = [(name = \"fetcher\", service = \"d1\")])),\n",
+        }
+    }
+}
+
+fn capnp(modules: &[String], compatibility: &Compatibility, d1: &D1) -> String {
     let mut list = String::new();
     for name in modules {
         let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
@@ -102,11 +145,12 @@ fn capnp(modules: &[String], compatibility: &Compatibility) -> String {
         writeln!(secrets, "    (name = \"{name}\", text = embed \"{name}\"),")
             .expect("a String takes every write");
     }
+    let D1 { import, services, extension, binding } = d1;
     let Compatibility { compatibility_date, compatibility_flags } = compatibility;
     // A list of texts is written alike in both languages.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
-
+{import}
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
@@ -114,16 +158,16 @@ const config :Workerd.Config = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true),
     )),
-  ],
+{services}  ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
-);
+{extension});
 
 const worker :Workerd.Worker = (
   modules = [
 {list}  ],
   bindings = [
     (name = "STREAMGATE_CONFIG", text = embed "streamgate.toml"),
-{secrets}    (name = "QUOTA", durableObjectNamespace = "Quota"),
+{secrets}{binding}    (name = "QUOTA", durableObjectNamespace = "Quota"),
   ],
   durableObjectNamespaces = [(className = "Quota", uniqueKey = "quota")],
   durableObjectStorage = (inMemory = void),

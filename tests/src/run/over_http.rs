@@ -20,10 +20,13 @@ const LOG_TIME: Duration = Duration::from_millis(50);
 
 /// Plays the scenario and judges what came of it.
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
-    let stage = Stage::set(scenario, runner).await?;
+    let mut stage = Stage::set(scenario, runner).await?;
     let mut seen = Vec::new();
     for exchange in scenario.exchanges() {
         tokio::time::sleep(exchange.wait).await;
+        if exchange.restart {
+            stage = stage.restart().await?;
+        }
         seen.push(stage.play(exchange.client).await?);
     }
     let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
@@ -31,8 +34,11 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
         format!("{wrong}\n{}--- gateway ---\n{}", told(&seen), stage.gateway.log())
     })?;
     tokio::time::sleep(LOG_TIME).await;
-    match stage.gateway.line_with(&scenario.secrets()) {
-        Some(line) => Err(format!("a secret is in the log: {line}")),
+    if let Some(line) = stage.gateway.line_with(&scenario.secrets()) {
+        return Err(format!("a secret is in the log: {line}"));
+    }
+    match stage.gateway.kept_with(&scenario.secrets()) {
+        Some(file) => Err(format!("a secret is kept as it is, in {}", file.display())),
         None => Ok(()),
     }
 }
@@ -52,6 +58,7 @@ fn goodbye(runner: Runner) -> Goodbye {
 pub struct Stage {
     /// The shell.
     pub gateway: Gateway,
+    config: String,
     runner: Runner,
     providers: Providers,
 }
@@ -60,9 +67,17 @@ impl Stage {
     /// Starts the providers, then the shell.
     pub async fn set(scenario: &Scenario, runner: Runner) -> Result<Self, String> {
         let providers = Providers::start(scenario).await.map_err(|error| error.to_string())?;
-        let config = scenario.config_text(&providers.base_urls());
+        let mut places = providers.base_urls();
+        places.insert("store".into(), runner.store_url().into());
+        let config = scenario.config_text(&places);
         let gateway = Gateway::start(runner, Some(&config)).await?;
-        Ok(Self { gateway, runner, providers })
+        Ok(Self { gateway, config, runner, providers })
+    }
+
+    /// Kills the shell and starts it again.
+    async fn restart(self) -> Result<Self, String> {
+        let gateway = self.gateway.restart(Some(&self.config)).await?;
+        Ok(Self { gateway, ..self })
     }
 
     /// Where a provider listens.
