@@ -17,9 +17,10 @@ const UNSENT_BYTES_MAX = 64 * 1024;
 // One read of a provider takes at most this; it begins small, for most chunks are.
 const READ_BYTES_MIN = 4 * 1024;
 const READ_BYTES_MAX = 64 * 1024;
-// How long a key set and a user's quota are waited for.
+// How long a key set, a user's quota and the store are waited for.
 const KEYS_MS_MAX = 5000;
 const QUOTA_MS_MAX = 2000;
+const STORE_MS_MAX = 3000;
 // setTimeout takes no more.
 const SLEEP_MS_MAX = 2 ** 31 - 1;
 // For a client that left before its response began: it will not see it.
@@ -46,7 +47,8 @@ class Wire {
   #calls = new Map();
   #timer;
   #quota;
-  #told = [];
+  // What is to be done even if nobody waits for it.
+  #behind = [];
   #over = false;
 
   constructor(request, env, ctx) {
@@ -69,6 +71,44 @@ class Wire {
   variable(name) {
     const value = this.#env[name];
     return typeof value === "string" ? value : undefined;
+  }
+
+  /** Whether that is the binding of a database. */
+  has_database(binding) {
+    return typeof this.#env[binding]?.batch === "function";
+  }
+
+  /** Fills this with random bytes. */
+  random(bytes) {
+    crypto.getRandomValues(bytes);
+  }
+
+  // --- the store --------------------------------------------------------------------------------
+
+  /** Runs a batch as one transaction, and tells what came of it. */
+  async query(binding, batch) {
+    let rows, why;
+    try {
+      rows = await this.#batch(binding, batch);
+    } catch (error) {
+      why = String(error?.message ?? error);
+    }
+    this.#step((exchange) => exchange.found(Date.now(), rows, why));
+  }
+
+  /** The same for what nobody waits for. */
+  keep(binding, batch) {
+    const log = (error) => this.log(JSON.stringify({ message: "not kept", detail: String(error) }));
+    this.#behind.push(this.#batch(binding, batch).catch(log));
+  }
+
+  // A batch is `[[text, [value, ...]], ...]`; its answer has of each statement the rows, of each row
+  // the values.
+  async #batch(binding, batch) {
+    const database = this.#env[binding];
+    const statements = JSON.parse(batch).map(([text, values]) => database.prepare(text).bind(...values));
+    const answers = await within(STORE_MS_MAX, database.batch(statements));
+    return JSON.stringify(answers.map(({ results }) => results.map(Object.values)));
   }
 
   // --- who asks ---------------------------------------------------------------------------------
@@ -99,7 +139,7 @@ class Wire {
     if (!quotas) return false;
     // In order: they are calls of one stub.
     this.#quota ??= quotas.get(quotas.idFromName(user));
-    this.#told.push(this.#enter(entry));
+    this.#behind.push(this.#enter(entry));
     return true;
   }
 
@@ -123,8 +163,7 @@ class Wire {
     } catch {
       return this.#hangup();
     }
-    const [high, low] = crypto.getRandomValues(new BigUint64Array(2));
-    this.#step((exchange) => exchange.ask(Date.now(), high, low, body));
+    this.#step((exchange) => exchange.ask(Date.now(), body));
   }
 
   /** Sends a whole response. */
@@ -151,7 +190,7 @@ class Wire {
     this.#close();
     // Changes nothing where a response was sent.
     this.#respond(new Response(null, { status: CLIENT_CLOSED_REQUEST }));
-    Promise.allSettled([this.#client?.end(), ...this.#told]).then(this.#release);
+    Promise.allSettled([this.#client?.end(), ...this.#behind]).then(this.#release);
   }
 
   // --- providers --------------------------------------------------------------------------------
@@ -267,6 +306,15 @@ async function read(stream, bytes_max) {
     chunks.push(chunk);
   }
   return joined(chunks, length);
+}
+
+/** What comes of a promise, if it comes in time. */
+function within(ms, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** `[name, value, name, value]` as `[[name, value], [name, value]]`. */

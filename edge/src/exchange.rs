@@ -1,25 +1,29 @@
-//! One request and its response: the core's answer, driven by what the wire tells.
+//! One request and its response: what the wire tells, handed to whom it concerns.
 //!
 //! ```text
-//!  begin ──► open to all ────────────────────────────────────────────────► respond ──► over
-//!    └─────► admitting ──► a known reply, or a refusal ──────────────────► respond ──► over
-//!                └───────► chat ──► receive ──ask──► answering ──settled──► finish ──► over
+//!  begin ──► open to all ─────────────────────────────────────────────────────────► respond ──► over
+//!    └──► opening ──► admitting ──► a known reply, or a refusal ───────────────────► respond ──► over
+//!                        ├───────► a user's key ──► receive ──ask──► keeping ──────► respond ──► over
+//!                        └───────► chat ──► receive ──ask──► own keys ──► answering ──► finish ──► over
 //! ```
+//!
+//! Where something is asked of the store, [`Exchange::found`] goes on.
 
-use std::sync::Arc;
-
-use streamgate_core::access::quota::Entry;
 use streamgate_core::access::{self, Admission, Credentials, KEY_SET_BYTES_MAX, Visitor};
-use streamgate_core::answer::{Answer, Head, Output};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
-use streamgate_core::protocol::{HttpCall, Protocol};
-use streamgate_core::relay::{self, AttemptId, Call, Input, Settlement};
+use streamgate_core::gateway::{Arrival, Client, Reply, Route};
+use streamgate_core::provider_keys::{self, Action, KeyRequest};
+use streamgate_core::relay::{self, Input};
+use streamgate_core::seal::NONCE_BYTES;
+use streamgate_core::store::{Outcome, Statement};
 use streamgate_core::time::Instant;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::answering::{Answering, Made};
+use crate::isolate::{self, Isolate};
+use crate::log;
+use crate::store::{self, Errand, Next, Store};
 use crate::wire::{Wire, flat};
-use crate::{isolate, log, quota};
 
 /// One request and its response. Every method is a thing that happened; times are milliseconds
 /// since 1970.
@@ -27,53 +31,54 @@ use crate::{isolate, log, quota};
 pub struct Exchange {
     wire: Wire,
     stage: Stage,
+    /// What the store is asked, if it is.
+    errand: Option<Errand>,
+    /// Why the store cannot be asked: one try is enough for one request.
+    lost: Option<Failure>,
 }
 
 enum Stage {
     /// The request's head is not known, or the response needs nothing more.
     Idle,
+    /// The store is opened for what was learned of limits, which the request can do without.
+    Opening(Box<Arriving>),
     /// It is not known yet who asks.
     Admitting(Box<Admitting>),
-    /// The body of a chat request is being read, or is not wanted.
-    Receiving { gateway: Gateway, client: Client, visitor: Result<Option<Visitor>, Failure> },
+    /// The request's body is being read, or is not wanted.
+    Receiving { isolate: Isolate, visitor: Result<Option<Visitor>, Failure>, wanted: Wanted },
+    /// The store is asked for the user's own keys.
+    Recalling(Box<Recalling>),
+    /// The store is asked to do what is wanted with a user's own key.
+    Keeping(Box<KeyRequest>),
     /// The core answers.
     Answering(Box<Answering>),
 }
 
-struct Admitting {
-    gateway: Gateway,
-    admission: Admission,
+/// A request of which the head is known.
+struct Arriving {
+    isolate: Isolate,
     method: String,
-    /// What is answered when it is.
+    /// What is answered to who is let in.
     route: Route,
 }
 
-struct Answering {
-    gateway: Gateway,
-    answer: Answer,
-    client: Protocol,
-    /// The model that was asked for.
-    model: String,
-    /// The calls made, by the numbers the wire knows them by.
-    calls: Vec<Made>,
-    response: Response,
-    /// When the wire will tick.
-    wakes_at: Option<Instant>,
+struct Admitting {
+    request: Arriving,
+    admission: Admission,
 }
 
-/// A call that was made.
-struct Made {
-    attempt: AttemptId,
-    /// Its response's head came.
-    answered: bool,
+/// What a request's body is for.
+enum Wanted {
+    Chat(Client),
+    Key { action: Action, provider: String },
 }
 
-/// How far the response is.
-enum Response {
-    /// Its head is not known, or waits to see whether the whole body comes with it.
-    Held { head: Option<Head>, body: Vec<u8> },
-    /// Its head is sent.
-    Open,
+/// A chat request that was read.
+struct Recalling {
+    isolate: Isolate,
+    client: Client,
+    visitor: Option<Visitor>,
+    body: Vec<u8>,
 }
 
 #[wasm_bindgen]
@@ -81,38 +86,46 @@ impl Exchange {
     /// An exchange over this wire.
     #[wasm_bindgen(constructor)]
     pub fn new(wire: Wire) -> Self {
-        Self { wire, stage: Stage::Idle }
+        Self { wire, stage: Stage::Idle, errand: None, lost: None }
     }
 
     /// The request's head came.
     pub fn begin(&mut self, now: f64, method: &str, path: &str) {
-        let gateway = match isolate::gateway(&self.wire) {
-            Ok(gateway) => gateway,
+        let isolate = match isolate::shared(&self.wire) {
+            Ok(isolate) => isolate,
             Err(reply) => return self.reply(method, reply),
         };
-        match gateway.route(method, path) {
+        match isolate.gateway.route(method, path) {
             Route::Reply(reply) => self.reply(method, reply),
             route @ (Route::Private(_) | Route::ProviderKey { .. } | Route::Chat(_)) => {
-                let credentials = Credentials::read(|name| self.wire.header(name));
-                let admission = gateway.admit(&credentials, instant(now), unix_seconds(now));
                 let method = method.to_owned();
-                let admitting = Admitting { gateway, admission, method, route };
-                self.admit(Box::new(admitting));
+                let store = isolate.store.clone().filter(|store| store.is_due(instant(now)));
+                self.stage = Stage::Opening(Box::new(Arriving { isolate, method, route }));
+                match store {
+                    Some(store) => self.send(now, store.errand(Vec::new())),
+                    None => self.answered(now, Ok(Vec::new())),
+                }
             }
         }
     }
 
+    /// What came of the last batch for the store: its rows, or why there are none.
+    pub fn found(&mut self, now: f64, rows: Option<String>, why: Option<String>) {
+        let outcome = store::read(rows.as_deref(), why.as_deref());
+        if let Err(failure) = &outcome {
+            log::store(&self.wire, failure);
+        }
+        self.advance(now, Some(outcome));
+    }
+
     /// A key set came, or why it did not.
     pub fn fetched(&mut self, now: f64, body: Option<Vec<u8>>, why: Option<String>) {
-        let Stage::Admitting(mut admitting) = std::mem::replace(&mut self.stage, Stage::Idle)
-        else {
-            return;
-        };
+        let Stage::Admitting(mut admitting) = self.take() else { return };
         let body = body.as_deref().ok_or_else(|| why.unwrap_or_default());
         if let Err(why) = admitting.admission.fetched(instant(now), body) {
             log::keys(&self.wire, &why);
         }
-        self.admit(admitting);
+        self.admit(now, admitting);
     }
 
     /// The user's quota said something; nothing if it could not be asked.
@@ -121,30 +134,32 @@ impl Exchange {
         answering.entered(instant(now), said.as_deref(), &self.wire);
     }
 
-    /// The request's body came; none if it is longer than allowed. The numbers are random.
-    pub fn ask(&mut self, now: f64, high: u64, low: u64, body: Option<Vec<u8>>) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Idle);
-        let Stage::Receiving { gateway, client, visitor } = stage else { return };
-        let (visitor, refused) = match visitor {
-            Ok(visitor) => (visitor, None),
-            Err(failure) => (None, Some(failure)),
-        };
-        let arrival = Arrival {
-            visitor,
-            own_keys: Ok(Vec::new()),
-            now: instant(now),
-            unix_seconds: unix_seconds(now),
-            random: u128::from(high) << 64 | u128::from(low),
-            headers: client.headers(|name| self.wire.header(name)),
-        };
-        let answer = match (refused, body) {
-            (Some(failure), _) => gateway.refuse(client, failure, &arrival),
-            (None, Some(body)) => gateway.answer(client, &body, &arrival),
-            (None, None) => gateway.refuse(client, gateway.body_too_large(), &arrival),
-        };
-        let client = client.protocol;
-        self.stage = Stage::Answering(Box::new(Answering::new(gateway, answer, client)));
-        self.handle(now, |_| Some(Input::Tick));
+    /// The request's body came; none if it is longer than allowed.
+    pub fn ask(&mut self, now: f64, body: Option<Vec<u8>>) {
+        let Stage::Receiving { isolate, visitor, wanted } = self.take() else { return };
+        let too_large = || isolate.gateway.body_too_large();
+        let received = visitor.and_then(|visitor| Ok((visitor, body.ok_or_else(too_large)?)));
+        match (wanted, received) {
+            (Wanted::Chat(client), Ok((visitor, body))) => {
+                let statement = isolate.gateway.own_keys(visitor.as_ref());
+                let store = isolate.store.clone();
+                let recalling = Recalling { isolate, client, visitor, body };
+                self.stage = Stage::Recalling(Box::new(recalling));
+                match statement {
+                    Some(statement) => self.query(now, store, vec![statement]),
+                    None => self.answered(now, Ok(Vec::new())),
+                }
+            }
+            (Wanted::Chat(client), Err(failure)) => {
+                let arrival = self.arrival(now, client, None, Ok(Vec::new()));
+                let answer = isolate.gateway.refuse(client, failure, &arrival);
+                self.answer(now, Answering::new(isolate, answer, client.protocol));
+            }
+            (Wanted::Key { action, provider }, Ok((visitor, body))) => {
+                self.key(now, isolate, action, &provider, visitor.as_ref(), &body);
+            }
+            (Wanted::Key { .. }, Err(failure)) => self.whole(Reply::failure(&failure)),
+        }
     }
 
     /// The head of a call's response came. Headers are names and values in turn.
@@ -179,7 +194,12 @@ impl Exchange {
     pub fn hangup(&mut self, now: f64) {
         match self.stage {
             Stage::Answering(_) => self.handle(now, |_| Some(Input::Hangup)),
-            Stage::Idle | Stage::Admitting(_) | Stage::Receiving { .. } => self.wire.finish(),
+            Stage::Idle
+            | Stage::Opening(_)
+            | Stage::Admitting(_)
+            | Stage::Receiving { .. }
+            | Stage::Recalling(_)
+            | Stage::Keeping(_) => self.wire.finish(),
         }
     }
 
@@ -196,21 +216,73 @@ impl Exchange {
     /// The time asked for has come.
     pub fn tick(&mut self, now: f64) {
         if let Stage::Answering(answering) = &mut self.stage {
-            answering.wakes_at = None;
+            answering.rang();
         }
         self.handle(now, |_| Some(Input::Tick));
     }
 
-    /// Goes on once it is known who asks.
-    fn admit(&mut self, mut admitting: Box<Admitting>) {
-        let visitor = match admitting.admission.poll() {
-            access::Output::Query(_) => {
-                // No store is open here yet.
-                let missing = Failure::from(Reason::StoreMissing);
-                if let Err(failure) = admitting.admission.found(Err(missing)) {
-                    log::keys(&self.wire, failure.message());
+    /// Asks the store, if there is one.
+    fn query(&mut self, now: f64, store: Option<Store>, statements: Vec<Statement>) {
+        match (store, &self.lost) {
+            (Some(_), Some(failure)) => self.answered(now, Err(failure.clone())),
+            (Some(store), None) => self.send(now, store.errand(statements)),
+            (None, _) => self.answered(now, Err(Reason::StoreMissing.into())),
+        }
+    }
+
+    fn send(&mut self, now: f64, errand: Errand) {
+        self.errand = Some(errand);
+        self.advance(now, None);
+    }
+
+    fn advance(&mut self, now: f64, outcome: Option<Outcome>) {
+        let Some(errand) = &mut self.errand else { return };
+        match errand.step(instant(now), outcome, &self.wire) {
+            Next::Run(statements) => {
+                self.wire.query(errand.store().binding(), &store::written(&statements));
+            }
+            Next::Done(outcome) => {
+                self.errand = None;
+                self.answered(now, outcome);
+            }
+        }
+    }
+
+    /// The store answered, or there was nothing to ask it.
+    fn answered(&mut self, now: f64, outcome: Outcome) {
+        match self.take() {
+            Stage::Opening(request) => {
+                self.lost = outcome.err();
+                self.arrive(now, *request);
+            }
+            Stage::Admitting(mut admitting) => {
+                if let Err(failure) = admitting.admission.found(outcome) {
+                    log::lookup(&self.wire, &failure);
                 }
-                return self.admit(admitting);
+                self.admit(now, admitting);
+            }
+            Stage::Recalling(recalling) => self.recall(now, *recalling, outcome),
+            Stage::Keeping(request) => self.whole(request.reply(outcome)),
+            stage @ (Stage::Idle | Stage::Receiving { .. } | Stage::Answering(_)) => {
+                self.stage = stage;
+            }
+        }
+    }
+
+    fn arrive(&mut self, now: f64, request: Arriving) {
+        let credentials = Credentials::read(|name| self.wire.header(name));
+        let gateway = &request.isolate.gateway;
+        let admission = gateway.admit(&credentials, instant(now), unix_seconds(now));
+        self.admit(now, Box::new(Admitting { request, admission }));
+    }
+
+    /// Goes on once it is known who asks.
+    fn admit(&mut self, now: f64, admitting: Box<Admitting>) {
+        let visitor = match admitting.admission.poll() {
+            access::Output::Query(statement) => {
+                let store = admitting.request.isolate.store.clone();
+                self.stage = Stage::Admitting(admitting);
+                return self.query(now, store, vec![statement]);
             }
             access::Output::Fetch { url } => {
                 self.wire.fetch_keys(&url, KEY_SET_BYTES_MAX);
@@ -220,177 +292,116 @@ impl Exchange {
             access::Output::Admitted(visitor) => Ok(visitor),
             access::Output::Refused(failure) => Err(failure),
         };
-        let Admitting { gateway, method, route, .. } = *admitting;
+        let Arriving { isolate, method, route } = admitting.request;
         match (route, visitor) {
             (Route::Chat(client), visitor) => {
-                // Of who is refused nothing is read.
-                let bytes_max = if visitor.is_ok() { gateway.request_bytes_max() } else { 0 };
-                self.wire.receive(bytes_max);
-                self.stage = Stage::Receiving { gateway, client, visitor };
+                self.receive(isolate, visitor, Wanted::Chat(client));
             }
             (Route::Reply(reply) | Route::Private(reply), Ok(_)) => self.reply(&method, reply),
-            // No store is open here yet.
-            (Route::ProviderKey { .. }, Ok(_)) => {
-                self.reply(&method, Reply::failure(&Reason::StoreMissing.into()));
+            (Route::ProviderKey { action: action @ Action::Set, provider }, visitor @ Ok(_)) => {
+                self.receive(isolate, visitor, Wanted::Key { action, provider });
+            }
+            (Route::ProviderKey { action, provider }, Ok(visitor)) => {
+                self.key(now, isolate, action, &provider, visitor.as_ref(), b"");
             }
             (_, Err(failure)) => self.reply(&method, Reply::failure(&failure)),
         }
     }
 
-    fn reply(&self, method: &str, reply: Reply) {
-        let body = if method == "HEAD" { &[] } else { reply.body.as_slice() };
-        self.wire.respond(reply.status, flat(reply.headers), body);
+    fn receive(
+        &mut self,
+        isolate: Isolate,
+        visitor: Result<Option<Visitor>, Failure>,
+        wanted: Wanted,
+    ) {
+        // Of who is refused nothing is read.
+        let bytes_max = if visitor.is_ok() { isolate.gateway.request_bytes_max() } else { 0 };
+        self.wire.receive(bytes_max);
+        self.stage = Stage::Receiving { isolate, visitor, wanted };
+    }
+
+    fn key(
+        &mut self,
+        now: f64,
+        isolate: Isolate,
+        action: Action,
+        provider: &str,
+        visitor: Option<&Visitor>,
+        body: &[u8],
+    ) {
+        let Isolate { gateway, store } = isolate;
+        let nonce = self.random::<NONCE_BYTES>();
+        let unix_now = unix_seconds(now);
+        match gateway.provider_key(action, provider, body, visitor, unix_now, nonce) {
+            Ok(request) => {
+                let statements = request.statements();
+                self.stage = Stage::Keeping(Box::new(request));
+                self.query(now, store, statements);
+            }
+            Err(failure) => self.whole(Reply::failure(&failure)),
+        }
+    }
+
+    fn recall(&mut self, now: f64, recalling: Recalling, own_keys: Outcome) {
+        let Recalling { isolate, client, visitor, body } = recalling;
+        if let Some(store) = &isolate.store {
+            let nonce = || self.random::<NONCE_BYTES>();
+            let anew = provider_keys::reseal(isolate.gateway.config(), &own_keys, nonce);
+            store.keep(&self.wire, &anew);
+        }
+        let arrival = self.arrival(now, client, visitor, own_keys);
+        let answer = isolate.gateway.answer(client, &body, &arrival);
+        self.answer(now, Answering::new(isolate, answer, client.protocol));
+    }
+
+    fn answer(&mut self, now: f64, answering: Answering) {
+        self.stage = Stage::Answering(Box::new(answering));
+        self.handle(now, |_| Some(Input::Tick));
+    }
+
+    fn arrival(
+        &self,
+        now: f64,
+        client: Client,
+        visitor: Option<Visitor>,
+        own_keys: Outcome,
+    ) -> Arrival {
+        Arrival {
+            visitor,
+            own_keys,
+            now: instant(now),
+            unix_seconds: unix_seconds(now),
+            random: u128::from_ne_bytes(self.random()),
+            headers: client.headers(|name| self.wire.header(name)),
+        }
+    }
+
+    fn random<const BYTES: usize>(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        self.wire.random(&mut bytes);
+        bytes
+    }
+
+    fn reply(&self, method: &str, mut reply: Reply) {
+        if method == "HEAD" {
+            reply.body.clear();
+        }
+        self.whole(reply);
+    }
+
+    fn whole(&self, reply: Reply) {
+        self.wire.respond(reply.status, flat(reply.headers), &reply.body);
         self.wire.finish();
+    }
+
+    fn take(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Idle)
     }
 
     /// Hands the answer what happened, if it concerns it, and does what it then wants done.
     fn handle<'a>(&mut self, now: f64, input: impl FnOnce(&mut [Made]) -> Option<Input<'a>>) {
         let Stage::Answering(answering) = &mut self.stage else { return };
-        let now = instant(now);
-        if let Some(input) = input(&mut answering.calls) {
-            answering.answer.handle(now, input);
-            answering.drain(now, &self.wire);
-        }
-    }
-}
-
-impl Answering {
-    fn new(gateway: Gateway, answer: Answer, client: Protocol) -> Self {
-        let model = gateway.config().default_model.clone().unwrap_or_default();
-        let response = Response::Held { head: None, body: Vec::new() };
-        Self { gateway, answer, client, model, calls: Vec::new(), response, wakes_at: None }
-    }
-
-    fn drain(&mut self, now: Instant, wire: &Wire) {
-        loop {
-            match self.answer.poll() {
-                Output::Call(call) => self.call(now, &call, wire),
-                Output::Cancel { attempt } => {
-                    if let Some(number) = self.calls.iter().position(|m| m.attempt == attempt) {
-                        wire.cancel(number);
-                    }
-                }
-                // The wire reads it out by itself.
-                Output::Release { .. } => {}
-                Output::Head(head) => self.response.head(head),
-                Output::Body(bytes) => self.response.body(bytes, wire),
-                Output::Quota { user, entry } => self.enter(now, &user, &entry, wire),
-                Output::Settle(settlement) => return self.settle(&settlement, wire),
-                Output::Wait { until } => {
-                    self.response.open(wire);
-                    return self.wait(now, until.map(|(due, _)| due), wire);
-                }
-            }
-        }
-    }
-
-    fn call(&mut self, now: Instant, call: &Call, wire: &Wire) {
-        log::call(wire, self.answer.id(), call);
-        if let Some(asked) = &call.request.model {
-            self.model.clone_from(asked);
-        }
-        let number = self.calls.len();
-        self.calls.push(Made { attempt: call.attempt, answered: false });
-        match http(call) {
-            Ok(http) => wire.call(number, &http.url, flat(http.headers), &http.body),
-            Err(failure) => {
-                self.answer.handle(now, Input::Lost { attempt: call.attempt, failure });
-            }
-        }
-    }
-
-    /// Where no quota is shared by all isolates, each keeps its own.
-    fn enter(&mut self, now: Instant, user: &Arc<str>, entry: &Entry, wire: &Wire) {
-        if !wire.enter(user, &quota::written(entry)) {
-            let entered = self.gateway.enter(user, entry, now);
-            self.answer.entered(now, entered);
-        }
-    }
-
-    /// A quota that cannot be asked stops nobody.
-    fn entered(&mut self, now: Instant, said: Option<&str>, wire: &Wire) {
-        let entered = said.and_then(quota::read).unwrap_or_else(|| {
-            log::quota(wire, self.answer.id());
-            Ok(())
-        });
-        self.answer.entered(now, entered);
-        self.drain(now, wire);
-    }
-
-    /// A timer that fires too early costs a step now and then; one set anew for every chunk would
-    /// cost more than the chunk. So it is set only when an earlier one is needed.
-    fn wait(&mut self, now: Instant, due: Option<Instant>, wire: &Wire) {
-        let Some(due) = due else { return };
-        if self.wakes_at.is_none_or(|at| due < at) {
-            self.wakes_at = Some(due);
-            wire.sleep((due.since(now).as_secs_f64() * 1000.0).ceil());
-        }
-    }
-
-    fn settle(&mut self, settlement: &Settlement, wire: &Wire) {
-        self.response.close(wire);
-        log::answer(wire, self.answer.id(), self.client, &self.model, settlement);
-        wire.finish();
-    }
-}
-
-fn http(call: &Call) -> Result<HttpCall, Failure> {
-    if call.target.provider.protocol == Protocol::Local {
-        let detail = format!("{} runs on a native server only.", call.target);
-        return Err(Failure::new(Reason::ModelUnavailable, detail));
-    }
-    call.http()
-}
-
-impl Made {
-    /// What the runtime's message means. It is a text without a promise, so only what it cannot mean
-    /// otherwise is read from it.
-    fn failure(&self, message: &str) -> Failure {
-        let says = |word: &str| message.contains(word);
-        let reason = match () {
-            () if self.answered => Reason::Lost,
-            () if says("DNS") => Reason::Dns,
-            () if says("TLS") || says("SSL") || says("certificate") => Reason::Tls,
-            () => Reason::Connect,
-        };
-        Failure::new(reason, format!("{} {message}", reason.row().text))
-    }
-}
-
-impl Response {
-    fn head(&mut self, head: Head) {
-        if let Self::Held { head: held, .. } = self {
-            *held = Some(head);
-        }
-    }
-
-    fn body(&mut self, bytes: &[u8], wire: &Wire) {
-        match self {
-            Self::Held { body, .. } => body.extend_from_slice(bytes),
-            Self::Open => wire.write(bytes),
-        }
-    }
-
-    /// More will come later: what there is goes now.
-    fn open(&mut self, wire: &Wire) {
-        if let Self::Held { head: head @ Some(_), body } = self
-            && let Some(Head { status, headers }) = head.take()
-        {
-            wire.open(status, flat(headers));
-            if !body.is_empty() {
-                wire.write(body);
-            }
-            *self = Self::Open;
-        }
-    }
-
-    /// Nothing more will come: what was held goes as one, with its length.
-    fn close(&mut self, wire: &Wire) {
-        if let Self::Held { head, body } = self
-            && let Some(Head { status, headers }) = head.take()
-        {
-            wire.respond(status, flat(headers), body);
-        }
+        answering.handle(instant(now), input, &self.wire);
     }
 }
 

@@ -13,10 +13,12 @@
 
 #![deny(unsafe_code)]
 
+mod answering;
 mod exchange;
 mod isolate;
 mod log;
 mod quota;
+mod store;
 mod wire;
 
 use std::panic;

@@ -1,6 +1,7 @@
 //! The log: one JSON object a line, the same fields as native's. Nothing is logged per token.
 
 use serde_json::Value;
+use streamgate_core::failure::Failure;
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{Call, Field, Settlement};
 
@@ -21,6 +22,16 @@ pub(crate) fn open(wire: &Wire) {
 /// Says why there are no new keys for tokens.
 pub(crate) fn keys(wire: &Wire, why: &str) {
     wire.log(&line("no new keys for tokens", [("detail", why.to_owned())]));
+}
+
+/// Says what the store could not do.
+pub(crate) fn store(wire: &Wire, failure: &Failure) {
+    wire.log(&line("the store", [("detail", failure.message().to_owned())]));
+}
+
+/// Says why nobody's key could be looked up.
+pub(crate) fn lookup(wire: &Wire, failure: &Failure) {
+    wire.log(&line("keys cannot be looked up", [("detail", failure.message().to_owned())]));
 }
 
 /// Says that a user's quota could not be asked, so that an answer went uncounted.

@@ -12,6 +12,14 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn variable(this: &Wire, name: &str) -> Option<String>;
 
+    /// Whether there is a database of that binding's name.
+    #[wasm_bindgen(method)]
+    pub(crate) fn has_database(this: &Wire, binding: &str) -> bool;
+
+    /// Fill this with random bytes.
+    #[wasm_bindgen(method)]
+    pub(crate) fn random(this: &Wire, bytes: &mut [u8]);
+
     /// A header of the request, by its lower-case name.
     #[wasm_bindgen(method)]
     pub(crate) fn header(this: &Wire, name: &str) -> Option<String>;
@@ -19,6 +27,14 @@ extern "C" {
     /// Get a key set; `Exchange::fetched` is told.
     #[wasm_bindgen(method)]
     pub(crate) fn fetch_keys(this: &Wire, url: &str, bytes_max: usize);
+
+    /// Run a batch in a database; `Exchange::found` is told. One at a time.
+    #[wasm_bindgen(method)]
+    pub(crate) fn query(this: &Wire, binding: &str, batch: &str);
+
+    /// The same, and nobody is told nor waits.
+    #[wasm_bindgen(method)]
+    pub(crate) fn keep(this: &Wire, binding: &str, batch: &str);
 
     /// Tell the quota that all isolates share what an answer does; `Exchange::entered` is told. False
     /// if there is no such quota.
