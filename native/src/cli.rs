@@ -61,7 +61,8 @@ enum Command {
     #[command(
         after_help = "Keys are kept in the [store] as hashes. Without a store `create` prints the row to \
                       add to [auth] keys instead; with a Worker's, each prints the command that has \
-                      wrangler do it in the D1 database."
+                      wrangler do it in the D1 database.",
+        mut_arg("config", |config| config.global(true))
     )]
     Keys {
         #[command(subcommand)]
@@ -70,15 +71,20 @@ enum Command {
         source: Source,
     },
     /// Look after the keys for providers that users have given
-    #[command(subcommand)]
-    ProviderKeys(ProviderKeys),
+    #[command(mut_arg("config", |config| config.global(true)))]
+    ProviderKeys {
+        #[command(subcommand)]
+        command: ProviderKeys,
+        #[command(flatten)]
+        source: Source,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum ProviderKeys {
     /// Seal every saved key with the current master key
     #[command(after_help = ROTATION)]
-    Rotate(Source),
+    Rotate,
 }
 
 const ROTATION: &str = "\
@@ -135,7 +141,7 @@ pub fn main() -> ExitCode {
             if faulty == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
         }
         Some(Command::Keys { command, source }) => keys(&command, &source),
-        Some(Command::ProviderKeys(ProviderKeys::Rotate(source))) => rotate(&source),
+        Some(Command::ProviderKeys { command: ProviderKeys::Rotate, source }) => rotate(&source),
     }
 }
 

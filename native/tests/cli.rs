@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -144,12 +144,24 @@ struct Server {
 }
 
 impl Server {
-    fn start(folder: &Folder) -> Self {
-        let mut process = folder.command(&["--listen", "127.0.0.1:0"]).spawn().unwrap();
+    /// Listens on this machine, unless it is told otherwise.
+    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut command = folder.command(arguments);
+        let mut process = command.env("STREAMGATE_LISTEN", "127.0.0.1:0").spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
         Self { process, addr }
+    }
+
+    /// What somebody who shows this key is answered.
+    fn status(&self, key: &str) -> u16 {
+        let request = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {key}\r\n\r\n"
+        );
+        let mut answer = String::new();
+        self.ask(&request).read_to_string(&mut answer).unwrap();
+        answer[9..12].parse().unwrap()
     }
 
     fn ask(&self, request: &str) -> TcpStream {
@@ -177,6 +189,79 @@ impl Drop for Server {
 const CHAT: &str = "POST /chat/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                     content-length: 33\r\n\r\n{\"message\": \"What is streaming?\"}";
 
+/// Of a model that is built in, and keys that are kept.
+const WITH_KEYS: &str = "[store]\nurl = \"sqlite:keys.db\"\n[auth]\n[plans.pro]\n\
+                         [providers.l]\nprotocol = \"local\"\n[models.m]\ntargets = [\"l/tiny\"]\n";
+
+/// How long a server may trust a key that was revoked meanwhile, and some more.
+const REVOKED_WITHIN: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_key_is_made_used_and_revoked() {
+    let folder = Folder::with("streamgate.toml", WITH_KEYS);
+    let create = ["keys", "create", "--user", "ada", "--plan", "pro", "--name", "laptop"];
+    let made = text(&folder.command(&create).output().unwrap());
+    let key = made.lines().next().unwrap();
+    assert!(key.starts_with("sg_") && made.contains("not shown again"), "{made}");
+
+    let listed = text(&folder.command(&["keys", "list"]).output().unwrap());
+    let row = listed.lines().find(|line| line.contains("ada")).unwrap();
+    assert!(row.contains("pro") && row.contains("laptop"), "{listed}");
+    assert!(!listed.contains("sg_") && !listed.contains("revoked"), "{listed}");
+    // The file has no more than the list.
+    let kept = std::fs::read(folder.path("keys.db")).unwrap();
+    assert!(!String::from_utf8_lossy(&kept).contains(key));
+
+    let server = Server::start(&folder, &[]);
+    assert_eq!(server.status(key), 200);
+    assert_eq!(server.status("sg_wrong"), 401);
+    let id = row.split(' ').next().unwrap();
+    folder.check(&["keys", "revoke", id], DONE, &[id, "revoked"]);
+    let until = Instant::now() + REVOKED_WITHIN;
+    while server.status(key) != 401 {
+        assert!(Instant::now() < until, "a revoked key still lets in");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    folder.check(&["keys", "list"], DONE, &["revoked laptop"]);
+    folder.check(&["keys", "revoke", id], FAILED, &[id, "not revoked"]);
+}
+
+#[test]
+fn a_key_that_nobody_could_use_is_not_made() {
+    let folder = Folder::with("streamgate.toml", WITH_KEYS);
+    let create = |more: [&'static str; 2]| [["keys", "create"], more].concat();
+    folder.check(&create(["--user", ""]), MISUSED, &["--user", "expected a name"]);
+    let unknown = [create(["--user", "ada"]), vec!["--plan", "gold"]].concat();
+    folder.check(&unknown, MISUSED, &["gold", "[plans]"]);
+    // Without a store the operator keeps it, and nobody else sees it.
+    let told = ["sg_", "[auth] keys", "sha256 = ", "user = \"ada\""];
+    Folder::new().check(&create(["--user", "ada"]), DONE, &told);
+    Folder::new().check(&["keys", "revoke", "abc"], MISUSED, &["no store", "[auth] keys"]);
+}
+
+#[test]
+fn the_configuration_is_named_before_or_after_the_command() {
+    let folder = Folder::with("other.toml", WITH_KEYS);
+    folder.check(&["keys", "--config", "other.toml", "list"], DONE, &["USER"]);
+    folder.check(&["keys", "list", "--config", "other.toml"], DONE, &["USER"]);
+    let told = ["master_key"];
+    folder.check(&["provider-keys", "rotate", "--config", "other.toml"], MISUSED, &told);
+    folder.check(&["provider-keys", "--config", "other.toml", "rotate"], MISUSED, &told);
+    folder.check(&["keys", "list", "--config", "nix.toml"], MISUSED, &["nix.toml"]);
+}
+
+#[test]
+fn without_users_only_this_machine_may_ask() {
+    let everywhere = ["--listen", "0.0.0.0:0"];
+    let told = ["no [auth]", "other machines", "keys create", "--open"];
+    Folder::new().check(&everywhere, MISUSED, &told);
+    let open = Server::start(&Folder::new(), &["--open", "--listen", "0.0.0.0:0"]);
+    assert!(open.addr.starts_with("0.0.0.0:"), "{}", open.addr);
+    let said = WITH_KEYS.replace("[auth]", "[server]\nopen = true");
+    Server::start(&Folder::with("streamgate.toml", said), &everywhere);
+    Server::start(&Folder::with("streamgate.toml", WITH_KEYS), &everywhere);
+}
+
 #[test]
 fn rotating_keys_needs_a_store_that_seals_them() {
     let rotate = ["provider-keys", "rotate"];
@@ -198,7 +283,7 @@ fn saved_keys_are_sealed_with_the_new_master_key() {
     let put = "PUT /v1/provider-keys/p HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                content-length: 20\r\n\r\n{\"key\": \"sk-secret\"}";
     let mut answer = String::new();
-    Server::start(&folder).ask(put).read_to_string(&mut answer).unwrap();
+    Server::start(&folder, &[]).ask(put).read_to_string(&mut answer).unwrap();
     assert!(answer.contains("\"set\":true") && !answer.contains("sk-secret"), "{answer}");
 
     let rotate = ["provider-keys", "rotate"];
@@ -216,7 +301,7 @@ fn saved_keys_are_sealed_with_the_new_master_key() {
 #[cfg(unix)]
 fn a_signal_ends_an_idle_server_well() {
     for name in ["-INT", "-TERM"] {
-        let mut server = Server::start(&Folder::new());
+        let mut server = Server::start(&Folder::new(), &[]);
         server.signal(name);
         assert_eq!(server.process.wait().unwrap().code(), Some(DONE), "{name}");
     }
@@ -225,7 +310,7 @@ fn a_signal_ends_an_idle_server_well() {
 #[test]
 #[cfg(unix)]
 fn a_running_answer_comes_to_its_end() {
-    let mut server = Server::start(&Folder::new());
+    let mut server = Server::start(&Folder::new(), &[]);
     let mut client = server.ask(CHAT);
     let mut answer = vec![0; 64];
     let first = client.read(&mut answer).unwrap();
