@@ -8,6 +8,7 @@ mod admission;
 mod credentials;
 mod key;
 mod key_set;
+mod known_keys;
 mod meter;
 pub mod quota;
 mod settings;

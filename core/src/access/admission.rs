@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  credentials ─┬─ no [auth] ───────────────────────────────► Admitted, as nobody
-//!               ├─ an API key ─┬─ configured ────────────────► Admitted
+//!               ├─ an API key ─┬─ configured, or known ──────► Admitted
 //!               │              └─ else ── Query ── found ─┬──► Admitted
 //!               │                                         └──► Refused
 //!               └─ a token ─┬─ its key is there, signed it ──► Admitted
@@ -13,6 +13,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::key_set::{KeySet, Keys, Lookup};
+use super::known_keys::KnownKeys;
 use super::settings::{Jwt, Source};
 use super::signature::VerifyingKey;
 use super::token::Token;
@@ -28,12 +29,14 @@ use crate::time::Instant;
 pub struct Access {
     config: Arc<Config>,
     key_set: Arc<Mutex<KeySet>>,
+    known_keys: Arc<Mutex<KnownKeys>>,
 }
 
 /// One request on its way in.
 #[derive(Debug)]
 pub struct Admission {
     access: Access,
+    began: Instant,
     unix_now: u64,
     state: State,
 }
@@ -67,13 +70,13 @@ pub enum Output {
 impl Access {
     /// Nothing has been fetched yet.
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config, key_set: Arc::default() }
+        Self { config, key_set: Arc::default(), known_keys: Arc::default() }
     }
 
     /// Begins to let a request in that came at `now`, `unix_now` seconds after 1970.
     pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
         let state = State::Over(Ok(None));
-        let mut admission = Admission { access: self.clone(), unix_now, state };
+        let mut admission = Admission { access: self.clone(), began: now, unix_now, state };
         if let Some(auth) = &self.config.auth {
             let state = admission.begin(auth, credentials, now);
             admission.state = state.unwrap_or_else(|failure| State::Over(Err(failure)));
@@ -84,6 +87,11 @@ impl Access {
     /// A lock that a panic cannot poison for good: every key set is a valid one.
     fn key_set(&self) -> MutexGuard<'_, KeySet> {
         self.key_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for keys.
+    fn known_keys(&self) -> MutexGuard<'_, KnownKeys> {
+        self.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,7 +132,14 @@ impl Admission {
             rows.first().and_then(|rows| rows.first()).map(api_keys::read).transpose()
         });
         let (decided, asked) = match found {
-            Ok(row) => (self.holder(&digest, row), Ok(())),
+            Ok(row) => {
+                let holder = self.holder(&digest, row);
+                if let Ok(visitor) = &holder {
+                    // Told of the moment it was asked for, or later.
+                    self.access.known_keys().note(digest, visitor.clone(), self.began);
+                }
+                (holder, Ok(()))
+            }
             Err(failure) => (Err(Reason::AccessUnavailable.into()), Err(failure)),
         };
         self.state = State::Over(decided.map(Some));
@@ -155,8 +170,9 @@ impl Admission {
             Some(jwt) if Token::is_one(secret) => self.begin_token(jwt, Token::read(secret)?, now),
             _ => {
                 let digest = Digest::of(secret);
-                match auth.holder(&digest) {
-                    Some(holder) => Ok(State::Over(Ok(Some(holder.clone())))),
+                let known = || self.access.known_keys().find(&digest, now).cloned();
+                match auth.holder(&digest).cloned().or_else(known) {
+                    Some(holder) => Ok(State::Over(Ok(Some(holder)))),
                     None if auth.stored && Key::is_one(secret) => Ok(State::Asking(digest)),
                     None => Err(Reason::CredentialsInvalid.into()),
                 }

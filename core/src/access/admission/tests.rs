@@ -189,6 +189,21 @@ fn a_key_that_is_not_configured_is_looked_for_in_the_store() {
     }
 }
 
+/// Counted from when it was asked for: how long the store took is no reason to trust it longer.
+#[test]
+fn the_store_is_not_asked_for_a_key_it_told_of_lately() {
+    let (access, key) = (access(STORE), Key::new([1; 32]));
+    let query = format!("[Text(\"{}\")]", key.digest());
+    let mut first = admit(&access, key.reveal(), 5);
+    assert_eq!(first.found(Ok(vec![vec![row(&key, "pro", 0)]])), Ok(()));
+    check(&admit(&access, key.reveal(), 14), "ada/pro");
+    let mut later = admit(&access, key.reveal(), 15);
+    check(&later, &query);
+    assert_eq!(later.found(Ok(vec![vec![row(&key, "pro", 9)]])), Ok(()));
+    check(&later, "invalid_api_key");
+    check(&admit(&access, key.reveal(), 15), &query);
+}
+
 #[test]
 fn the_store_is_not_asked_for_what_is_no_key_of_ours() {
     check(&admit(&access(STORE), "hello", 0), "invalid_api_key");

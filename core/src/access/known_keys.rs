@@ -1,0 +1,75 @@
+//! API keys that the store said are good, so that it is not asked for every request.
+//!
+//! Only good ones: a key that was just made is good at once, and one that was revoked is believed in
+//! no longer than [`FRESH`].
+
+use std::time::Duration;
+
+use super::Visitor;
+use super::key::{Digest, Ring};
+use crate::time::Instant;
+
+/// How long a key is good without asking the store.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Keys that are remembered: of more, all are forgotten and asked for anew.
+const KEYS_MAX: usize = 10_000;
+
+/// What the store said.
+#[derive(Debug, Default)]
+pub(super) struct KnownKeys {
+    keys: Ring<(Visitor, Instant)>,
+    count: usize,
+}
+
+impl KnownKeys {
+    /// Who holds the key of this digest, if that was told lately.
+    pub(super) fn find(&self, digest: &Digest, now: Instant) -> Option<&Visitor> {
+        let (visitor, told) = self.keys.get(digest)?;
+        (now < *told + FRESH).then_some(visitor)
+    }
+
+    /// Notes who holds a key, as it was asked for at `now`.
+    pub(super) fn note(&mut self, digest: Digest, visitor: Visitor, now: Instant) {
+        if self.count >= KEYS_MAX && self.keys.get(&digest).is_none() {
+            *self = Self::default();
+        }
+        if self.keys.insert(digest, (visitor, now)).is_none() {
+            self.count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: fn(u64) -> Instant = Instant::from_millis;
+
+    fn ada() -> Visitor {
+        Visitor { user: "ada".into(), plan: None }
+    }
+
+    #[test]
+    fn a_key_is_known_for_a_while_and_no_other_is() {
+        let mut known = KnownKeys::default();
+        known.note(Digest::of("a"), ada(), AT(5));
+        let user = |key, at| known.find(&Digest::of(key), at).map(|visitor| visitor.user.clone());
+        assert_eq!(user("a", AT(10_004)).as_deref(), Some("ada"));
+        assert_eq!(user("a", AT(10_005)), None);
+        assert_eq!(user("b", AT(6)), None);
+    }
+
+    #[test]
+    fn there_is_a_bound() {
+        let mut known = KnownKeys::default();
+        let digest = |n: usize| Digest::of(&n.to_string());
+        for n in 0..=KEYS_MAX {
+            known.note(digest(n), ada(), AT(0));
+            known.note(digest(n), ada(), AT(1));
+        }
+        assert!(known.find(&digest(KEYS_MAX), AT(2)).is_some());
+        assert!(known.find(&digest(0), AT(2)).is_none());
+        assert_eq!(known.keys.iter().count(), 1);
+    }
+}
