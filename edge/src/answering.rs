@@ -91,7 +91,12 @@ impl Answering {
                 }
                 // The wire reads it out by itself.
                 Output::Release { .. } => {}
-                Output::Head(head) => self.response.head(head),
+                Output::Head(head) => {
+                    if head.status == 200 {
+                        log::stream_created(wire, self.answer.id());
+                    }
+                    self.response.head(head);
+                }
                 Output::Body(bytes) => self.response.body(bytes, wire),
                 Output::Quota { user, entry } => self.enter(now, &user, &entry, wire),
                 Output::Settle(settlement) => return self.settle(&settlement, wire),

@@ -45,6 +45,11 @@ pub(crate) fn call(wire: &Wire, stream_id: &str, call: &Call) {
     wire.log(&line("request", own.into_iter().chain(call.log_fields())));
 }
 
+/// Says that the client is being answered.
+pub(crate) fn stream_created(wire: &Wire, stream_id: &str) {
+    wire.log(&line("stream created", [("stream_id", stream_id.to_owned())]));
+}
+
 /// Says how an answer went.
 pub(crate) fn answer(
     wire: &Wire,
