@@ -58,6 +58,17 @@ pub fn check(scenario: &Scenario, seen: &[Seen]) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
+/// Says which lines a shell's log lacks.
+pub fn check_log(scenario: &Scenario, lines: &[String]) -> Result<(), String> {
+    let lines: Vec<Value> =
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lacks = |line: &&Value| !lines.iter().any(|logged| contains(logged, line));
+    match scenario.logged.iter().find(lacks) {
+        Some(line) => Err(format!("no line of the log has {line}")),
+        None => Ok(()),
+    }
+}
+
 fn check_one(scenario: &Scenario, exchange: Exchange<'_>, seen: &Seen) -> Vec<String> {
     let Exchange { client, expect, .. } = exchange;
     let protocol = client.protocol();

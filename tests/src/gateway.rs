@@ -92,6 +92,11 @@ impl Gateway {
         self.log.last()
     }
 
+    /// All it said.
+    pub fn lines(&self) -> Vec<String> {
+        self.log.all()
+    }
+
     /// The line of all it said that holds one of these.
     pub fn line_with(&self, parts: &[String]) -> Option<String> {
         self.log.find(parts)
@@ -184,6 +189,10 @@ impl Lines {
     fn find(&self, parts: &[String]) -> Option<String> {
         let lines = self.0.lock().expect("no one panics while holding the lines");
         lines.iter().find(|line| parts.iter().any(|part| line.contains(part))).cloned()
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no one panics while holding the lines").clone()
     }
 
     fn last(&self) -> String {

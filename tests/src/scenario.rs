@@ -38,6 +38,9 @@ pub struct Scenario {
     /// What is asked after it, of the same gateway.
     #[serde(default)]
     pub then: Vec<Then>,
+    /// Lines of the shell's log: each is there, with at least these fields.
+    #[serde(default)]
+    pub logged: Vec<Value>,
 }
 
 /// A further request.
@@ -48,6 +51,8 @@ pub struct Then {
     pub wait: u64,
     /// After that, the gateway is killed and started again.
     pub restart: bool,
+    /// While the answer before may be under way: `wait` counts from its request.
+    pub meanwhile: bool,
     /// What the client does.
     pub client: Client,
     /// What must come out.
@@ -57,10 +62,12 @@ pub struct Then {
 /// One request of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
-    /// How long after the answer before is over.
+    /// How long after the answer before is over; or after its request.
     pub wait: Duration,
     /// Whether the gateway is started anew before.
     pub restart: bool,
+    /// Whether it is made while the answer before may be under way.
+    pub meanwhile: bool,
     /// What the client does.
     pub client: &'a Client,
     /// What must come out.
@@ -202,11 +209,12 @@ impl Client {
 
     /// The credentials it sends: its own, and its key for a provider.
     fn secrets(&self) -> Vec<String> {
-        let bearer = self.headers.get("authorization").and_then(|text| text.split(' ').nth(1));
-        let header = bearer.or_else(|| self.headers.get("x-api-key").map(String::as_str));
+        const HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+        let headers = HEADERS.iter().filter_map(|name| self.headers.get(*name));
+        let headers = headers.filter_map(|text| text.rsplit(' ').next());
         let key = self.body.as_ref().and_then(|body| body["key"].as_str());
         // What is shorter may stand anywhere by chance.
-        header.into_iter().chain(key).filter(|text| text.len() >= 8).map(str::to_owned).collect()
+        headers.chain(key).filter(|text| text.len() >= 8).map(str::to_owned).collect()
     }
 
     /// The request's body as it is sent.
@@ -375,8 +383,9 @@ const PROVIDER_KEY: &str = "PROVIDER_KEY";
 
 /// The secrets that a scenario's configuration can name, as `{ env = "PROVIDER_KEY" }`, and their
 /// values. No client and no log may see them.
-pub const SECRETS: [(&str, &str); 3] = [
+pub const SECRETS: [(&str, &str); 4] = [
     (PROVIDER_KEY, "sk-test-1234567890-abcdefghijklmnop"),
+    ("JWT_SECRET", "hs-test-0123456789-abcdefghijklmnopqrstuv"),
     ("MASTER_KEY", "bWFzdGVyLWtleS10aGF0LWlzLTMyLWJ5dGVzLWxvbmc="),
     ("NEXT_MASTER_KEY", "bmV4dC1tYXN0ZXIta2V5LW9mLTMyLWJ5dGVzLWxvbmc="),
 ];
@@ -432,20 +441,37 @@ impl Scenario {
         if self.runners.contains(&Runner::Core) && self.then.iter().any(|then| then.restart) {
             return Err("then: the core is no program that could be started again".into());
         }
+        if self.then.iter().any(|then| then.restart && then.meanwhile) {
+            return Err("then: a gateway that is started again has no answer under way".into());
+        }
         Ok(())
     }
 
     /// Its requests, in order.
     pub fn exchanges(&self) -> impl Iterator<Item = Exchange<'_>> {
         let (client, expect) = (&self.client, &self.expect);
-        let first = Exchange { wait: Duration::ZERO, restart: false, client, expect };
+        let wait = Duration::ZERO;
+        let first = Exchange { wait, restart: false, meanwhile: false, client, expect };
         let more = self.then.iter().map(|then| Exchange {
             wait: Duration::from_millis(then.wait),
             restart: then.restart,
+            meanwhile: then.meanwhile,
             client: &then.client,
             expect: &then.expect,
         });
         std::iter::once(first).chain(more)
+    }
+
+    /// Its requests by those that are made while the others are under way.
+    pub fn groups(&self) -> Vec<Vec<Exchange<'_>>> {
+        let mut groups: Vec<Vec<_>> = Vec::new();
+        for exchange in self.exchanges() {
+            match groups.last_mut() {
+                Some(group) if exchange.meanwhile => group.push(exchange),
+                _ => groups.push(vec![exchange]),
+            }
+        }
+        groups
     }
 
     /// Whether it says how soon something must be seen, so that nothing should run beside it.

@@ -15,7 +15,8 @@ pub(super) fn command(folder: &Path, config: Option<&str>) -> Result<Command, St
         command.arg("--config").arg(write(folder.join("streamgate.toml"), config)?);
     }
     // All of it: no line may hold a secret.
-    command.envs(SECRETS).env("STREAMGATE_LOG", "trace").current_dir(folder.join(KEPT));
+    command.envs(SECRETS).env("STREAMGATE_LOG", "trace").env("STREAMGATE_LOG_FORMAT", "json");
+    command.current_dir(folder.join(KEPT));
     Ok(command)
 }
 

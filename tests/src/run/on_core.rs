@@ -5,6 +5,7 @@
 //! Each scenario runs once per [`Delivery`]: where a provider's bytes are cut on their way must make
 //! no difference, and neither must what a call still says after it was cancelled.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -58,32 +59,81 @@ pub fn on_core(scenario: &Scenario) -> Result<(), String> {
     Ok(())
 }
 
-/// Plays the scenario's requests, one after the other.
+/// Plays the scenario's requests, group by group.
 fn play(scenario: &Scenario, delivery: Delivery) -> Result<Vec<Seen>, String> {
     let gateway = gateway(scenario)?;
+    let stage = Stage { scenario, delivery, gateway: &gateway, made: RefCell::default() };
     let mut now = Instant::ZERO;
-    let mut made = BTreeMap::<String, usize>::new();
     let mut seen = Vec::new();
-    for exchange in scenario.exchanges() {
-        now = now + exchange.wait;
-        let (asked, fetched) = ask(&gateway, exchange.client, now, scenario, &mut made)?;
-        let mut one = match asked {
-            Asked::Known(reply) => known(scenario, reply),
-            Asked::Answer(answer) => {
-                let stage = Stage { scenario, delivery, gateway: &gateway, made: &made };
-                CoreRun::new(stage, exchange.client, answer, now).run()?
-            }
-        };
-        now = now + one.answer.ended;
-        for (name, calls) in &one.calls {
-            *made.entry(name.clone()).or_default() += calls.len();
+    for group in scenario.groups() {
+        let mut requests = Vec::new();
+        let mut over = now;
+        for exchange in &group {
+            now = now + exchange.wait;
+            advance(&mut requests, Some(now))?;
+            requests.push(Request::begin(&stage, exchange.client, now)?);
         }
-        for (provider, record) in fetched {
-            one.calls.entry(provider).or_default().insert(0, record);
+        advance(&mut requests, None)?;
+        for request in requests {
+            let (ended, one) = request.over()?;
+            over = over.max(ended);
+            seen.push(one);
         }
-        seen.push(one);
+        now = over;
     }
     Ok(seen)
+}
+
+/// Lets happen what happens before `until`, in its order.
+fn advance(requests: &mut [Request<'_>], until: Option<Instant>) -> Result<(), String> {
+    loop {
+        let running = requests.iter_mut().filter_map(|request| match &mut request.progress {
+            Progress::Known(_) => None,
+            Progress::Running(run) => Some((run.next_moment()?, run)),
+        });
+        match running.min_by_key(|(at, _)| *at) {
+            Some((at, run)) if until.is_none_or(|until| at < until) => run.step(at)?,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// One request, as far as it has come.
+struct Request<'a> {
+    began: Instant,
+    /// What was fetched to let it in.
+    fetched: Vec<(String, CallRecord)>,
+    progress: Progress<'a>,
+}
+
+enum Progress<'a> {
+    Known(Seen),
+    Running(Box<CoreRun<'a>>),
+}
+
+impl<'a> Request<'a> {
+    fn begin(stage: &'a Stage<'a>, client: &'a Client, now: Instant) -> Result<Self, String> {
+        let (asked, fetched) = ask(stage, client, now)?;
+        let progress = match asked {
+            Asked::Known(reply) => Progress::Known(known(stage.scenario, reply)),
+            Asked::Answer(answer) => {
+                Progress::Running(Box::new(CoreRun::begin(stage, client, answer, now)?))
+            }
+        };
+        Ok(Self { began: now, fetched, progress })
+    }
+
+    /// What was seen of it, now that nothing more happens, and when it was over.
+    fn over(self) -> Result<(Instant, Seen), String> {
+        let mut seen = match self.progress {
+            Progress::Known(seen) => seen,
+            Progress::Running(run) => run.over()?,
+        };
+        for (provider, record) in self.fetched {
+            seen.calls.entry(provider).or_default().insert(0, record);
+        }
+        Ok((self.began + seen.answer.ended, seen))
+    }
 }
 
 /// What a shell does with a request.
@@ -94,12 +144,11 @@ enum Asked {
 
 /// Lets the request in, and begins to answer it. Returns too what was fetched on the way.
 fn ask(
-    gateway: &Gateway,
+    stage: &Stage<'_>,
     client: &Client,
     now: Instant,
-    scenario: &Scenario,
-    made: &mut BTreeMap<String, usize>,
 ) -> Result<(Asked, Vec<(String, CallRecord)>), String> {
+    let gateway = stage.gateway;
     let path = client.path().split('?').next().unwrap_or_default();
     let route = gateway.route(client.method(), path);
     match route.clone() {
@@ -121,7 +170,7 @@ fn ask(
             access::Output::Refused(failure) => break Err(failure),
             access::Output::Query(_) => return Err("the core has no store".into()),
             access::Output::Fetch { url } => {
-                let (provider, record, body) = fetch(scenario, &url, made)?;
+                let (provider, record, body) = stage.fetch(&url)?;
                 fetched.push((provider, record));
                 // Why there are no new keys is for the log.
                 let _ = admission.fetched(now, body.as_deref().map_err(Clone::clone));
@@ -153,47 +202,6 @@ fn ask(
     Ok((Asked::Answer(Box::new(answer)), fetched))
 }
 
-/// Plays a provider's next script to who only wants its body.
-#[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
-fn fetch(
-    scenario: &Scenario,
-    url: &str,
-    made: &mut BTreeMap<String, usize>,
-) -> Result<(String, CallRecord, Result<Vec<u8>, String>), String> {
-    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-    let (provider, path) = path.ok_or_else(|| format!("{url} is no URL"))?;
-    let scripts = scenario.provider.get(provider);
-    let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
-    let index = made.entry(provider.into()).or_default();
-    let script = scripts.get(*index).or(scripts.last().filter(|last| last.again));
-    *index += 1;
-    let plan = script.ok_or_else(|| format!("{provider} has no script left"))?.plan();
-    let body = match plan.opening {
-        Opening::Head(head) if head.status == 200 => {
-            let sent = plan.acts.into_iter().map(|act| match act {
-                Act::Send(bytes) => bytes.to_vec(),
-                Act::Wait(_) | Act::End | Act::Cut | Act::Reset | Act::Stall => Vec::new(),
-            });
-            Ok(sent.flatten().collect())
-        }
-        Opening::Head(head) => Err(format!("the answer has status {}", head.status)),
-        Opening::Refuse
-        | Opening::Unresolved
-        | Opening::Deaf
-        | Opening::NoTls
-        | Opening::Close
-        | Opening::Silent => Err("there is no answer".into()),
-    };
-    let record = CallRecord {
-        method: "GET".into(),
-        path: format!("/{path}"),
-        came: Duration::ZERO,
-        ended: Some(Duration::ZERO),
-        ..CallRecord::default()
-    };
-    Ok((provider.to_owned(), record, body))
-}
-
 fn gateway(scenario: &Scenario) -> Result<Gateway, String> {
     let base_url = |name: &String| (name.clone(), format!("http://{name}/v1"));
     let base_urls: HashMap<_, _> = scenario.provider.keys().map(base_url).collect();
@@ -218,18 +226,18 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> answer::Head {
     answer::Head { status, headers: headers.collect() }
 }
 
-/// What is the same for every answer, or for all of one.
+/// What is the same for every request.
 struct Stage<'a> {
     scenario: &'a Scenario,
     delivery: Delivery,
     gateway: &'a Gateway,
-    /// How often each provider was called before.
-    made: &'a BTreeMap<String, usize>,
+    /// How often each provider was called.
+    made: RefCell<BTreeMap<String, usize>>,
 }
 
 /// One answer, its client and the calls it makes.
 struct CoreRun<'a> {
-    stage: Stage<'a>,
+    stage: &'a Stage<'a>,
     answer: Box<Answer>,
     began: Instant,
     now: Instant,
@@ -260,9 +268,14 @@ enum Happening {
 }
 
 impl<'a> CoreRun<'a> {
-    fn new(stage: Stage<'a>, client: &'a Client, answer: Box<Answer>, began: Instant) -> Self {
+    fn begin(
+        stage: &'a Stage<'a>,
+        client: &'a Client,
+        answer: Box<Answer>,
+        began: Instant,
+    ) -> Result<Self, String> {
         let no_calls = |name: &String| (name.clone(), Vec::new());
-        Self {
+        let mut run = Self {
             records: stage.scenario.provider.keys().map(no_calls).collect(),
             stage,
             answer,
@@ -272,19 +285,22 @@ impl<'a> CoreRun<'a> {
             calls: Vec::new(),
             client: CoreClient::new(client, began),
             settled: false,
-        }
+        };
+        run.drain()?;
+        Ok(run)
     }
 
-    fn run(mut self) -> Result<Seen, String> {
-        self.drain()?;
-        while let Some(next) = self.next_moment() {
-            if next > self.began + VIRTUAL_TIME_MAX {
-                return Err(format!("the answer is not over after {VIRTUAL_TIME_MAX:?}"));
-            }
-            self.now = self.now.max(next);
-            self.happen();
-            self.drain()?;
+    /// Lets one thing happen that is due at `next`.
+    fn step(&mut self, next: Instant) -> Result<(), String> {
+        if next > self.began + VIRTUAL_TIME_MAX {
+            return Err(format!("the answer is not over after {VIRTUAL_TIME_MAX:?}"));
         }
+        self.now = self.now.max(next);
+        self.happen();
+        self.drain()
+    }
+
+    fn over(self) -> Result<Seen, String> {
         if !self.settled {
             return Err("the answer waits for nothing and is not settled".into());
         }
@@ -409,12 +425,9 @@ impl<'a> CoreRun<'a> {
         let http = call.http().map_err(|failure| failure.to_string())?;
         let path = http.url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
         let (provider, path) = path.ok_or_else(|| format!("{} is no URL", http.url))?;
-        let scripts = self.stage.scenario.provider.get(provider);
-        let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
+        let script = self.stage.next_script(provider)?;
         let records = self.records.entry(provider.into()).or_default();
         let index = records.len();
-        let made = self.stage.made.get(provider).copied().unwrap_or_default();
-        let script = scripts.get(made + index).or(scripts.last().filter(|last| last.again));
         let headers = http.headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
         let record = CallRecord {
             method: "POST".into(),
@@ -470,7 +483,53 @@ impl Happening {
     }
 }
 
-impl Stage<'_> {
+impl<'a> Stage<'a> {
+    /// What a provider does when it is called now. Who cannot be reached is not called.
+    fn next_script(&self, provider: &str) -> Result<Option<&'a script::Call>, String> {
+        let scripts = self.scenario.provider.get(provider);
+        let scripts = scripts.ok_or_else(|| format!("there is no provider {provider}"))?;
+        let mut made = self.made.borrow_mut();
+        let index = made.entry(provider.into()).or_default();
+        let script = scripts.get(*index).or(scripts.last().filter(|last| last.again));
+        if !script.is_some_and(script::Call::is_unreachable) {
+            *index += 1;
+        }
+        Ok(script)
+    }
+
+    /// Plays a provider's next script to who only wants its body.
+    #[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
+    fn fetch(&self, url: &str) -> Result<(String, CallRecord, Result<Vec<u8>, String>), String> {
+        let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let (provider, path) = path.ok_or_else(|| format!("{url} is no URL"))?;
+        let script = self.next_script(provider)?;
+        let plan = script.ok_or_else(|| format!("{provider} has no script left"))?.plan();
+        let body = match plan.opening {
+            Opening::Head(head) if head.status == 200 => {
+                let sent = plan.acts.into_iter().map(|act| match act {
+                    Act::Send(bytes) => bytes.to_vec(),
+                    Act::Wait(_) | Act::End | Act::Cut | Act::Reset | Act::Stall => Vec::new(),
+                });
+                Ok(sent.flatten().collect())
+            }
+            Opening::Head(head) => Err(format!("the answer has status {}", head.status)),
+            Opening::Refuse
+            | Opening::Unresolved
+            | Opening::Deaf
+            | Opening::NoTls
+            | Opening::Close
+            | Opening::Silent => Err("there is no answer".into()),
+        };
+        let record = CallRecord {
+            method: "GET".into(),
+            path: format!("/{path}"),
+            came: Duration::ZERO,
+            ended: Some(Duration::ZERO),
+            ..CallRecord::default()
+        };
+        Ok((provider.to_owned(), record, body))
+    }
+
     /// What a shell would notice of a call, and when.
     fn happenings(&self, script: &script::Call, now: Instant) -> VecDeque<(Instant, Happening)> {
         // The shell decompresses; the core never sees it.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::check::{Seen, check};
+use futures::future::try_join_all;
+
+use crate::check::{Seen, check, check_log};
 use crate::client::{self, Goodbye};
 use crate::gateway::Gateway;
 use crate::provider::{AfterLast, CallRecord, FakeProvider};
-use crate::scenario::{Client, Runner, Scenario};
+use crate::scenario::{Client, Exchange, Runner, Scenario};
 
 /// How long a gateway may take to let go of the calls of an answer that is over: it may read out
 /// what is left of a complete one for a while, to use the connection again.
@@ -22,12 +24,12 @@ const LOG_TIME: Duration = Duration::from_millis(50);
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
     let mut stage = Stage::set(scenario, runner).await?;
     let mut seen = Vec::new();
-    for exchange in scenario.exchanges() {
-        tokio::time::sleep(exchange.wait).await;
-        if exchange.restart {
+    for group in scenario.groups() {
+        tokio::time::sleep(group[0].wait).await;
+        if group[0].restart {
             stage = stage.restart().await?;
         }
-        seen.push(stage.play(exchange.client).await?);
+        seen.extend(stage.play_group(&group).await?);
     }
     let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
     check(scenario, &seen).map_err(|wrong| {
@@ -37,10 +39,11 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
     if let Some(line) = stage.gateway.line_with(&scenario.secrets()) {
         return Err(format!("a secret is in the log: {line}"));
     }
-    match stage.gateway.kept_with(&scenario.secrets()) {
-        Some(file) => Err(format!("a secret is kept as it is, in {}", file.display())),
-        None => Ok(()),
+    if let Some(file) = stage.gateway.kept_with(&scenario.secrets()) {
+        return Err(format!("a secret is kept as it is, in {}", file.display()));
     }
+    check_log(scenario, &stage.gateway.lines())
+        .map_err(|wrong| format!("{wrong}\n--- gateway ---\n{}", stage.gateway.log()))
 }
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
@@ -83,6 +86,31 @@ impl Stage {
     /// Where a provider listens.
     pub fn provider_addr(&self, name: &str) -> Option<SocketAddr> {
         self.providers.by_name.get(name).map(FakeProvider::addr)
+    }
+
+    /// Asks what is asked while other answers are under way. Of the calls each request is shown
+    /// those that came until the next was made.
+    async fn play_group(&self, group: &[Exchange<'_>]) -> Result<Vec<Seen>, String> {
+        let mut after = Duration::ZERO;
+        let plays = group.iter().map(|exchange| {
+            if exchange.meanwhile {
+                after += exchange.wait;
+            }
+            let after = after;
+            async move {
+                tokio::time::sleep(after).await;
+                let began = Instant::now();
+                self.play(exchange.client).await.map(|seen| (began, seen))
+            }
+        });
+        let mut played = try_join_all(plays).await?;
+        for next in 1..played.len() {
+            let (began, _) = played[next];
+            let (before, seen) = &mut played[next - 1];
+            let until = began - *before;
+            seen.calls.values_mut().for_each(|calls| calls.retain(|call| call.came < until));
+        }
+        Ok(played.into_iter().map(|(_, seen)| seen).collect())
     }
 
     /// Asks once, and waits until the calls made for that are over.
