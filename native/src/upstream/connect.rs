@@ -280,6 +280,8 @@ mod tests {
         let names = [
             addr,
             format!("localhost:{port}"),
+            format!("localhost.:{port}"),
+            format!("api.example.com@localhost:{port}"),
             format!("2130706433:{port}"),
             format!("0x7f.1:{port}"),
             format!("0177.0.0.1:{port}"),
@@ -288,6 +290,8 @@ mod tests {
             format!("[::1]:{port}"),
             format!("[::ffff:127.0.0.1]:{port}"),
             format!("[::ffff:7f00:1]:{port}"),
+            "10.0.0.1".to_owned(),
+            "169.254.169.254".to_owned(),
         ];
         for name in names {
             let failure = failure_within(&format!("https://{name}/"), Reach::Public).await;
