@@ -2,6 +2,7 @@
 //
 //   node tests/browser/chat.mjs http://127.0.0.1:8000   the page and the answers of a running server
 //   node tests/browser/chat.mjs BASE_URL --fast         the same, where a model may answer within a frame or two
+//   node tests/browser/chat.mjs BASE_URL --key KEY      the page of a server that asks for this key
 //   node tests/browser/chat.mjs --self                  the page's file, before an endpoint that misbehaves by script
 //
 // Exits with 1 at the first check that fails. CHROMIUM names the browser if it is in no usual place.
@@ -101,7 +102,7 @@ const FAULTS = [
   { ask: "provider down", state: "failed", text: "", remark: /provider is not answering/ },
   { ask: "not even JSON", state: "failed", text: "", remark: /provider is not answering/ },
   { ask: "too long", state: "failed", text: "", remark: /too long for the model/ },
-  { ask: "no key", state: "failed", text: "", remark: /asks for a valid key/, retry: /Enter key/ },
+  { ask: "no key", state: "failed", text: "", remark: /asks for a valid key/ },
   { ask: "error at once", state: "failed", text: "", remark: /server is busy/ },
   { ask: "error midway", state: "failed", text: "one two", remark: /took too long.*incomplete[^]*idle for 20 s/ },
   { ask: "error after the end", state: "failed", text: "one", remark: /incomplete/ },
@@ -134,14 +135,19 @@ const misbehaving = {
     }
   },
 
-  async "asks for a key, and sends it from then on"(page, { endpoint }) {
+  async "asks for a key, and sends it until the tab is closed"(page, { endpoint }) {
+    assert.ok(await page.locator("#key").isHidden());
     await say(page, "no key");
     await settled(page, "failed");
-    page.once("dialog", (dialog) => dialog.accept("secret"));
-    await page.locator(`${LAST} [data-act=retry]`).click();
+    await unlock(page, "secret");
     await settled(page, "done");
     assert.equal(await answer(page), "Welcome.");
+    assert.ok(await page.locator("#key").isHidden());
+    await page.reload();
+    await say(page, "hello");
+    await settled(page, "done");
     assert.equal(endpoint.key(), "Bearer secret");
+    assert.doesNotMatch(await page.evaluate(() => JSON.stringify(localStorage)), /secret/);
   },
 
   async "reads every framing, split at every byte"(page) {
@@ -294,11 +300,35 @@ async function everySplit() {
   return broken;
 }
 
+// ---- Checks that need a server that asks for a key ------------------------------------------
+
+const locked = (key) => ({
+  async "asks for a key before anything is said, until it is a valid one"(page) {
+    await page.locator("#key").waitFor();
+    await say(page, "hello");
+    await settled(page, "failed");
+    assert.match(await remark(page), /asks for a valid key/);
+    await unlock(page, "sg_wrong");
+    await settled(page, "failed");
+    await unlock(page, key);
+    await settled(page, "done");
+    assert.notEqual(await answer(page), "");
+    assert.equal(await page.locator("[data-role]").count(), 2);
+    assert.ok(await page.locator("#key").isHidden());
+    assert.ok(await page.locator("#model option").count() > 1, "the models are listed now");
+  },
+});
+
 // ---- The hands and eyes of the checks -------------------------------------------------------
 
 async function say(page, text) {
   await page.locator("#input").fill(text);
   await page.locator("#send").click();
+}
+
+async function unlock(page, key) {
+  await page.locator("#key").fill(key);
+  await page.locator("#key").press("Enter");
 }
 
 /** Waits for the last answer to settle, in the given state if one is given. */
@@ -381,15 +411,15 @@ async function check(browser, url, name, body, context) {
   console.log(`ok    ${name}`);
 }
 
-async function main([target, option]) {
-  if (!target) throw new Error("usage: node tests/browser/chat.mjs BASE_URL [--fast] | --self");
+async function main([target, option, key]) {
+  if (!target) throw new Error("usage: node tests/browser/chat.mjs BASE_URL [--fast | --key KEY] | --self");
   const fast = option === "--fast";
   const endpoint = target === "--self" ? await misbehave() : null;
   const url = endpoint?.url ?? new URL("/", target).href;
   const browser = await launch();
   try {
     if (process.env.SCREENSHOTS) return await draw(browser, url, process.env.SCREENSHOTS);
-    const checks = { ...everywhere, ...(endpoint && misbehaving) };
+    const checks = key ? locked(key) : { ...everywhere, ...(endpoint && misbehaving) };
     // Nobody is quick enough to stop an answer that is there at once.
     if (fast) delete checks[STOPPING];
     for (const [name, body] of Object.entries(checks)) {
