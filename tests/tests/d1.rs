@@ -133,6 +133,17 @@ fn said(output: &Output) -> String {
     stdout.into_owned()
 }
 
+/// Requests share no IO, so each opens the store by itself; none is told of the others.
+#[tokio::test]
+async fn requests_that_come_at_once_make_the_tables_once() {
+    let config = config(MASTER, "http://127.0.0.1:9/v1");
+    let gateway = Gateway::start(Runner::Worker, Some(&config)).await.unwrap();
+    let request = models(UNKNOWN);
+    let asked = (0..8).map(|_| expect(&gateway, &request, 401, "invalid_api_key"));
+    futures::future::join_all(asked).await;
+    expect(&gateway, &put(), 200, "\"set\":true").await;
+}
+
 /// What an operator does: the commands that are printed, with wrangler itself.
 #[tokio::test]
 async fn a_key_is_good_from_its_making_to_its_revoking() {
