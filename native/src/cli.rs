@@ -94,6 +94,8 @@ To change the master key:
   2. run this: it may run beside the server, and again
   3. take the old key away
 
+It does not reach a Worker's D1 database: there a key is sealed anew when it is used.
+
 The exit code is 1 if a saved key cannot be opened with either; such keys stay as they are.";
 
 /// Where the configuration comes from.
