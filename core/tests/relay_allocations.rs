@@ -33,6 +33,13 @@ targets = ["here/m"]
 const WORDS: [&str; 8] =
     ["The", " quick", "\\n\\n", " \\\"fox\\\"", "\\u00fc", " 狗", "\\ud83d\\ude00", "\\\\"];
 
+/// What begins a call; its arguments are a list, which its fragments leave open.
+const CALL: &str = concat!(
+    r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","#,
+    r#""function":{"name":"f","arguments":"["}}]}}]}"#,
+    "\n\n"
+);
+
 /// An answer under way.
 struct Bench {
     answer: Answer,
@@ -53,10 +60,15 @@ impl Bench {
             random: 7,
             headers: Vec::new(),
         };
+        // Each protocol finds the fields of its own.
+        let said = match client {
+            Protocol::UiMessage => r#""parts":[{"type":"text","text":"Hi"}]"#,
+            _ => r#""content":"Hi""#,
+        };
         let body = format!(
-            r#"{{"model":"{model}","stream":true,"message":"Hi","messages":[{{"role":"user","content":"Hi"}}]}}"#
+            r#"{{"model":"{model}","stream":true,"max_tokens":9,"message":"Hi","input":"Hi","messages":[{{"role":"user",{said}}}]}}"#
         );
-        let mut answer = gateway.answer(Client::asked(client), body.as_bytes(), &arrival);
+        let mut answer = gateway.answer(Client::streaming(client), body.as_bytes(), &arrival);
         let Output::Call(call) = answer.poll() else { panic!("no call") };
         let attempt = call.attempt;
         let mut bench = Self { answer, attempt, now: Instant::ZERO, written: 0 };
@@ -65,11 +77,13 @@ impl Bench {
         bench
     }
 
-    /// An answer that has grown, to have room for what is counted.
-    fn grown(client: Protocol) -> Self {
+    /// An answer that has grown by such chunks, to have room for what is counted.
+    fn grown(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) -> Self {
         let mut bench = Self::new(client, "far");
-        bench.read(&stream(&["x".repeat(40_000).as_str()]), 16 * 1024);
-        bench.read(&stream(&["x".repeat(40_000).as_str()]), 16 * 1024);
+        bench.read(CALL.as_bytes(), 16 * 1024);
+        for _ in 0..2 {
+            bench.read(&stream(&["x".repeat(40_000).as_str()]), 16 * 1024);
+        }
         bench
     }
 
@@ -138,14 +152,14 @@ fn tool_stream(contents: &[&str]) -> Vec<u8> {
 const READS: [usize; 4] = [7, 100, 216, 16 * 1024];
 
 fn check(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) {
-    let stream = stream(&WORDS.repeat(100));
+    let chunks = stream(&WORDS.repeat(100));
     for read_bytes in READS {
-        let mut bench = Bench::grown(client);
-        bench.read(&stream, read_bytes);
+        let mut bench = Bench::grown(client, stream);
+        bench.read(&chunks, read_bytes);
         let written = bench.written;
-        let allocations = counted(|| bench.read(&stream, read_bytes));
+        let allocations = counted(|| bench.read(&chunks, read_bytes));
         assert!(bench.written >= written + 800 * 10, "{} bytes came through", bench.written);
-        assert_eq!(allocations, 0, "reads of {read_bytes} bytes");
+        assert_eq!(allocations, 0, "{client:?}: reads of {read_bytes} bytes");
     }
 }
 
@@ -162,12 +176,18 @@ fn a_chunk_unlike_the_last_allocates_nothing() {
 #[test]
 fn a_fragment_of_a_tool_call_allocates_nothing() {
     check(Protocol::OpenAi, tool_stream);
+    for client in [Protocol::Responses, Protocol::Anthropic, Protocol::UiMessage] {
+        check(client, tool_stream);
+    }
 }
 
 #[test]
 fn a_translated_chunk_allocates_nothing() {
-    check(Protocol::Token, stream);
-    check(Protocol::Token, unlike_stream);
+    let others = [Protocol::Responses, Protocol::Anthropic, Protocol::UiMessage, Protocol::Token];
+    for client in others {
+        check(client, stream);
+        check(client, unlike_stream);
+    }
 }
 
 #[test]

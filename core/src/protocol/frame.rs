@@ -1,5 +1,8 @@
 //! Events of the client protocols whose data is a JSON object and nothing more to it.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use serde_json::Value;
 
 use crate::sse;
@@ -21,4 +24,8 @@ pub(super) fn push_text(out: &mut Vec<u8>, head: &str, text: &str) {
 /// Appends `text` as a JSON string.
 pub(super) fn push_json_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a Vec takes every write");
+}
+
+pub(super) fn push_number(out: &mut Vec<u8>, number: impl Display) {
+    write!(out, "{number}").expect("a Vec takes every write");
 }

@@ -29,6 +29,8 @@ enum Queued {
     Reasoning(Range<usize>),
     Refusal(Range<usize>),
     ToolCall(Box<QueuedCall>),
+    /// A fragment that only goes on with its call.
+    Arguments { index: u32, more: Range<usize> },
     Usage(Usage),
     Finish(FinishReason),
     Warning(Range<usize>),
@@ -80,6 +82,9 @@ impl Outputs {
             Event::Text(text) => Queued::Text(self.keep(text)),
             Event::Reasoning(text) => Queued::Reasoning(self.keep(text)),
             Event::Refusal(text) => Queued::Refusal(self.keep(text)),
+            Event::ToolCall(ToolCall { index, id: None, name: None, arguments }) => {
+                Queued::Arguments { index: *index, more: self.keep(arguments) }
+            }
             Event::ToolCall(call) => Queued::ToolCall(Box::new(QueuedCall {
                 index: call.index,
                 id: call.id.as_ref().map(|id| self.keep(id)),
@@ -115,6 +120,9 @@ impl Outputs {
                 name: call.name.map(text),
                 arguments: text(call.arguments),
             }),
+            Queued::Arguments { index, more } => {
+                Event::ToolCall(ToolCall { index, id: None, name: None, arguments: text(more) })
+            }
             Queued::Usage(usage) => Event::Usage(usage),
             Queued::Finish(reason) => Event::Finish(reason),
             Queued::Warning(range) => Event::Warning(text(range)),

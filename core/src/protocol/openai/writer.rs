@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Who};
-use crate::protocol::frame::{push, push_json_string};
+use crate::protocol::frame::{push, push_json_string, push_number};
 use crate::protocol::{Closing, Collected, End, Opening};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
@@ -61,14 +61,7 @@ impl Writer {
             Event::Text(text) => self.delta(out, "content", text),
             Event::Reasoning(text) => self.delta(out, "reasoning_content", text),
             Event::Refusal(text) => self.delta(out, "refusal", text),
-            Event::ToolCall(call) => {
-                self.begin(out);
-                self.chunk(
-                    out,
-                    json!({"tool_calls": [call_value(call)]}).to_string().as_bytes(),
-                    None,
-                );
-            }
+            Event::ToolCall(call) => self.call(out, call),
             Event::Finish(reason) => {
                 self.begin(out);
                 self.chunk(out, b"{}", Some(*reason));
@@ -125,6 +118,27 @@ impl Writer {
         out.extend_from_slice(b"},\"finish_reason\":null}]}\n\n");
     }
 
+    fn call(&mut self, out: &mut Vec<u8>, call: &ToolCall<'_>) {
+        self.begin(out);
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(b"{\"tool_calls\":[{\"index\":");
+        push_number(out, call.index);
+        if let Some(id) = &call.id {
+            out.extend_from_slice(b",\"id\":");
+            push_json_string(out, id);
+            out.extend_from_slice(b",\"type\":\"function\"");
+        }
+        out.extend_from_slice(b",\"function\":{");
+        if let Some(name) = &call.name {
+            out.extend_from_slice(b"\"name\":");
+            push_json_string(out, name);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"arguments\":");
+        push_json_string(out, &call.arguments);
+        out.extend_from_slice(b"}}]},\"finish_reason\":null}]}\n\n");
+    }
+
     /// The provider's names, so that chunks of ours and of its own belong together. Once chunks
     /// are out the names stay.
     fn adopt(&mut self, id: &str, model: &str) {
@@ -172,19 +186,6 @@ impl Writer {
         out.extend_from_slice(usage_value(usage).to_string().as_bytes());
         out.extend_from_slice(b"}\n\n");
     }
-}
-
-fn call_value(call: &ToolCall<'_>) -> Value {
-    let mut function = json!({"arguments": call.arguments});
-    if let Some(name) = &call.name {
-        function["name"] = name.as_ref().into();
-    }
-    let mut value = json!({"index": call.index, "function": function});
-    if let Some(id) = &call.id {
-        value["id"] = id.as_ref().into();
-        value["type"] = "function".into();
-    }
-    value
 }
 
 fn usage_value(usage: &Usage) -> Value {

@@ -10,7 +10,7 @@ use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::protocol::body::Body;
-use crate::protocol::frame::push_json_string;
+use crate::protocol::frame::{push_json_string, push_number};
 use crate::protocol::{Closing, Collected, End, Opening, TextKind, openai};
 
 /// Writes the events of one answer.
@@ -113,7 +113,7 @@ impl Writer {
         let words = kind.words();
         self.head(out, words.delta);
         let item = &mut self.items[at];
-        item.push_place(out, words.index);
+        item.push_part(out, words.index);
         out.extend_from_slice(b",\"delta\":");
         push_json_string(out, text);
         out.extend_from_slice(words.delta_ends.as_bytes());
@@ -129,8 +129,11 @@ impl Writer {
         item.add_name(call.name.as_deref().unwrap_or(""));
         if !call.arguments.is_empty() {
             item.add(&call.arguments);
-            let fields = item.at(json!({"delta": call.arguments}));
-            self.send(out, "response.function_call_arguments.delta", &fields);
+            self.head(out, "response.function_call_arguments.delta");
+            self.items[at].push_place(out);
+            out.extend_from_slice(b",\"delta\":");
+            push_json_string(out, &call.arguments);
+            out.extend_from_slice(b"}\n\n");
         }
     }
 
@@ -379,11 +382,6 @@ fn usage_value(usage: &Usage) -> Value {
         value["estimated"] = true.into();
     }
     value
-}
-
-fn push_number(out: &mut Vec<u8>, number: impl std::fmt::Display) {
-    use std::io::Write;
-    write!(out, "{number}").expect("a Vec takes every write");
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, Role, Usage};
 use crate::failure::Failure;
-use crate::protocol::frame::{push, push_json_string};
+use crate::protocol::frame::{push, push_json_string, push_number};
 use crate::protocol::{Closing, Collected, CollectedCall, End, Opening};
 
 /// What a client knows the protocol by.
@@ -133,7 +133,7 @@ impl Writer {
         for piece in ["data: {\"type\":\"", block, "-", step, "\",\"id\":\""] {
             out.extend_from_slice(piece.as_bytes());
         }
-        out.extend_from_slice(self.closed.to_string().as_bytes());
+        push_number(out, self.closed);
         out.push(b'"');
     }
 
@@ -165,9 +165,11 @@ fn tool_input(out: &mut Vec<u8>, call: &CollectedCall, is_new: bool, more: &str)
         push(out, &start);
     }
     if !more.is_empty() {
-        let delta =
-            json!({"type": "tool-input-delta", "toolCallId": call.id, "inputTextDelta": more});
-        push(out, &delta);
+        out.extend_from_slice(b"data: {\"type\":\"tool-input-delta\",\"toolCallId\":");
+        push_json_string(out, &call.id);
+        out.extend_from_slice(b",\"inputTextDelta\":");
+        push_json_string(out, more);
+        out.extend_from_slice(b"}\n\n");
     }
 }
 
@@ -262,10 +264,10 @@ mod tests {
                 r#"{"type":"text-delta","id":"0","delta":"Let me look."}"#,
                 r#"{"type":"text-end","id":"0"}"#,
                 r#"{"toolCallId":"call_1","toolName":"get_weather","type":"tool-input-start"}"#,
-                r#"{"inputTextDelta":"{\"city\":","toolCallId":"call_1","type":"tool-input-delta"}"#,
-                r#"{"inputTextDelta":"\"Paris\"}","toolCallId":"call_1","type":"tool-input-delta"}"#,
+                r#"{"type":"tool-input-delta","toolCallId":"call_1","inputTextDelta":"{\"city\":"}"#,
+                r#"{"type":"tool-input-delta","toolCallId":"call_1","inputTextDelta":"\"Paris\"}"}"#,
                 r#"{"toolCallId":"call_2","toolName":"get_time","type":"tool-input-start"}"#,
-                r#"{"inputTextDelta":"{\"zone\":\"CET\"}","toolCallId":"call_2","type":"tool-input-delta"}"#,
+                r#"{"type":"tool-input-delta","toolCallId":"call_2","inputTextDelta":"{\"zone\":\"CET\"}"}"#,
                 r#"{"input":{"city":"Paris"},"toolCallId":"call_1","toolName":"get_weather","type":"tool-input-available"}"#,
                 r#"{"input":{"zone":"CET"},"toolCallId":"call_2","toolName":"get_time","type":"tool-input-available"}"#,
                 STEP_END,

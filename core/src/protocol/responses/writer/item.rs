@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::push_number;
 use crate::protocol::TextKind;
-use crate::protocol::frame::push_json_string;
+use crate::protocol::frame::{push_json_string, push_number};
 
 #[derive(Debug)]
 pub(super) struct Item {
@@ -211,12 +210,17 @@ impl Item {
         fields
     }
 
-    /// Which item an event is about, and which part of it by the name that its number has.
-    pub(super) fn push_place(&self, out: &mut Vec<u8>, index: &str) {
+    /// Which item an event is about.
+    pub(super) fn push_place(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"item_id\":");
         push_json_string(out, &self.id);
         out.extend_from_slice(b",\"output_index\":");
         push_number(out, self.place);
+    }
+
+    /// Which item an event is about, and which part of it by the name that its number has.
+    pub(super) fn push_part(&self, out: &mut Vec<u8>, index: &str) {
+        self.push_place(out);
         out.extend_from_slice(b",\"");
         out.extend_from_slice(index.as_bytes());
         out.extend_from_slice(b"\":");
