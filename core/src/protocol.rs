@@ -407,9 +407,14 @@ fn untold(part: &Part, protocol: &str) -> Failure {
     Failure::new(Reason::Untold, detail)
 }
 
-/// Reads a JSON request, naming the field that is wrong.
+/// Reads a JSON request, an object, naming the field that is wrong.
 pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    // Fields that nobody reads here may be read elsewhere.
+    let text = str::from_utf8(body).map_err(|error| {
+        let detail = format!("The body is not UTF-8 at byte {}.", error.valid_up_to());
+        Failure::new(Reason::InvalidRequest, detail)
+    })?;
+    let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
@@ -424,6 +429,10 @@ pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Resul
     json.end().map_err(|error| {
         Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {error}"))
     })?;
+    // To serde the list of its values is an object too.
+    if !text.trim_start().starts_with('{') {
+        return Err(Failure::new(Reason::InvalidRequest, "The body is a list: expected an object"));
+    }
     Ok(value)
 }
 
@@ -434,4 +443,32 @@ fn user_message(text: String) -> Result<Message, Failure> {
         return Err(Failure::new(Reason::InvalidRequest, detail).at("message"));
     }
     Ok(Message::text(Role::User, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_and_text_throughout() {
+        let rows: [(Protocol, &[u8], &str); 3] = [
+            (
+                Protocol::OpenAi,
+                b"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"unread\":\"\xff\"}",
+                "not UTF-8 at byte 54",
+            ),
+            (
+                Protocol::Anthropic,
+                b"{\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"unread\":\"\xff\"}]}",
+                "not UTF-8",
+            ),
+            (Protocol::Token, br#"["hi", null, null]"#, "expected an object"),
+        ];
+        for (protocol, body, expected) in rows {
+            let failure = protocol.parse_request(body).unwrap_err();
+            assert!(failure.message().contains(expected), "{protocol:?}: {failure}");
+            assert_eq!(failure.status(), 400, "{protocol:?}");
+        }
+        assert!(Protocol::Token.parse_request(br#" {"message": "hi"}"#).is_ok());
+    }
 }

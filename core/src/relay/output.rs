@@ -24,13 +24,19 @@ enum Queued {
     Cancel(AttemptId),
     Release(AttemptId),
     Original(Range<usize>),
-    Start { id: Range<usize>, model: Range<usize> },
+    Start {
+        id: Range<usize>,
+        model: Range<usize>,
+    },
     Text(Range<usize>),
     Reasoning(Range<usize>),
     Refusal(Range<usize>),
     ToolCall(Box<QueuedCall>),
     /// A fragment that only goes on with its call.
-    Arguments { index: u32, more: Range<usize> },
+    Arguments {
+        index: u32,
+        more: Range<usize>,
+    },
     Usage(Usage),
     Finish(FinishReason),
     Warning(Range<usize>),

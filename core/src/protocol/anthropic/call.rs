@@ -11,7 +11,7 @@ use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
 use crate::config::ApiKey;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
 use crate::protocol::{Ask, Body, HttpCall, untold};
 
@@ -56,7 +56,7 @@ fn patched(
     body.set("stream", &ask.stream.into());
     if ask.request.messages.iter().flat_map(|message| &message.parts).any(is_unsigned) {
         let messages = body.remove("messages").expect("the body was read before");
-        body.set("messages", &without_unsigned(&messages));
+        body.set("messages", &without_unsigned(&messages)?);
     }
     if let Some(Effort::Budget(tokens)) = ask.request.effort
         && tokens >= max_output
@@ -80,20 +80,24 @@ fn is_unsigned(part: &Part) -> bool {
 
 /// A client hands back the thoughts it was given, also those of a provider that signs none:
 /// Anthropic refuses them.
-fn without_unsigned(messages: &str) -> Value {
-    let mut messages: Value = serde_json::from_str(messages).expect("the body was read before");
+fn without_unsigned(messages: &str) -> Result<Value, Failure> {
+    // Not all in them was read before.
+    let mut messages: Value = serde_json::from_str(messages).map_err(|error| {
+        Failure::new(Reason::InvalidRequest, format!("messages: {error}")).at("messages")
+    })?;
     let is_unsigned = |block: &Value| {
         block["type"] == "thinking" && block["signature"].as_str().is_none_or(str::is_empty)
     };
     let has_content = |message: &mut Value| {
-        let Some(blocks) = message["content"].as_array_mut() else { return true };
+        let blocks = message.get_mut("content").and_then(Value::as_array_mut);
+        let Some(blocks) = blocks else { return true };
         blocks.retain(|block| !is_unsigned(block));
         !blocks.is_empty()
     };
     if let Some(messages) = messages.as_array_mut() {
         messages.retain_mut(|message| has_content(message));
     }
-    messages
+    Ok(messages)
 }
 
 fn written(ask: &Ask<'_>, max_output: u32) -> Result<String, Failure> {
