@@ -1,19 +1,28 @@
-//! What the limit policy costs a request: how long its prompt is, what is known of the target, and
-//! what the answer may therefore be.
+//! What it costs a request that there are limits: who asks, how long the prompt is, what is known of
+//! the target, what the answer may therefore be, and what is left of the user's quota.
 //!
-//! `cargo bench --bench limits` prints nanoseconds per request for prompts of several sizes, with
-//! nothing and with a thousand endpoints' limits learned. The best of many turns counts, so that a
-//! busy machine disturbs it little.
+//! `cargo bench --bench limits` prints nanoseconds per request: of the policy for prompts of several
+//! sizes, with nothing and with a thousand endpoints' limits learned; of the way in by each kind of
+//! credential; of the quota. The best of many turns counts, so that a busy machine disturbs it little.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use streamgate_core::access::quota::{Act, Allowance, Entry, Uses};
+use streamgate_core::access::{Access, Credentials, KEY_RANDOM_BYTES, Key, Output, Visitor};
 use streamgate_core::chat::{ChatRequest, Message, Role};
 use streamgate_core::config::{Config, Target};
 use streamgate_core::limit::known::Known;
 use streamgate_core::limit::learned::Learned;
 use streamgate_core::limit::refusal::Refusal;
 use streamgate_core::limit::{Limit, Terms, tokens};
+use streamgate_core::time;
+use streamgate_tests::scenario::{Scenario, secret};
 
 const TURNS: usize = 200;
 const REQUESTS: u32 = 200;
@@ -29,7 +38,37 @@ targets = ["openai/gpt-4-turbo"]
 const ENGLISH: &str = "Why does a stream of tokens break, and who notices? It is 10 past 9.\n";
 const RUSSIAN: &str = "Почему поток обрывается, и кто это замечает? Сейчас 9:10.\n";
 
+const UNIX_NOW: u64 = 1_750_000_000;
+const KEYS: u32 = 1000;
+
 fn main() {
+    print_policies();
+    println!("\n{:<24} {:>12}", "who asks", "ns");
+    let keys = with_keys();
+    let key = key(KEYS / 2);
+    print("one of 1,000 keys", || admit(&keys, key.reveal()));
+    print_tokens("access_by_token_hs256", &["a token, HS256"]);
+    print_tokens("access_by_token_public_keys", &["a token, RS256", "a token, ES256"]);
+    println!("\n{:<24} {:>12}", "quota", "ns");
+    let (uses, user) = (Uses::default(), Arc::from("ada"));
+    let mut now = 0;
+    print("begin, charge, end", || quota(&uses, &user, &mut now));
+    println!("\n{:<24} {:>12}", "a key, 4,000 bytes, quota", "ns");
+    let config = Config::parse(CONFIG, |_| None).expect("the configuration is valid");
+    let (request, learned) = (request(ENGLISH, 4_000), Learned::default());
+    fill(&learned);
+    print("all of it", || {
+        let visitor = admit(&keys, key.reveal());
+        let limit = policy(&request, &config.models["m"].targets[0], &learned);
+        (visitor, limit, quota(&uses, &user, &mut now))
+    });
+}
+
+fn print<T>(what: &str, run: impl FnMut() -> T) {
+    println!("{what:<24} {:>12}", best(run));
+}
+
+fn print_policies() {
     let config = Config::parse(CONFIG, |_| None).expect("the configuration is valid");
     let target = &config.models["m"].targets[0];
     let learned = Learned::default();
@@ -43,6 +82,64 @@ fn main() {
         fill(&learned);
         let full = best(|| policy(&request, target, &learned));
         println!("{:<24} {alone:>12} {full:>16}", format!("{name}, {bytes} bytes"));
+    }
+}
+
+/// The tokens of a scenario that let somebody in; what they cost is mostly their signatures.
+fn print_tokens(name: &str, what: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let scenario = Scenario::load(&folder.join(name).with_extension("toml"));
+    let scenario = scenario.expect("the scenario can be read");
+    let base_urls = HashMap::from([("a".to_owned(), "http://a/v1".to_owned())]);
+    let config = Config::parse(&scenario.config_text(&base_urls), secret);
+    let access = Access::new(Arc::new(config.expect("the configuration is valid")));
+    let admitted = scenario.exchanges().filter(|exchange| exchange.expect.status.is_none());
+    for (what, exchange) in what.iter().zip(admitted) {
+        let token = exchange.client.headers["authorization"].trim_start_matches("Bearer ");
+        print(what, || admit(&access, token));
+    }
+}
+
+fn with_keys() -> Access {
+    let mut text = String::from("[plans.pro]\nmax_output_tokens = 8000\n[auth]\nkeys = [\n");
+    for number in 0..KEYS {
+        let digest = key(number).digest();
+        writeln!(text, "{{ sha256 = \"{digest}\", user = \"u{number}\", plan = \"pro\" }},")
+            .expect("a String takes every write");
+    }
+    let config = Config::parse(&format!("{text}]\n{CONFIG}"), |_| None);
+    Access::new(Arc::new(config.expect("the configuration is valid")))
+}
+
+fn key(number: u32) -> Key {
+    let mut random = [7; KEY_RANDOM_BYTES];
+    random[..4].copy_from_slice(&number.to_ne_bytes());
+    Key::new(random)
+}
+
+/// From a request's headers to its user.
+fn admit(access: &Access, secret: &str) -> Visitor {
+    let bearer = format!("Bearer {secret}");
+    let credentials =
+        Credentials::read(|name| (name == "authorization").then_some(bearer.as_str()));
+    match access.admit(&credentials, time::Instant::ZERO, UNIX_NOW).poll() {
+        Output::Admitted(Some(visitor)) => visitor,
+        other => panic!("expected a visitor: {other:?}"),
+    }
+}
+
+/// What a short answer enters: a thousand a second stay within the quota.
+fn quota(uses: &Uses, user: &Arc<str>, now: &mut u64) {
+    let allowance = Allowance {
+        requests_per_minute: NonZeroU32::new(60_000),
+        tokens_per_minute: NonZeroU32::new(60_000_000),
+        concurrent_streams: NonZeroU32::new(10),
+    };
+    *now += 1;
+    for act in [Act::Begin(100), Act::Charge(64), Act::End(-20)] {
+        let entry = Entry { lease: *now, allowance, act };
+        let entered = uses.enter(user, &entry, time::Instant::from_millis(*now));
+        entered.expect("it is within the quota");
     }
 }
 
@@ -72,7 +169,7 @@ fn policy(request: &ChatRequest, target: &Target, learned: &Learned) -> Option<L
     terms.limit()
 }
 
-fn best(mut run: impl FnMut() -> Option<Limit>) -> u128 {
+fn best<T>(mut run: impl FnMut() -> T) -> u128 {
     let turn = |_| {
         let began = Instant::now();
         for _ in 0..REQUESTS {
