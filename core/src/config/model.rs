@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Error, Provider, at, one_of};
+use crate::limit::catalogue;
 
 /// What a name that clients use stands for.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Target {
     pub max_output_tokens: Option<u32>,
     /// The operator's word on the context window, in tokens; overrides the catalogue.
     pub context_window: Option<u32>,
+    /// What the catalogue has of it, looked up once.
+    pub listed: Option<catalogue::Facts>,
 }
 
 impl fmt::Display for Target {
@@ -59,7 +62,8 @@ impl Entry {
             .iter()
             .map(|written| {
                 let (provider, model) = target(written, text, providers)?;
-                Ok(Arc::new(Target { provider, model, max_output_tokens, context_window }))
+                let listed = catalogue::find(&provider.name, &model);
+                Ok(Arc::new(Target { provider, model, max_output_tokens, context_window, listed }))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         if targets.is_empty() {

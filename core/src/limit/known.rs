@@ -64,9 +64,8 @@ impl<'a> Known<'a> {
         let said = |pick: fn(&LearnedLimit) -> Option<u32>| {
             Some(Fact { tokens: pick(learned?)?, source: said? })
         };
-        let facts = catalogue::find(&target.provider.name, &target.model);
         let listed = |pick: fn(&catalogue::Facts) -> Option<u32>| {
-            let facts = facts.as_ref()?;
+            let facts = target.listed.as_ref()?;
             Some(Fact { tokens: pick(facts)?, source: Source::Catalogue(facts.source) })
         };
         let learned = said(|row| row.max_output);

@@ -408,6 +408,7 @@ fn gateway(script: &Script) -> Gateway {
             model: "unknown".into(),
             max_output_tokens: provider.max_tokens,
             context_window: None,
+            listed: None,
         })
     });
     let model = Model { targets: targets.collect() };
