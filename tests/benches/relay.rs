@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench relay` prints, for each setting, what a chunk costs in time and allocations,
 //! and how many times ours that is. All take turns and the best turn of each counts, so that a busy
-//! machine disturbs them alike. `cargo bench --bench relay -- count ours "forwarded, an event a read"`
+//! machine disturbs them alike. `cargo bench --bench relay -- anthropic` prints the settings with that in
+//! their names. `cargo bench --bench relay -- count ours "forwarded, an event a read"`
 //! makes one pass of one of them instead, for a tool that counts instructions.
 //!
 //! Ours is everything the core does between a read and a write: events found, read, checked, counted
@@ -33,17 +34,15 @@ const TURNS: usize = 60;
 /// When, in seconds since 1970.
 const CREATED: u64 = 1_741_570_283;
 
-const CONFIG: &str = r#"
-[providers.far]
-protocol = "openai"
-base_url = "http://far/v1"
-[providers.here]
-protocol = "local"
-[models.far]
-targets = ["far/m"]
-[models.here]
-targets = ["here/m"]
-"#;
+/// What providers speak; a provider and a model have the name of each.
+const PROVIDERS: [Protocol; 6] = [
+    Protocol::OpenAi,
+    Protocol::Responses,
+    Protocol::Anthropic,
+    Protocol::Gemini,
+    Protocol::Ollama,
+    Protocol::Local,
+];
 
 const PLAIN: [&str; 8] = ["The", " quick", " brown", " fox", " jumps", " über", " 狗", "."];
 const ESCAPED: [&str; 8] =
@@ -51,6 +50,7 @@ const ESCAPED: [&str; 8] =
 
 struct Setting {
     name: &'static str,
+    provider: Protocol,
     client: Protocol,
     /// The contents as JSON has them.
     words: &'static [&'static str],
@@ -73,7 +73,7 @@ use Arrive::{Engine, EventByEvent, Reads};
 
 const READS: Arrive = Reads(16 * 1024);
 
-const SETTINGS: [Setting; 11] = [
+const SETTINGS: [Setting; 20] = [
     Setting { name: "forwarded, an event a read", ..FORWARDED },
     Setting { name: "forwarded, an event a read, escapes", words: &ESCAPED, ..FORWARDED },
     Setting { name: "forwarded, an event a read, no two alike", alike: false, ..FORWARDED },
@@ -98,18 +98,41 @@ const SETTINGS: [Setting; 11] = [
         arrive: READS,
         ..TRANSLATED
     },
-    Setting { name: "engine to chunks", arrive: Engine, ..FORWARDED },
-    Setting { name: "engine to chunks, escapes", words: &ESCAPED, arrive: Engine, ..FORWARDED },
+    Setting { name: "openai to anthropic", client: Protocol::Anthropic, ..ACROSS },
+    Setting { name: "openai to responses", client: Protocol::Responses, ..ACROSS },
+    Setting { name: "openai to ui-message", client: Protocol::UiMessage, ..ACROSS },
+    Setting { name: "responses to openai", provider: Protocol::Responses, ..ACROSS },
+    Setting { name: "anthropic to openai", provider: Protocol::Anthropic, ..ACROSS },
+    Setting { name: "gemini to openai", provider: Protocol::Gemini, ..ACROSS },
+    Setting { name: "ollama to openai", provider: Protocol::Ollama, ..ACROSS },
+    Setting {
+        name: "responses forwarded",
+        provider: Protocol::Responses,
+        client: Protocol::Responses,
+        ..ACROSS
+    },
+    Setting {
+        name: "anthropic forwarded",
+        provider: Protocol::Anthropic,
+        client: Protocol::Anthropic,
+        ..ACROSS
+    },
+    Setting { name: "engine to chunks", arrive: Engine, ..LOCAL },
+    Setting { name: "engine to chunks, escapes", words: &ESCAPED, arrive: Engine, ..LOCAL },
 ];
 
 const FORWARDED: Setting = Setting {
     name: "",
+    provider: Protocol::OpenAi,
     client: Protocol::OpenAi,
     words: &PLAIN,
     arrive: EventByEvent,
     alike: true,
 };
 const TRANSLATED: Setting = Setting { client: Protocol::Token, ..FORWARDED };
+/// From one protocol to another or the same, an event a read.
+const ACROSS: Setting = Setting { words: &ESCAPED, ..FORWARDED };
+const LOCAL: Setting = Setting { provider: Protocol::Local, ..FORWARDED };
 
 /// What comes in, and where what goes out is joined for a write.
 struct Stream {
@@ -127,7 +150,11 @@ fn main() {
     let words: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["count", pass, setting] => count(pass, setting),
-        _ => SETTINGS.iter().for_each(compare),
+        [] => SETTINGS.iter().for_each(compare),
+        ref parts => {
+            let asked = |setting: &&Setting| parts.iter().any(|part| setting.name.contains(part));
+            SETTINGS.iter().filter(asked).for_each(compare);
+        }
     }
 }
 
@@ -178,7 +205,11 @@ fn ours(stream: &Stream) -> usize {
             pass(Input::Event { attempt, event: Event::Text(Cow::Borrowed(text)) });
         }
     } else {
-        let head = Head { status: 200, content_type: "text/event-stream", ..Head::default() };
+        let content_type = match stream.setting.provider {
+            Protocol::Ollama => "application/x-ndjson",
+            _ => "text/event-stream",
+        };
+        let head = Head { status: 200, content_type, ..Head::default() };
         pass(Input::Head { attempt, head });
         for bytes in &stream.reads {
             pass(Input::Bytes { attempt, bytes });
@@ -191,7 +222,8 @@ fn ours(stream: &Stream) -> usize {
 // Not inlined, so that a tool that counts can leave it out.
 #[inline(never)]
 fn begin(setting: &Setting) -> (Answer, AttemptId) {
-    let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
+    let config = Config::parse(&config(), |_| None).expect("a good configuration");
+    let gateway = Gateway::new(config);
     let arrival = Arrival {
         visitor: None,
         own_keys: Ok(Vec::new()),
@@ -200,17 +232,39 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
         random: 7,
         headers: Vec::new(),
     };
-    let model = if setting.arrive == Engine { "here" } else { "far" };
-    let request = json!({
-        "model": model,
-        "stream": true,
-        "messages": [{"role": "user", "content": "Hi"}],
-        "message": "Hi",
-    });
+    let mut request = json!({"model": setting.provider.name(), "stream": true, "max_tokens": 4096});
+    let said = match setting.client {
+        Protocol::Token => json!("Hi"),
+        Protocol::UiMessage => json!([
+            {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+        ]),
+        _ => json!([{"role": "user", "content": "Hi"}]),
+    };
+    let field = match setting.client {
+        Protocol::Token => "message",
+        Protocol::Responses => "input",
+        _ => "messages",
+    };
+    request[field] = said;
     let mut answer =
         gateway.answer(Client::asked(setting.client), request.to_string().as_bytes(), &arrival);
     let Output::Call(call) = answer.poll() else { panic!("no call") };
     (answer, call.attempt)
+}
+
+fn config() -> String {
+    let entry = |protocol: Protocol| {
+        let name = protocol.name();
+        let base_url = match protocol {
+            Protocol::Local => String::new(),
+            _ => format!("base_url = \"http://{name}/v1\"\n"),
+        };
+        format!(
+            "[providers.{name}]\nprotocol = \"{name}\"\n{base_url}\
+             [models.{name}]\ntargets = [\"{name}/m\"]\n"
+        )
+    };
+    PROVIDERS.into_iter().map(entry).collect()
 }
 
 fn drain(answer: &mut Answer) -> usize {
@@ -230,7 +284,7 @@ fn drain(answer: &mut Answer) -> usize {
 fn values(stream: &Stream) -> usize {
     let mut out = Vec::new();
     let mut written = 0;
-    let mut decoder = Decoder::new(EVENT_BYTES_MAX_DEFAULT);
+    let mut decoder = Decoder::framed(stream.setting.provider.framing(), EVENT_BYTES_MAX_DEFAULT);
     for mut read in stream.reads.iter().map(Vec::as_slice) {
         while let Some(event) = decoder.next(&mut read).expect("short events") {
             let value: Value = serde_json::from_slice(event.data).expect("JSON");
@@ -281,8 +335,16 @@ impl Stream {
     fn of(setting: &'static Setting) -> Self {
         let words = setting.words.iter().cycle().take(CHUNKS);
         let created = |number| if setting.alike { CREATED } else { CREATED + number };
-        let frames = words.clone().zip(0..).map(|(word, number)| frame(word, created(number)));
-        let frames: Vec<_> = frames.collect();
+        let frame = |(word, number): (&&str, u64)| match setting.provider {
+            Protocol::Responses => responses_frame(word, number),
+            Protocol::Anthropic => anthropic_frame(word),
+            Protocol::Gemini => gemini_frame(word, number),
+            Protocol::Ollama => ollama_line(word, number),
+            _ => openai_frame(word, created(number)),
+        };
+        let opening = opening(setting.provider);
+        let frames = [opening].into_iter().chain(words.clone().zip(0..).map(frame));
+        let frames: Vec<_> = frames.filter(|frame| !frame.is_empty()).collect();
         let (reads, texts) = match setting.arrive {
             EventByEvent => (frames, Vec::new()),
             Reads(bytes) => (frames.concat().chunks(bytes).map(<[u8]>::to_vec).collect(), vec![]),
@@ -292,13 +354,91 @@ impl Stream {
     }
 }
 
+/// What a provider's stream begins with.
+fn opening(provider: Protocol) -> Vec<u8> {
+    let events: &[(&str, &str)] = match provider {
+        Protocol::Anthropic => &[
+            (
+                "message_start",
+                r#"{"type":"message_start","message":{"id":"msg_01","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":9,"output_tokens":1}}}"#,
+            ),
+            (
+                "content_block_start",
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+            ),
+        ],
+        Protocol::Responses => &[
+            (
+                "response.created",
+                r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","created_at":1,"status":"in_progress","model":"m","output":[]}}"#,
+            ),
+            (
+                "response.output_item.added",
+                r#"{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{"id":"msg_1","type":"message","status":"in_progress","content":[],"role":"assistant"}}"#,
+            ),
+            (
+                "response.content_part.added",
+                r#"{"type":"response.content_part.added","sequence_number":2,"item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","annotations":[],"logprobs":[],"text":""}}"#,
+            ),
+        ],
+        _ => &[],
+    };
+    events.iter().flat_map(|(name, data)| event(Some(name), data)).collect()
+}
+
 /// A chunk's event as OpenAI sends it; `word` is the content as JSON has it.
-fn frame(word: &str, created: u64) -> Vec<u8> {
-    let data = format!(
-        r#"{{"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","created":{created},"model":"gpt-4o-2024-08-06","system_fingerprint":"fp_fc9f1d7035","choices":[{{"index":0,"delta":{{"content":"{word}"}},"logprobs":null,"finish_reason":null}}]}}"#
-    );
+fn openai_frame(word: &str, created: u64) -> Vec<u8> {
+    event(
+        None,
+        &format!(
+            r#"{{"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","created":{created},"model":"gpt-4o-2024-08-06","system_fingerprint":"fp_fc9f1d7035","choices":[{{"index":0,"delta":{{"content":"{word}"}},"logprobs":null,"finish_reason":null}}]}}"#
+        ),
+    )
+}
+
+fn responses_frame(word: &str, number: u64) -> Vec<u8> {
+    let name = "response.output_text.delta";
+    let number = number + 3;
+    event(
+        Some(name),
+        &format!(
+            r#"{{"type":"{name}","sequence_number":{number},"item_id":"msg_1","output_index":0,"content_index":0,"delta":"{word}","logprobs":[],"obfuscation":"bVRHxvJzTOqN"}}"#
+        ),
+    )
+}
+
+fn anthropic_frame(word: &str) -> Vec<u8> {
+    let name = "content_block_delta";
+    event(
+        Some(name),
+        &format!(
+            r#"{{"type":"{name}","index":0,"delta":{{"type":"text_delta","text":"{word}"}}}}"#
+        ),
+    )
+}
+
+/// Each tells what the answer cost so far.
+fn gemini_frame(word: &str, number: u64) -> Vec<u8> {
+    let total = number + 9;
+    event(
+        None,
+        &format!(
+            r#"{{"candidates": [{{"content": {{"parts": [{{"text": "{word}"}}],"role": "model"}},"index": 0}}],"usageMetadata": {{"promptTokenCount": 9,"candidatesTokenCount": {number},"totalTokenCount": {total},"promptTokensDetails": [{{"modality": "TEXT","tokenCount": 9}}]}},"modelVersion": "gemini-2.5-flash","responseId": "9oBEaOm1GcSCqtsP"}}"#
+        ),
+    )
+}
+
+/// Each tells when it was made.
+fn ollama_line(word: &str, number: u64) -> Vec<u8> {
+    format!(
+        "{{\"model\":\"llama3.2\",\"created_at\":\"2025-05-27T21:08:44.{number:09}Z\",\"message\":{{\"role\":\"assistant\",\"content\":\"{word}\"}},\"done\":false}}\n"
+    )
+    .into_bytes()
+}
+
+fn event(name: Option<&str>, data: &str) -> Vec<u8> {
     let mut frame = Vec::new();
-    encode(&mut frame, None, None, data.as_bytes());
+    encode(&mut frame, name, None, data.as_bytes());
     frame
 }
 
