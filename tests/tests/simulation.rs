@@ -20,7 +20,7 @@ use streamgate_tests::simulation::splice::Seam;
 /// What CI plays.
 const STREAMS: u64 = 1_000_000;
 /// How often each fuzz target runs without a fuzzer.
-const FUZZED: u32 = 20_000;
+const FUZZED: u32 = 8_000;
 
 #[test]
 fn every_short_script() {
@@ -53,7 +53,7 @@ fn what_fuzzers_do() {
     let mut random = Random::new(number("SEED").unwrap_or(0));
     for (name, target) in fuzz::TARGETS {
         for _ in 0..FUZZED {
-            let bytes = fuzz::bytes(&mut random);
+            let bytes = fuzz::seeds::draw(name, &mut random);
             let run = std::panic::catch_unwind(|| target(&bytes));
             assert!(run.is_ok(), "{name} fails on {bytes:?}");
         }

@@ -1,84 +1,66 @@
 //! What a fuzzer does with its bytes: one function per target of `fuzz/`. Each panics when a
-//! property does not hold. A plain test runs them on random bytes.
+//! property does not hold. A plain test runs them on bytes of [`seeds`].
+//!
+//! Where a target is for several protocols the first byte says which.
+
+mod heard;
+pub mod seeds;
 
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use streamgate_core::answer::{Answer, Output};
-use streamgate_core::chat::Event;
+use streamgate_core::chat::{Event, Part};
 use streamgate_core::config::Config;
-use streamgate_core::gateway::{self, Arrival, Gateway};
 use streamgate_core::protocol::{Ask, Memory, Protocol, error_message};
-use streamgate_core::relay::{Call, End, Head, Input};
 use streamgate_core::sse::{Decoder, Leftover};
-use streamgate_core::time::Instant;
 
-use super::choices::{Choices, Random};
+use super::choices::Choices;
 use super::script::Script;
 use super::search::Case;
 use super::splice::Seam;
+use heard::Heard;
 
 /// A fuzz target: its name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 7] = [
     ("sse", sse),
-    ("openai_event", openai_event),
-    ("openai_whole", openai_whole),
-    ("openai_request", openai_request),
-    ("token_request", token_request),
+    ("provider_stream", provider_stream),
+    ("provider_whole", provider_whole),
+    ("client_request", client_request),
     ("splice", splice),
     ("relay_bytes", relay_bytes),
     ("relay", relay),
 ];
 
-/// What a fuzzer would soon find out: pieces of what the readers look for.
-const WORDS: [&str; 24] = [
-    "data: ",
-    "data:",
-    "\n\n",
-    "\n",
-    "\r\n",
-    "\r",
-    ": x",
-    "id: 1",
-    "[DONE]",
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    "\"choices\"",
-    "\"delta\"",
-    "\"content\"",
-    "\"error\"",
-    "\"usage\"",
-    "\"finish_reason\"",
-    "\"messages\"",
-    "null",
-    "\"\\ud83d\\ude00\"",
+/// What providers speak.
+pub const PROVIDERS: [Protocol; 5] = [
+    Protocol::OpenAi,
+    Protocol::Responses,
+    Protocol::Anthropic,
+    Protocol::Gemini,
+    Protocol::Ollama,
 ];
 
-/// Bytes for a run without a fuzzer: words of the readers among any others.
-pub fn bytes(random: &mut Random) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for _ in 0..random.below(100) {
-        match random.below(3) {
-            0 => bytes.push(random.below(256) as u8),
-            _ => {
-                bytes.extend_from_slice(WORDS[random.below(WORDS.len() as u32) as usize].as_bytes())
-            }
-        }
-    }
-    bytes
-}
+/// What clients speak.
+pub const CLIENTS: [Protocol; 8] = [
+    Protocol::OpenAi,
+    Protocol::Responses,
+    Protocol::Anthropic,
+    Protocol::UiMessage,
+    Protocol::Token,
+    Protocol::Notebook,
+    Protocol::Content,
+    Protocol::Session,
+];
+
+const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// Where a stream is cut makes no difference to its events.
 pub fn sse(bytes: &[u8]) {
-    let (first, stream) = bytes.split_first().unwrap_or((&0, &[]));
-    let event_bytes_max = if first % 2 == 0 { 1 << 20 } else { 1 + usize::from(*first) };
+    let (first, stream) = split(bytes);
+    let event_bytes_max = if first % 2 == 0 { EVENT_BYTES_MAX } else { 1 + usize::from(first) };
     let whole = events(event_bytes_max, [stream]);
     assert_eq!(whole, events(event_bytes_max, stream.chunks(1)), "byte by byte");
     let piece = 1 + usize::from(first / 2);
@@ -106,48 +88,97 @@ fn events<'a>(max: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Str
     seen
 }
 
-/// What an event says does not depend on the events before it, but names may come with the first
-/// only. What is read is JSON, for it is handed on as it came, and its text is the text in there.
-pub fn openai_event(bytes: &[u8]) {
-    let mut memory = Memory::default();
-    for data in bytes.split(|byte| *byte == b'\n') {
-        let shown = String::from_utf8_lossy(data);
-        let warm = Heard::new(data, &mut memory);
-        let fresh = Heard::new(data, &mut Memory::default());
-        assert_eq!(warm, fresh, "{shown}");
-        if fresh.read != "Ok(More)" {
-            continue;
-        }
-        assert!(is_json(data), "read {shown}");
-        // A number may be too large for this reader alone.
-        let Ok(json) = serde_json::from_slice::<Value>(data) else { continue };
-        let is_plain = |key: &str| shown.matches(key).count() < 2;
-        if ["choices", "delta", "content", "\\u"].into_iter().all(is_plain) {
-            let text = json.pointer("/choices/0/delta/content").and_then(Value::as_str);
-            let is_first = json.pointer("/choices/0/index").is_none_or(|index| *index == 0);
-            assert_eq!(fresh.text, text.filter(|_| is_first).unwrap_or(""), "{shown}");
+/// An event that is recognised by the one before says what it says when it is read: so events of
+/// another shape between them, that say nothing, make no difference. What is read is JSON, for it
+/// may be handed on as it came, and its text is the text in there.
+pub fn provider_stream(bytes: &[u8]) {
+    let (first, mut stream) = split(bytes);
+    let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
+    let between = says_nothing(protocol).as_bytes();
+    let mut decoder = Decoder::framed(protocol.framing(), EVENT_BYTES_MAX);
+    let (mut warm, mut cold) = (Memory::default(), Memory::default());
+    while let Ok(Some(event)) = decoder.next(&mut stream) {
+        let shown = String::from_utf8_lossy(event.data);
+        let said = Said::by(protocol, event.data, &mut warm);
+        let nothing = Said::by(protocol, between, &mut cold);
+        assert!(nothing.text.is_empty() && nothing.others.is_empty(), "{nothing:?}");
+        assert_eq!(said, Said::by(protocol, event.data, &mut cold), "{protocol:?}: {shown}");
+        if said.read == "Ok(More)" {
+            assert!(is_json(event.data), "{protocol:?} read {shown}");
+            if let Some(text) = text_in(protocol, event.data) {
+                assert_eq!(said.text, text, "{protocol:?}: {shown}");
+            }
         }
     }
 }
 
+/// An event whose text is empty.
+fn says_nothing(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Responses => r#"{"type":"response.output_text.delta","delta":""}"#,
+        Protocol::Anthropic => {
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#
+        }
+        Protocol::Gemini => r#"{"candidates":[{"content":{"parts":[{"text":""}]}}]}"#,
+        Protocol::Ollama => r#"{"message":{"content":""}}"#,
+        _ => r#"{"choices":[{"delta":{"content":""}}]}"#,
+    }
+}
+
+/// The answer's text in an event, as another reader finds it; `None` where that is not so plain.
+fn text_in(protocol: Protocol, data: &[u8]) -> Option<String> {
+    // What leads to the text, each once; and what may put other texts beside it.
+    let (path, names, others): (_, &[&str], &[&str]) = match protocol {
+        Protocol::OpenAi => {
+            ("/choices/0/delta/content", &["choices", "delta", "content"], &["message"])
+        }
+        Protocol::Responses => ("/delta", &["delta"], &[]),
+        Protocol::Anthropic => ("/delta/text", &["delta", "text"], &["partial_json", "thinking"]),
+        Protocol::Ollama => ("/message/content", &["message", "content"], &[]),
+        _ => return None,
+    };
+    let shown = str::from_utf8(data).ok()?;
+    let count = |name: &&str| shown.matches(&format!("\"{name}\"")).count();
+    // Names may be written with escapes too.
+    if names.iter().any(|name| count(name) > 1)
+        || others.iter().any(|name| count(name) > 0)
+        || shown.contains("\\u00")
+    {
+        return None;
+    }
+    // A number may be too large for this reader alone.
+    let json: Value = serde_json::from_str(shown).ok()?;
+    let says = match protocol {
+        Protocol::OpenAi => json.pointer("/choices/0/index").is_none_or(|index| *index == 0),
+        Protocol::Responses => json["type"] == "response.output_text.delta",
+        Protocol::Anthropic => json["type"] == "content_block_delta",
+        _ => true,
+    };
+    // Parts are texts too.
+    let text = json.pointer(path).filter(|_| says);
+    (!text.is_some_and(Value::is_array))
+        .then(|| text.and_then(Value::as_str).unwrap_or("").to_owned())
+}
+
 /// What one event said.
 #[derive(Debug, Default, PartialEq)]
-struct Heard {
+struct Said {
     text: String,
     others: Vec<String>,
     read: String,
 }
 
-impl Heard {
-    fn new(data: &[u8], memory: &mut Memory) -> Self {
-        let mut heard = Self::default();
-        let read = Protocol::OpenAi.read_event(data, memory, &mut |event| match event {
+impl Said {
+    fn by(protocol: Protocol, data: &[u8], memory: &mut Memory) -> Self {
+        let mut said = Self::default();
+        let read = protocol.read_event(data, memory, &mut |event| match event {
             Event::Start { .. } => {}
-            Event::Text(text) => heard.text.push_str(&text),
-            other => heard.others.push(format!("{other:?}")),
+            Event::Text(text) => said.text.push_str(&text),
+            Event::Reasoning(text) | Event::Refusal(text) if text.is_empty() => {}
+            other => said.others.push(format!("{other:?}")),
         });
-        heard.read = format!("{read:?}");
-        heard
+        said.read = format!("{read:?}");
+        said
     }
 }
 
@@ -156,31 +187,43 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 /// A whole answer is read, or it is told why not.
-pub fn openai_whole(bytes: &[u8]) {
-    let mut seen = 0;
-    let read = Protocol::OpenAi.read_whole(bytes, &mut |_| seen += 1);
-    assert!(is_json(bytes) || read.is_err(), "what is no JSON was read");
-    let _ = error_message(bytes);
+pub fn provider_whole(bytes: &[u8]) {
+    let (first, body) = split(bytes);
+    let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
+    let read = protocol.read_whole(body, &mut |_| {});
+    assert!(is_json(body) || read.is_err(), "{protocol:?}: what is no JSON was read");
+    error_message(body);
 }
 
-/// What a client asks is what its provider is asked.
-pub fn openai_request(bytes: &[u8]) {
-    let Ok(request) = Protocol::OpenAi.parse_request(bytes) else { return };
-    let target = &CONFIG.models["m"].targets[0];
-    let limit = request.max_output_tokens;
-    let (client, stream) = (Protocol::OpenAi, request.stream);
-    let ask = Ask { target, request: &request, client, stream, max_output: limit };
-    let call = Protocol::OpenAi.http_call(&ask).expect("every request can be written");
-    let again = Protocol::OpenAi.parse_request(&call.body).expect("and read again");
-    assert_eq!(again.messages, request.messages);
-    assert_eq!((again.stream, again.stop), (request.stream, request.stop));
-    assert_eq!(again.max_output_tokens, request.max_output_tokens);
-}
-
-/// A request is read or refused.
-pub fn token_request(bytes: &[u8]) {
-    if let Ok(request) = Protocol::Token.parse_request(bytes) {
-        assert_eq!(request.messages.len(), 1);
+/// A request is read or refused. What a client asks can be asked of a provider of its protocol, and
+/// is what that is asked; others are asked in good form, or passed over.
+pub fn client_request(bytes: &[u8]) {
+    let (first, body) = split(bytes);
+    let client = CLIENTS[usize::from(first) % CLIENTS.len()];
+    let Ok(request) = client.parse_request(body) else { return };
+    assert!(!request.messages.is_empty());
+    // Anthropic takes no thoughts that nobody signed: of these requests less is left.
+    let unsigned = |part: &Part| matches!(part, Part::Reasoning { signature: None, .. });
+    let thinks = request.messages.iter().flat_map(|message| &message.parts).any(unsigned);
+    for protocol in PROVIDERS {
+        let same = protocol == client && !(thinks && client == Protocol::Anthropic);
+        let target = &CONFIG.models[protocol.name()].targets[0];
+        let (stream, max_output) = (request.stream, request.max_output_tokens);
+        let ask = Ask { target, request: &request, client, stream, max_output };
+        let call = match protocol.http_call(&ask) {
+            Ok(call) => call,
+            Err(failure) => {
+                assert!(!same, "{failure}");
+                continue;
+            }
+        };
+        assert!(is_json(&call.body), "{protocol:?} is asked what is no JSON");
+        if same {
+            let again = client.parse_request(&call.body).expect("what was asked is read again");
+            assert_eq!(again.messages, request.messages);
+            assert_eq!((again.stream, again.stop), (request.stream, request.stop.clone()));
+            assert_eq!(again.max_output_tokens, request.max_output_tokens);
+        }
     }
 }
 
@@ -201,80 +244,32 @@ fn judge<C: Case>(bytes: &[u8]) {
     }
 }
 
-/// A provider may send anything: the client gets whole events, and one end that says how.
+/// A provider of any protocol may send anything, cut anywhere: the client of any protocol gets the
+/// same whole events, and one end that says how.
 pub fn relay_bytes(bytes: &[u8]) {
-    let (first, stream) = bytes.split_first().unwrap_or((&0, &[]));
-    let arrival = Arrival {
-        visitor: None,
-        own_keys: Ok(Vec::new()),
-        now: Instant::ZERO,
-        unix_seconds: 0,
-        random: 1,
-        headers: Vec::new(),
-    };
-    let body = br#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
-    let mut answer = GATEWAY.answer(gateway::Client::asked(Protocol::OpenAi), body, &arrival);
-    let mut client = Client::default();
-    while client.drain(&mut answer) {
-        let call = client.call.take().expect("an answer that is not over has made a call");
-        let attempt = call.attempt;
-        let content_type = if call.stream { "text/event-stream" } else { "application/json" };
-        let head = Head { status: 200, content_type, ..Head::default() };
-        answer.handle(Instant::ZERO, Input::Head { attempt, head });
-        for bytes in stream.chunks(1 + usize::from(*first)) {
-            answer.handle(Instant::ZERO, Input::Bytes { attempt, bytes });
-            if !client.drain(&mut answer) {
-                return;
-            }
-        }
-        answer.handle(Instant::ZERO, Input::End { attempt });
-    }
+    let (first, rest) = split(bytes);
+    let (second, stream) = split(rest);
+    let pair = usize::from(first) % (PROVIDERS.len() * CLIENTS.len());
+    let (provider, client) = (PROVIDERS[pair % PROVIDERS.len()], CLIENTS[pair / PROVIDERS.len()]);
+    let whole = Heard::by(client, provider, stream, stream.len().max(1));
+    let cut = Heard::by(client, provider, stream, 1 + usize::from(second));
+    assert_eq!(whole, cut, "{provider:?} to {client:?}");
 }
 
-#[derive(Default)]
-struct Client {
-    done: bool,
-    status: u16,
-    /// The last call made.
-    call: Option<Call>,
+fn split(bytes: &[u8]) -> (u8, &[u8]) {
+    bytes.split_first().map_or((0, &[]), |(first, rest)| (*first, rest))
 }
 
-impl Client {
-    /// Does what is to be done; whether the answer goes on.
-    fn drain(&mut self, answer: &mut Answer) -> bool {
-        loop {
-            match answer.poll() {
-                Output::Call(call) => self.call = Some(call),
-                Output::Cancel { .. } | Output::Release { .. } => {}
-                Output::Head(head) => self.status = head.status,
-                Output::Body(bytes) if self.status == 200 => self.read(bytes),
-                Output::Body(_) => {}
-                Output::Quota { user, .. } => panic!("{user} has no quota here"),
-                Output::Settle(settlement) => {
-                    let finished = matches!(settlement.end, End::Finished(_));
-                    assert_eq!(self.done, finished, "{:?}", settlement.end);
-                    return false;
-                }
-                Output::Wait { .. } => return true,
-            }
-        }
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) {
-        let mut decoder = Decoder::new(1 << 30);
-        while let Some(event) = decoder.next(&mut bytes).expect("no event is that long") {
-            assert!(!self.done, "an event after the end");
-            self.done = event.data == b"[DONE]";
-        }
-        assert_eq!(decoder.finish(), None, "a write ends within an event");
-    }
-}
-
+/// A provider and a model for each protocol, by its name.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-    let text = "[providers.a]\nprotocol = \"openai\"\nbase_url = \"http://a/v1\"\n\
-                [models.m]\ntargets = [\"a/b\"]\n[fallback]\nretries = 0\n\
-                breaker = { failures_max = 4000000000 }";
-    Config::parse(text, |_| None).expect("the configuration is valid")
+    let rows = PROVIDERS.map(|protocol| {
+        let name = protocol.name();
+        format!(
+            "[providers.{name}]\nprotocol = \"{name}\"\nbase_url = \"http://a/v1\"\n\
+             [models.{name}]\ntargets = [\"{name}/b\"]\n"
+        )
+    });
+    let settings = "[fallback]\nretries = 0\nbreaker = { failures_max = 4000000000 }\n";
+    Config::parse(&[&rows.concat(), settings].concat(), |_| None)
+        .expect("the configuration is valid")
 });
-
-static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| Gateway::new(CONFIG.clone()));

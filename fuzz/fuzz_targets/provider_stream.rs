@@ -3,4 +3,4 @@
 use libfuzzer_sys::fuzz_target;
 use streamgate_tests::simulation::fuzz;
 
-fuzz_target!(|bytes: &[u8]| fuzz::openai_event(bytes));
+fuzz_target!(|bytes: &[u8]| fuzz::provider_stream(bytes));
