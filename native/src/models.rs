@@ -106,28 +106,61 @@ fn limits_at(config: &Config, learned: &Learned, unix_seconds: u64) -> String {
                 ("context", known.context_window),
                 ("prompt", known.max_input),
             ];
-            let facts = facts.into_iter().filter_map(|(what, fact)| Some((what, fact?)));
-            let mut facts: Vec<_> = facts.map(|(what, f)| fact(what, f, unix_seconds)).collect();
-            if let Presence::File { header, .. } = presence(target) {
-                facts.push(format!("context {} (the model's file)", header.window_tokens));
+            let mut told = Told::default();
+            for (what, fact) in facts {
+                if let Some(Fact { tokens, source }) = fact {
+                    told.add(what, tokens, says(source, unix_seconds));
+                }
             }
-            let facts = if facts.is_empty() { "the engine's own".into() } else { facts.join(", ") };
-            let _ = writeln!(text, "  {target}: {facts}");
+            if let Presence::File { header, .. } = presence(target) {
+                told.add("context", header.window_tokens, "the model's file".into());
+            }
+            let _ = writeln!(text, "  {target}: {told}");
         }
     }
     text
 }
 
-fn fact(what: &str, fact: Fact<'_>, unix_seconds: u64) -> String {
-    let Fact { tokens, source } = fact;
+/// Numbers of tokens by who says so.
+#[derive(Default)]
+struct Told(Vec<(String, Vec<String>)>);
+
+impl Told {
+    fn add(&mut self, what: &str, tokens: u32, source: String) {
+        let number = format!("{what} {tokens}");
+        match self.0.iter_mut().find(|(known, _)| *known == source) {
+            Some((_, numbers)) => numbers.push(number),
+            None => self.0.push((source, vec![number])),
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told =
+            self.0.iter().map(|(source, numbers)| format!("{} ({source})", numbers.join(", ")));
+        match told.collect::<Vec<_>>().as_slice() {
+            [] => f.write_str("the engine's own"),
+            told => f.write_str(&told.join("; ")),
+        }
+    }
+}
+
+/// Who says so, for a person, and how long ago it was said.
+fn says(source: Source<'_>, unix_seconds: u64) -> String {
     match source {
-        Source::Learned { at, .. } => {
-            let hours = unix_seconds.saturating_sub(at) / 3600;
-            format!("{what} {tokens} ({source}, {hours} hours ago)")
+        Source::Learned { text, at } => {
+            let ago = match unix_seconds.saturating_sub(at) / 3600 {
+                0 => "within the hour".to_owned(),
+                hours @ 1..48 => format!("{hours} h ago"),
+                hours => format!("{} days ago", hours / 24),
+            };
+            format!("learned: {text}, {ago}")
         }
-        Source::Configured | Source::Catalogue(_) | Source::Default => {
-            format!("{what} {tokens} ({source})")
-        }
+        Source::Catalogue("both") => "catalogue: models.dev and litellm".to_owned(),
+        Source::Catalogue(one) => format!("catalogue: {one}"),
+        Source::Default => "default for unknown models".to_owned(),
+        Source::Configured => source.to_string(),
     }
 }
 
@@ -294,13 +327,13 @@ mod tests {
         let learned = Learned::default();
         let refusal = Refusal { max_output: Some(2048), source: "vllm", ..Refusal::default() };
         learned.note("http://a", "new", &refusal, 3600);
-        let both = "catalogue (both)";
-        assert_eq!(
-            limits_at(&config, &learned, 4 * 3600),
-            format!(
-                "m\n  openai/gpt-5: answer 128000 ({both}), context 400000 ({both}), \
-                 prompt 272000 ({both})\n  openai/new: answer 2048 (learned (vllm), 3 hours ago)\n"
-            )
-        );
+        let expected = "m\n  openai/gpt-5: answer 128000, context 400000, prompt 272000 \
+                        (catalogue: models.dev and litellm)\n  \
+                        openai/new: answer 2048 (learned: vllm, 3 h ago)\n";
+        assert_eq!(limits_at(&config, &learned, 4 * 3600), expected);
+        for (seconds, expected) in [(4000, "within the hour"), (3600 + 5 * 86_400, "5 days ago")] {
+            let listed = limits_at(&config, &learned, seconds);
+            assert!(listed.contains(expected), "{listed}");
+        }
     }
 }
