@@ -280,7 +280,6 @@ mod tests {
         let names = [
             addr,
             format!("localhost:{port}"),
-            format!("localhost.:{port}"),
             format!("api.example.com@localhost:{port}"),
             format!("2130706433:{port}"),
             format!("0x7f.1:{port}"),
