@@ -83,11 +83,12 @@ pub fn of_answer(text: &str) -> Length {
         return of_text(text);
     }
     let bytes = text.as_bytes();
-    let mut counts = [0; KINDS];
-    for piece in bytes.chunks(bytes.len().div_ceil(PIECES)) {
-        count(&piece[..piece.len().min(PIECE_BYTES)], &mut counts);
+    let (mut counts, mut counted) = ([0; KINDS], 0);
+    for part in bytes.chunks(bytes.len().div_ceil(PIECES)) {
+        let piece = &part[..part.len().min(PIECE_BYTES)];
+        count(piece, &mut counts);
+        counted += piece.len() as u64;
     }
-    let counted = (PIECES * PIECE_BYTES) as u64;
     let all = |count| u32::try_from(u64::from(count) * bytes.len() as u64 / counted);
     weighed(counts.map(|count| all(count).unwrap_or(u32::MAX)))
 }
