@@ -290,12 +290,12 @@ fn a_failure_is_an_error_event() {
     assert_eq!(String::from_utf8_lossy(&out[before..]), expected);
 }
 
-/// What is asked is repeated in every response.
+/// What is asked is repeated in every response, on one line however it was written.
 #[test]
 fn the_response_repeats_the_request() {
     let mut writer = writer_of(
-        r#"{"input":"hi","stream":true,"instructions":"be brief","tools":[ {"type":"function","name":"f"}],
-            "metadata":{"k":"v"},"temperature":0.50,"reasoning":null,"store":true}"#,
+        r#"{"input":"hi","stream":true,"instructions":"be brief","tools":[
+            {"type":"function","name":"f"}],"metadata":{"k":"v"},"temperature":0.50,"reasoning":null,"store":true}"#,
     );
     let mut out = Vec::new();
     writer.event(&mut out, &text("x"));
