@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Arrival, Client, Gateway, Reply, Route};
@@ -66,8 +66,15 @@ fn whole(reply: Reply) -> Response {
     response
 }
 
+/// A header's values as one, as they may be sent on.
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<_> =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
 async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response {
-    let headers = client.headers(|name| request.headers().get(name)?.to_str().ok());
+    let headers = client.headers(|name| joined(request.headers(), name));
     let (visitor, body) = match access::admit(&worker, request.headers()).await {
         Ok(visitor) => (visitor, read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await),
         Err(failure) => (None, Err(failure)),
