@@ -1,6 +1,6 @@
 //! An answer collected for a client that does not stream.
 
-use crate::chat::{Event, FinishReason, Usage};
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
 
 /// What the events of one answer said, joined.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +46,20 @@ impl Collected {
                 if index == self.tool_calls.len() {
                     self.tool_calls.push(CollectedCall::default());
                 }
-                let whole = &mut self.tool_calls[index];
-                whole.id.push_str(call.id.as_deref().unwrap_or(""));
-                whole.name.push_str(call.name.as_deref().unwrap_or(""));
-                whole.arguments.push_str(&call.arguments);
+                self.tool_calls[index].add(call);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(reason) => self.finish = Some(*reason),
             Event::Warning(text) => self.warnings.push(text.clone().into_owned()),
         }
+    }
+}
+
+impl CollectedCall {
+    /// Adds one fragment.
+    pub(crate) fn add(&mut self, fragment: &ToolCall<'_>) {
+        self.id.push_str(fragment.id.as_deref().unwrap_or(""));
+        self.name.push_str(fragment.name.as_deref().unwrap_or(""));
+        self.arguments.push_str(&fragment.arguments);
     }
 }

@@ -239,10 +239,7 @@ impl Writer {
             self.waiting.push((call.index, CollectedCall::default()));
             self.waiting.len() - 1
         });
-        let whole = &mut self.waiting[place].1;
-        whole.id.push_str(call.id.as_deref().unwrap_or(""));
-        whole.name.push_str(call.name.as_deref().unwrap_or(""));
-        whole.arguments.push_str(&call.arguments);
+        self.waiting[place].1.add(call);
     }
 
     /// Opens the calls that wait, up to the first that is not whole.
