@@ -24,7 +24,7 @@ const UNKNOWN: &str = "sg_6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b
 const OWN_KEY: &str = "sk-my-own-key-0123456789";
 
 /// Nobody waits for what is kept behind an answer.
-const KEPT_WITHIN: Duration = Duration::from_millis(500);
+const KEPT_WITHIN: Duration = Duration::from_secs(2);
 
 fn config(store: &str, base_url: &str) -> String {
     format!(

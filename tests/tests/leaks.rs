@@ -10,6 +10,7 @@ use streamgate_tests::answer::Ending;
 use streamgate_tests::client::{self, Goodbye};
 use streamgate_tests::run::Stage;
 use streamgate_tests::scenario::{Client, Leave, Runner, Scenario};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// How many streams there are, after those that fill the caches: of connections, of the allocator.
@@ -23,6 +24,9 @@ const KEPT_MAX: usize = 500;
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How much its memory may grow, in KiB: what is left of a task would be more, 300 bytes per stream.
 const GROWTH_KIB_MAX: u64 = 2 * 1024;
+
+/// The tests of this file: what one measures the other would disturb.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 const SILENT: &str = r#"
 why = "Streams that nobody waits for are let go of (F48, F49)."
@@ -53,27 +57,33 @@ async fn streams_that_are_over_leave_nothing() {
 
 /// Connections, memory, and what still runs: as many as there were.
 async fn check(scenario: &str, client: &Client, ending: &Ending) {
+    let _alone = ALONE.lock().await;
     let scenario = Scenario::parse("leaks", scenario).unwrap();
     let mut stage = Stage::set(&scenario, Runner::Native).await.unwrap();
     let pid = stage.gateway.pid().unwrap();
-    let none = sockets(pid);
+    let kept = if *ending == Ending::Left { 0 } else { KEPT_MAX };
+    let sockets_max = sockets(pid) + kept;
 
     ask(&stage, client, ending, STREAMS_FIRST).await;
+    settle(pid, sockets_max).await;
     let memory_kib = resident_kib(pid);
     ask(&stage, client, ending, STREAMS).await;
+    settle(pid, sockets_max).await;
     let grown_kib = resident_kib(pid).saturating_sub(memory_kib);
     assert!(grown_kib < GROWTH_KIB_MAX, "{STREAMS} streams left {grown_kib} KiB");
-
-    let patience = Instant::now() + SETTLE_TIME_MAX;
-    let kept = if *ending == Ending::Left { 0 } else { KEPT_MAX };
-    while sockets(pid) > none + kept && Instant::now() < patience {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let left = sockets(pid) - none;
-    assert!(left <= kept, "{STREAMS} streams left {left} sockets open");
     // It waits for answers that run, and says so.
     assert!(stage.gateway.ends_within(SETTLE_TIME_MAX).await, "{}", stage.gateway.log());
     assert_eq!(stage.gateway.line_with(&["running answers".into()]), None);
+}
+
+/// Waits until no more sockets are open than that.
+async fn settle(pid: u32, sockets_max: usize) {
+    let patience = Instant::now() + SETTLE_TIME_MAX;
+    while sockets(pid) > sockets_max && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let open = sockets(pid);
+    assert!(open <= sockets_max, "{open} sockets are open: expected {sockets_max} at most");
 }
 
 /// Asks so often, a few times at once.

@@ -42,8 +42,14 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
     if let Some(file) = stage.gateway.kept_with(&scenario.secrets()) {
         return Err(format!("a secret is kept as it is, in {}", file.display()));
     }
-    check_log(scenario, &stage.gateway.lines())
-        .map_err(|wrong| format!("{wrong}\n--- gateway ---\n{}", stage.gateway.log()))
+    let patience = Instant::now() + SETTLE_TIME_MAX;
+    while let Err(wrong) = check_log(scenario, &stage.gateway.lines()) {
+        if Instant::now() >= patience {
+            return Err(format!("{wrong}\n--- gateway ---\n{}", stage.gateway.log()));
+        }
+        tokio::time::sleep(LOG_TIME).await;
+    }
+    Ok(())
 }
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
