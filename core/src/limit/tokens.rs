@@ -59,7 +59,7 @@ const WEIGHTS: [Weights; KINDS] = [
 const KINDS: usize = 12;
 /// How many kinds there are in ASCII; the others are first bytes of longer characters.
 const ASCII_KINDS: usize = 6;
-/// How many bytes are counted at once: a byte holds the sums, and a vector's width divides it.
+/// How many bytes are counted at once: a byte holds the sums, and a vector of 16 divides it.
 const CHUNK_BYTES: usize = 240;
 
 /// Of a longer answer so many pieces of so many bytes are counted.
