@@ -112,6 +112,8 @@ pub struct Answer {
     /// The client reads a stream.
     stream: bool,
     id: String,
+    /// See [`Self::model`].
+    model: String,
     writer: Writer,
     head: HeadState,
     /// Bytes for the body that were not polled yet.
@@ -156,6 +158,7 @@ impl Answer {
             client: job.client,
             stream: job.request.stream,
             id: opening.id.clone(),
+            model: opening.model.clone(),
             writer: Writer::new(job.client, opening),
             head: HeadState::Held,
             out: Vec::new(),
@@ -195,6 +198,16 @@ impl Answer {
     /// Our name for the answer: what `x-stream-id` and the log call it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The configured name of the model that was asked for; empty where there is no such model.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The protocol that the client reads.
+    pub fn client(&self) -> Protocol {
+        self.client
     }
 
     /// Takes in what happened at `now`.

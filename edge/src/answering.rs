@@ -19,9 +19,6 @@ use crate::{log, quota};
 pub(crate) struct Answering {
     isolate: Isolate,
     answer: Answer,
-    client: Protocol,
-    /// The model that was asked for.
-    model: String,
     /// The calls made, by the numbers the wire knows them by.
     calls: Vec<Made>,
     response: Response,
@@ -45,11 +42,10 @@ enum Response {
 }
 
 impl Answering {
-    /// An answer to a client of this protocol, which nobody has polled yet.
-    pub(crate) fn new(isolate: Isolate, answer: Answer, client: Protocol) -> Self {
-        let model = isolate.gateway.config().default_model.clone().unwrap_or_default();
+    /// An answer that nobody has polled yet.
+    pub(crate) fn new(isolate: Isolate, answer: Answer) -> Self {
         let response = Response::Held { head: None, body: Vec::new() };
-        Self { isolate, answer, client, model, calls: Vec::new(), response, wakes_at: None }
+        Self { isolate, answer, calls: Vec::new(), response, wakes_at: None }
     }
 
     /// Hands the answer what happened, if it concerns it, and does what it then wants done.
@@ -110,9 +106,6 @@ impl Answering {
 
     fn call(&mut self, now: Instant, call: &Call, wire: &Wire) {
         log::call(wire, self.answer.id(), call);
-        if let Some(asked) = &call.request.model {
-            self.model.clone_from(asked);
-        }
         let number = self.calls.len();
         self.calls.push(Made { attempt: call.attempt, answered: false });
         match http(call) {
@@ -146,7 +139,8 @@ impl Answering {
         if let Some(store) = &self.isolate.store {
             store.keep(wire, &learned_limits::keep(&settlement.learned));
         }
-        log::answer(wire, self.answer.id(), self.client, &self.model, settlement);
+        let answer = &self.answer;
+        log::answer(wire, answer.id(), answer.client(), answer.model(), settlement);
         wire.finish();
     }
 }

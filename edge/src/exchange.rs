@@ -153,7 +153,7 @@ impl Exchange {
             (Wanted::Chat(client), Err(failure)) => {
                 let arrival = self.arrival(now, client, None, Ok(Vec::new()));
                 let answer = isolate.gateway.refuse(client, failure, &arrival);
-                self.answer(now, Answering::new(isolate, answer, client.protocol));
+                self.answer(now, Answering::new(isolate, answer));
             }
             (Wanted::Key { action, provider }, Ok((visitor, body))) => {
                 self.key(now, isolate, action, &provider, visitor.as_ref(), &body);
@@ -351,7 +351,7 @@ impl Exchange {
         }
         let arrival = self.arrival(now, client, visitor, own_keys);
         let answer = isolate.gateway.answer(client, &body, &arrival);
-        self.answer(now, Answering::new(isolate, answer, client.protocol));
+        self.answer(now, Answering::new(isolate, answer));
     }
 
     fn answer(&mut self, now: f64, answering: Answering) {

@@ -30,9 +30,6 @@ const FRAME_BYTES_MAX: usize = 32 * 1024;
 pub(crate) struct Driver {
     answer: Answer,
     worker: Arc<Worker>,
-    protocol: Protocol,
-    /// The model that was asked for; empty while no target has been asked.
-    model: String,
     calls: Vec<(AttemptId, Call)>,
     /// A call has begun that nobody has polled yet.
     begun: bool,
@@ -66,11 +63,9 @@ pub(crate) enum Progress {
 
 impl Driver {
     /// A driver of `answer`, which nobody has polled yet.
-    pub(crate) fn new(worker: Arc<Worker>, answer: Answer, protocol: Protocol) -> Self {
+    pub(crate) fn new(worker: Arc<Worker>, answer: Answer) -> Self {
         Self {
             answer,
-            protocol,
-            model: String::new(),
             calls: Vec::new(),
             begun: false,
             until: None,
@@ -185,7 +180,8 @@ impl Driver {
                     if let Some(store) = &self.worker.store {
                         learned::keep(store, &settlement.learned);
                     }
-                    log::answer(self.answer.id(), self.protocol, &self.model, &settlement);
+                    let answer = &self.answer;
+                    log::answer(answer.id(), answer.client(), answer.model(), &settlement);
                 }
                 Output::Wait { until } => {
                     self.until = until.map(|(until, _)| until);
@@ -197,11 +193,6 @@ impl Driver {
 
     fn begin(&mut self, call: &relay::Call) {
         log::call(self.answer.id(), call);
-        if self.model.is_empty() {
-            let default = &self.worker.gateway.config().default_model;
-            let model = call.request.model.as_ref().or(default.as_ref());
-            self.model = model.cloned().unwrap_or_default();
-        }
         let begun = match call.target.provider.protocol {
             Protocol::Local => Call::Local(local::Call::new(&self.worker.engine, call)),
             _ => Call::Upstream(self.worker.upstream.call(call)),

@@ -88,7 +88,7 @@ async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response
         Ok(body) => worker.gateway.answer(client, &body, &arrival),
         Err(failure) => worker.gateway.refuse(client, failure, &arrival),
     };
-    Driver::new(worker, answer, client.protocol).respond().await.map(Body::new)
+    Driver::new(worker, answer).respond().await.map(Body::new)
 }
 
 /// Reads a request's body, up to a size and for a time.
