@@ -47,14 +47,14 @@ pub struct Plan {
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct Caller {
     /// The user's name, by the operator or by who signed the token.
     pub user: Arc<str>,
     /// What the user may use; `None`: anything.
     pub plan: Option<Arc<Plan>>,
 }
 
-impl Visitor {
+impl Caller {
     /// The longest answer the plan allows, in tokens.
     pub fn max_output_tokens(&self) -> Option<u32> {
         Some(self.plan.as_ref()?.max_output_tokens?.get())

@@ -11,7 +11,7 @@
 //!         Release { attempt }=> read that call's body out, or abort it
 //!         Head(head)         => send the response's head; comes once, before any body
 //!         Body(bytes)        => write them, in one write
-//!         Quota { entry, .. }=> enter it in the user's quota, and answer.entered(now, what it says)
+//!         Quota { op, .. }=> enter it in the user's quota, and answer.entered(now, what it says)
 //!         Settle(settlement) => end the body; log; comes once, and last
 //!         Wait { until }     => await the upstream, the client's leaving, or that time,
 //!                               and answer.handle(now, what happened)
@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Meter;
-use crate::access::quota::{Denial, Entry};
+use crate::access::quota::{Denial, QuotaOp};
 use crate::chat::{Event, Usage};
 use crate::failure::Failure;
-use crate::protocol::{Closing, Collected, Opening, Protocol, Writer, error_body};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, Protocol, Writer, error_body};
 use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
 use crate::sse;
 use crate::time::Instant;
@@ -55,7 +55,7 @@ pub enum Output<'a> {
         /// Whose.
         user: Arc<str>,
         /// What.
-        entry: Entry,
+        op: QuotaOp,
     },
     /// The response is over. Comes exactly once, and last.
     Settle(Box<Settlement>),
@@ -129,14 +129,14 @@ pub struct Answer {
     target: String,
     now: Instant,
     /// When the client last heard of us; when the request came, before that.
-    heard: Instant,
+    last_write: Instant,
     head_after: Duration,
     heartbeat_after: Duration,
 }
 
 impl Answer {
     /// Begins to answer.
-    pub fn new(job: Job, opening: Opening, now: Instant) -> Self {
+    pub fn new(job: Job, opening: AnswerMeta, now: Instant) -> Self {
         let mut answer = Self::idle(job, opening, now);
         if answer.meter.is_none() {
             answer.start(now);
@@ -145,15 +145,15 @@ impl Answer {
     }
 
     /// Answers a request that cannot be answered, with the reason.
-    pub fn refused(job: Job, opening: Opening, now: Instant, failure: Failure) -> Self {
+    pub fn refused(job: Job, opening: AnswerMeta, now: Instant, failure: Failure) -> Self {
         let mut answer = Self::idle(job, opening, now);
         answer.meter = None;
         answer.relay.refuse(now, failure);
         answer
     }
 
-    fn idle(job: Job, opening: Opening, now: Instant) -> Self {
-        let (visitor, lease) = (job.visitor.clone(), job.seed);
+    fn idle(job: Job, opening: AnswerMeta, now: Instant) -> Self {
+        let (caller, lease) = (job.caller.clone(), job.seed);
         let mut answer = Self {
             client: job.client,
             stream: job.request.stream,
@@ -169,14 +169,14 @@ impl Answer {
             calls: 0,
             target: String::new(),
             now,
-            heard: now,
+            last_write: now,
             head_after: job.timeouts.head,
             heartbeat_after: job.timeouts.heartbeat,
             meter: None,
             relay: Relay::idle(job, now),
         };
         let prompt = answer.relay.input_tokens();
-        answer.meter = visitor.and_then(|visitor| Meter::new(&visitor, lease, prompt, now));
+        answer.meter = caller.and_then(|caller| Meter::new(&caller, lease, prompt, now));
         answer
     }
 
@@ -237,13 +237,13 @@ impl Answer {
         if let Some(now) = self.drain() {
             return now;
         }
-        self.show_life();
+        self.heartbeat();
         if let HeadState::Due { status } = self.head {
             self.head = HeadState::Sent;
             return Output::Head(self.response_head(status));
         }
         if !self.out.is_empty() && self.head == HeadState::Sent {
-            self.heard = self.now;
+            self.last_write = self.now;
             self.lent = true;
             return Output::Body(&self.out);
         }
@@ -253,21 +253,21 @@ impl Answer {
         if let Some(settlement) = self.settlement.take() {
             return Output::Settle(settlement);
         }
-        let due = self.until.into_iter().chain(self.life_due());
+        let due = self.until.into_iter().chain(self.heartbeat_due());
         Output::Wait { until: due.chain(self.meter_due()).min() }
     }
 
     /// What the user's quota is to be told.
     fn metered(&mut self) -> Option<Output<'static>> {
         let meter = self.meter.as_mut()?;
-        let entry = match &self.settlement {
+        let op = match &self.settlement {
             Some(settlement) => {
                 let Usage { input_tokens, output_tokens, .. } = settlement.usage;
                 meter.over(u64::from(input_tokens) + u64::from(output_tokens))
             }
             None => meter.goes_on(self.now, self.relay.output_tokens()),
         };
-        entry.map(|entry| Output::Quota { user: meter.user(), entry })
+        op.map(|op| Output::Quota { user: meter.user(), op })
     }
 
     fn meter_due(&self) -> Option<(Instant, Timer)> {
@@ -314,7 +314,7 @@ impl Answer {
 
     /// Writes the response's end, by how the answer ended and how far the response is.
     fn settle(&mut self, settlement: Box<Settlement>) {
-        let closing = Closing { end: &settlement.end, fallback: settlement.fallback };
+        let closing = AnswerEnd { end: &settlement.end, fallback: settlement.fallback };
         match &settlement.end {
             _ if self.head != HeadState::Held => self.writer.end(&mut self.out, &closing),
             End::Failed(failure) => {
@@ -363,18 +363,18 @@ impl Answer {
 
     /// Whose turn is next to tell a streaming client that we are there: the head's, or a
     /// heartbeat's.
-    fn life_due(&self) -> Option<(Instant, Timer)> {
+    fn heartbeat_due(&self) -> Option<(Instant, Timer)> {
         match self.head {
             _ if !self.stream || self.until.is_none() => None,
-            HeadState::Held => Some((self.heard + self.head_after, Timer::Head)),
+            HeadState::Held => Some((self.last_write + self.head_after, Timer::Head)),
             HeadState::Due { .. } | HeadState::Sent => {
-                Some((self.heard + self.heartbeat_after, Timer::Heartbeat))
+                Some((self.last_write + self.heartbeat_after, Timer::Heartbeat))
             }
         }
     }
 
-    fn show_life(&mut self) {
-        if self.out.is_empty() && self.life_due().is_some_and(|(due, _)| due <= self.now) {
+    fn heartbeat(&mut self) {
+        if self.out.is_empty() && self.heartbeat_due().is_some_and(|(due, _)| due <= self.now) {
             sse::comment(&mut self.out, HEARTBEAT);
             if self.head == HeadState::Held {
                 self.head = HeadState::Due { status: 200 };

@@ -19,15 +19,15 @@ pub enum Who {
 
 /// What may be tried next while nothing has been delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
+pub enum Retry {
     /// The same target once more, without streaming; then the next one.
-    Whole,
+    Unstreamed,
     /// The next target at once.
-    Next,
+    NextTarget,
     /// The next target at once; when none is left, this one again after a while.
-    Again,
+    Later,
     /// Nothing: every target would answer the same.
-    Nothing,
+    Never,
 }
 
 /// One row of the table.
@@ -40,7 +40,7 @@ pub struct Row {
     /// Who must act.
     pub who: Who,
     /// What may be tried next.
-    pub recovery: Recovery,
+    pub retry: Retry,
     /// The HTTP status when it is the final word and nothing has been sent.
     pub status: u16,
     /// One sentence for a person, used where there is no better detail.
@@ -48,7 +48,7 @@ pub struct Row {
 }
 
 macro_rules! failures {
-    ($($reason:ident $code:literal $who:ident $recovery:ident $status:literal $text:literal;)*) => {
+    ($($reason:ident $code:literal $who:ident $retry:ident $status:literal $text:literal;)*) => {
         /// What happened, as a fact.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
@@ -61,7 +61,7 @@ macro_rules! failures {
                 reason: Reason::$reason,
                 code: $code,
                 who: Who::$who,
-                recovery: Recovery::$recovery,
+                retry: Retry::$retry,
                 status: $status,
                 text: $text,
             },)*
@@ -71,66 +71,66 @@ macro_rules! failures {
 
 failures! {
     // The client's to mend.
-    InvalidRequest    "invalid_request"       Client Nothing 400 "The request is not valid.";
-    BodyTooLarge      "body_too_large"        Client Nothing 413 "The request body is too large.";
-    RequestTimeout    "request_timeout"       Client Nothing 408 "The request did not arrive in time.";
-    UnknownModel      "model_not_found"       Client Nothing 404 "There is no model of that name.";
-    NotFound          "not_found"             Client Nothing 404 "There is nothing at this path.";
-    MethodNotAllowed  "method_not_allowed"    Client Nothing 405 "This path does not take that method.";
-    CredentialsMissing "missing_credentials"  Client Nothing 401 "This needs a key: send it as `Authorization: Bearer KEY`.";
-    CredentialsInvalid "invalid_api_key"      Client Nothing 401 "The key or token is not valid.";
-    CredentialsExpired "token_expired"        Client Nothing 401 "The token has expired.";
-    PlanUnknown       "plan_unknown"          Client Nothing 403 "The user's plan is not configured.";
-    RequestQuota      "request_quota_exceeded" Client Nothing 429 "The plan's requests per minute are used up.";
-    TokenQuota        "token_quota_exceeded"  Client Nothing 429 "The plan's tokens per minute are used up.";
-    StreamQuota       "too_many_streams"      Client Nothing 429 "The plan's concurrent streams are all in use.";
-    ContextLength     "context_length_exceeded" Client Next  400 "The conversation is longer than the model's context window.";
-    TooManyTokens     "max_tokens_too_large"  Client Next    400 "The provider refuses so long an answer.";
-    Untold            "unsupported_content"   Client Next    400 "The provider's protocol has no form for a part of the request.";
-    Filtered          "content_filtered"      Client Next    400 "The provider's filter refuses the request.";
-    Rejected          "request_rejected"      Client Nothing 400 "The provider rejects the request as invalid.";
-    UserKeyMissing    "provider_key_missing"  Client Next 403 "The provider is called with users' own keys, and this user gave none.";
-    UserKeyRefused    "provider_key_refused"  Client Next 403 "The provider refuses the user's own key.";
-    AddressForbidden  "address_forbidden"     Client Next 403 "The base URL does not lead to the public internet.";
+    InvalidRequest    "invalid_request"       Client Never 400 "The request is not valid.";
+    BodyTooLarge      "body_too_large"        Client Never 413 "The request body is too large.";
+    RequestTimeout    "request_timeout"       Client Never 408 "The request did not arrive in time.";
+    UnknownModel      "model_not_found"       Client Never 404 "There is no model of that name.";
+    NotFound          "not_found"             Client Never 404 "There is nothing at this path.";
+    MethodNotAllowed  "method_not_allowed"    Client Never 405 "This path does not take that method.";
+    CredentialsMissing "missing_credentials"  Client Never 401 "This needs a key: send it as `Authorization: Bearer KEY`.";
+    CredentialsInvalid "invalid_api_key"      Client Never 401 "The key or token is not valid.";
+    CredentialsExpired "token_expired"        Client Never 401 "The token has expired.";
+    PlanUnknown       "plan_unknown"          Client Never 403 "The user's plan is not configured.";
+    RequestQuota      "request_quota_exceeded" Client Never 429 "The plan's requests per minute are used up.";
+    TokenQuota        "token_quota_exceeded"  Client Never 429 "The plan's tokens per minute are used up.";
+    StreamQuota       "too_many_streams"      Client Never 429 "The plan's concurrent streams are all in use.";
+    ContextLength     "context_length_exceeded" Client NextTarget  400 "The conversation is longer than the model's context window.";
+    TooManyTokens     "max_tokens_too_large"  Client NextTarget    400 "The provider refuses so long an answer.";
+    Unsupported            "unsupported_content"   Client NextTarget    400 "The provider's protocol has no form for a part of the request.";
+    Filtered          "content_filtered"      Client NextTarget    400 "The provider's filter refuses the request.";
+    Rejected          "request_rejected"      Client Never 400 "The provider rejects the request as invalid.";
+    UserKeyMissing    "provider_key_missing"  Client NextTarget 403 "The provider is called with users' own keys, and this user gave none.";
+    UserKeyRefused    "provider_key_refused"  Client NextTarget 403 "The provider refuses the user's own key.";
+    AddressForbidden  "address_forbidden"     Client NextTarget 403 "The base URL does not lead to the public internet.";
     // The way to the provider.
-    Dns               "dns_failed"            Provider Again 502 "The provider's host name could not be resolved.";
-    Connect           "connect_failed"        Provider Again 502 "The provider could not be reached.";
-    Tls               "tls_failed"            Provider Next 502 "No secure connection to the provider could be made.";
-    Lost              "connection_lost"       Provider Again 502 "The connection to the provider broke.";
+    Dns               "dns_failed"            Provider Later 502 "The provider's host name could not be resolved.";
+    Connect           "connect_failed"        Provider Later 502 "The provider could not be reached.";
+    Tls               "tls_failed"            Provider NextTarget 502 "No secure connection to the provider could be made.";
+    Lost              "connection_lost"       Provider Later 502 "The connection to the provider broke.";
     // The clocks.
-    ConnectTimeout    "connect_timeout"       Provider Next 504 "The provider did not accept the connection in time.";
-    FirstByteTimeout  "first_byte_timeout"    Provider Next 504 "The provider did not begin to respond in time.";
-    FirstContentTimeout "first_content_timeout" Provider Next 504 "The model did not begin its answer in time.";
-    BetweenTokensTimeout "between_tokens_timeout" Provider Next 504 "The model fell silent in mid-answer.";
-    TotalTimeout      "total_timeout"         Provider Nothing 504 "The answer took longer than is allowed.";
+    ConnectTimeout    "connect_timeout"       Provider NextTarget 504 "The provider did not accept the connection in time.";
+    FirstByteTimeout  "first_byte_timeout"    Provider NextTarget 504 "The provider did not begin to respond in time.";
+    FirstContentTimeout "first_content_timeout" Provider NextTarget 504 "The model did not begin its answer in time.";
+    BetweenTokensTimeout "between_tokens_timeout" Provider NextTarget 504 "The model fell silent in mid-answer.";
+    TotalTimeout      "total_timeout"         Provider Never 504 "The answer took longer than is allowed.";
     // What the provider said.
-    Unauthorized      "provider_unauthorized" Operator Next 502 "The provider refuses the configured key.";
-    Payment           "provider_payment_required" Operator Next 502 "The provider asks for payment.";
-    Forbidden         "provider_forbidden"    Operator Next 502 "The provider forbids the configured key this use.";
-    ModelUnavailable  "model_unavailable"     Operator Next 502 "The provider does not have the configured model.";
-    RateLimited       "rate_limited"          Provider Again 429 "The provider's rate limit is reached.";
-    Overloaded        "overloaded"            Provider Again 503 "The provider is overloaded.";
-    ServerError       "provider_error"        Provider Again 502 "The provider failed.";
+    Unauthorized      "provider_unauthorized" Operator NextTarget 502 "The provider refuses the configured key.";
+    Payment           "provider_payment_required" Operator NextTarget 502 "The provider asks for payment.";
+    Forbidden         "provider_forbidden"    Operator NextTarget 502 "The provider forbids the configured key this use.";
+    ModelUnavailable  "model_unavailable"     Operator NextTarget 502 "The provider does not have the configured model.";
+    RateLimited       "rate_limited"          Provider Later 429 "The provider's rate limit is reached.";
+    Overloaded        "overloaded"            Provider Later 503 "The provider is overloaded.";
+    ServerError       "provider_error"        Provider Later 502 "The provider failed.";
     // What the provider's answer was.
-    Empty             "empty_answer"          Provider Whole 502 "The model answered with nothing.";
-    Garbage           "invalid_answer"        Provider Whole 502 "The provider's answer could not be read.";
-    NoStream          "stream_unsupported"    Provider Whole 502 "The provider cannot stream this answer.";
-    Cut               "stream_cut"            Provider Next 502 "The answer broke off before its end.";
-    InBand            "provider_stream_error" Provider Next 502 "The provider reported an error within its stream.";
-    Cooling           "all_targets_cooling"   Provider Nothing 503 "Every target is left alone for a while after it failed.";
-    AnswerTooLong     "answer_too_large"      Provider Nothing 502 "The answer is larger than the gateway's bound.";
+    Empty             "empty_answer"          Provider Unstreamed 502 "The model answered with nothing.";
+    Garbage           "invalid_answer"        Provider Unstreamed 502 "The provider's answer could not be read.";
+    NoStream          "stream_unsupported"    Provider Unstreamed 502 "The provider cannot stream this answer.";
+    Cut               "stream_cut"            Provider NextTarget 502 "The answer broke off before its end.";
+    InBand            "provider_stream_error" Provider NextTarget 502 "The provider reported an error within its stream.";
+    Cooling           "all_targets_cooling"   Provider Never 503 "Every target is left alone for a while after it failed.";
+    AnswerTooLong     "answer_too_large"      Provider Never 502 "The answer is larger than the gateway's bound.";
     // Local models.
-    ModelMissing      "model_missing"         Operator Next 503 "The model's file is not there.";
-    ModelBroken       "model_broken"          Operator Next 503 "The model's file cannot be loaded.";
+    ModelMissing      "model_missing"         Operator NextTarget 503 "The model's file is not there.";
+    ModelBroken       "model_broken"          Operator NextTarget 503 "The model's file cannot be loaded.";
     // The store.
-    StoreMissing      "store_not_configured"  Operator Nothing 501 "This needs a store, and none is configured.";
-    StoreUnavailable  "store_unavailable"     Gateway Nothing 503 "The store cannot be reached.";
-    StoreFailed       "store_failed"          Gateway Nothing 500 "The store refused a statement.";
-    SealBroken        "saved_key_unreadable"  Operator Next 500 "A saved key cannot be opened with the configured master key.";
+    StoreMissing      "store_not_configured"  Operator Never 501 "This needs a store, and none is configured.";
+    StoreUnavailable  "store_unavailable"     Gateway Never 503 "The store cannot be reached.";
+    StoreFailed       "store_failed"          Gateway Never 500 "The store refused a statement.";
+    SealBroken        "saved_key_unreadable"  Operator NextTarget 500 "A saved key cannot be opened with the configured master key.";
     // Ours.
-    Internal          "internal_error"        Gateway Next 500 "The gateway failed.";
-    AccessUnavailable "auth_unavailable"      Gateway Nothing 503 "Keys cannot be checked at the moment.";
-    ShuttingDown      "shutting_down"         Gateway Nothing 503 "The gateway is shutting down.";
+    Internal          "internal_error"        Gateway NextTarget 500 "The gateway failed.";
+    AccessUnavailable "auth_unavailable"      Gateway Never 503 "Keys cannot be checked at the moment.";
+    ShuttingDown      "shutting_down"         Gateway Never 503 "The gateway is shutting down.";
 }
 
 impl Reason {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::access::quota::{Denial, Entry, Uses};
-use crate::access::{Access, Admission, Credentials, Visitor};
+use crate::access::quota::{Denial, QuotaOp, Quotas};
+use crate::access::{Access, Admission, Caller, Credentials};
 use crate::answer::Answer;
 use crate::chat::ChatRequest;
 use crate::config::{Config, Exhausted, Target};
@@ -16,7 +16,7 @@ use crate::health::Health;
 use crate::limit::known::{Known, Source};
 use crate::limit::learned::Learned;
 use crate::page;
-use crate::protocol::{Opening, Protocol, error_body};
+use crate::protocol::{AnswerMeta, Protocol, error_body};
 use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
 use crate::relay::Job;
 use crate::seal::NONCE_BYTES;
@@ -70,7 +70,7 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// Who sent it; `None` where everybody may ask.
-    pub visitor: Option<Visitor>,
+    pub caller: Option<Caller>,
     /// What came of [`Gateway::own_keys`]; no rows where nothing was asked.
     pub own_keys: Outcome,
     /// When, on the clock of [`Answer::handle`].
@@ -90,7 +90,7 @@ pub struct Gateway {
     health: Health,
     learned: Learned,
     access: Access,
-    uses: Uses,
+    quotas: Quotas,
 }
 
 impl Gateway {
@@ -99,7 +99,7 @@ impl Gateway {
         let health = Health::new(config.fallback.breaker.clone());
         let config = Arc::new(config);
         let access = Access::new(config.clone());
-        Self { config, health, learned: Learned::default(), access, uses: Uses::default() }
+        Self { config, health, learned: Learned::default(), access, quotas: Quotas::default() }
     }
 
     /// What is configured.
@@ -161,38 +161,38 @@ impl Gateway {
         self.access.admit(credentials, now, unix_now)
     }
 
-    /// What to ask the store before a chat request of this visitor is answered, if anything.
-    pub fn own_keys(&self, visitor: Option<&Visitor>) -> Option<Statement> {
+    /// What to ask the store before a chat request of this caller is answered, if anything.
+    pub fn own_keys(&self, caller: Option<&Caller>) -> Option<Statement> {
         let asked = self.config.providers.values().any(|provider| provider.user_keys);
-        asked.then(|| store::provider_keys::of_user(user(visitor)))
+        asked.then(|| store::provider_keys::of_user(user(caller)))
     }
 
-    /// Begins to do what is wanted with a visitor's own key for a provider.
+    /// Begins to do what is wanted with a caller's own key for a provider.
     pub fn provider_key(
         &self,
         action: Action,
         provider: &str,
         body: &[u8],
-        visitor: Option<&Visitor>,
+        caller: Option<&Caller>,
         unix_now: u64,
         nonce: [u8; NONCE_BYTES],
     ) -> Result<KeyRequest, Failure> {
-        if visitor.is_none() && self.config.auth.is_some() {
+        if caller.is_none() && self.config.auth.is_some() {
             return Err(Reason::CredentialsMissing.into());
         }
-        let asker = Asker { user: user(visitor), unix_now, nonce };
+        let asker = Asker { user: user(caller), unix_now, nonce };
         KeyRequest::new(&self.config, action, provider, body, &asker)
     }
 
     /// Enters what an answer does in its user's quota, which this gateway keeps in memory. A shell
     /// whose users come to many gateways keeps it where they all do.
-    pub fn enter(&self, user: &Arc<str>, entry: &Entry, now: Instant) -> Result<(), Denial> {
-        self.uses.enter(user, entry, now)
+    pub fn apply(&self, user: &Arc<str>, op: &QuotaOp, now: Instant) -> Result<(), Denial> {
+        self.quotas.apply(user, op, now)
     }
 
     /// Begins to answer a chat request.
     pub fn answer(&self, client: Client, body: &[u8], arrival: &Arrival) -> Answer {
-        if arrival.visitor.is_none() && self.config.auth.is_some() {
+        if arrival.caller.is_none() && self.config.auth.is_some() {
             return self.refuse(client, Reason::CredentialsMissing.into(), arrival);
         }
         let parsed = client.protocol.parse_request(body).and_then(|mut request| {
@@ -244,14 +244,14 @@ impl Gateway {
         let by_protocol =
             if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
         let targets = self.config.models.get(model).map(|model| {
-            let (user, own) = (user(arrival.visitor.as_ref()), &arrival.own_keys);
+            let (user, own) = (user(arrival.caller.as_ref()), &arrival.own_keys);
             provider_keys::apply(&model.targets, &self.config, user, own)
         });
         Job {
             targets: targets.unwrap_or_default(),
             request: Arc::new(request),
             client,
-            visitor: arrival.visitor.clone(),
+            caller: arrival.caller.clone(),
             exhausted: self.config.fallback.exhausted.unwrap_or(by_protocol),
             fallback: self.config.fallback.clone(),
             timeouts: self.config.timeouts.clone(),
@@ -264,8 +264,8 @@ impl Gateway {
         }
     }
 
-    fn opening(&self, job: &Job, model: &str, arrival: &Arrival) -> Opening {
-        Opening {
+    fn opening(&self, job: &Job, model: &str, arrival: &Arrival) -> AnswerMeta {
+        AnswerMeta {
             id: format!("chatcmpl-{:032x}", arrival.random),
             created: arrival.unix_seconds,
             model: model.to_owned(),
@@ -356,9 +356,9 @@ impl Client {
     }
 }
 
-/// The name a visitor's own keys are kept under.
-fn user(visitor: Option<&Visitor>) -> &str {
-    visitor.map_or(LOCAL_USER, |visitor| &visitor.user)
+/// The name a caller's own keys are kept under.
+fn user(caller: Option<&Caller>) -> &str {
+    caller.map_or(LOCAL_USER, |caller| &caller.user)
 }
 
 fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {

@@ -2,8 +2,8 @@
 //! request, write an answer) and can face a provider (write a request, read an answer).
 //!
 //! What a provider sends is read into [`Event`]s. What cannot be read is told apart: broken bytes
-//! among good ones are [`Unreadable::Garbage`], an error the provider reports is
-//! [`Unreadable::Error`].
+//! among good ones are [`ReadError::Malformed`], an error the provider reports is
+//! [`ReadError::Provider`].
 
 use std::borrow::Cow;
 
@@ -41,8 +41,8 @@ mod writer;
 pub(crate) use self::collected::{Collected, CollectedCall};
 pub use self::error::error_message;
 pub use self::openai::{DIALECTS, Dialect};
-pub(crate) use self::writer::{Closing, Writer, error_body};
-pub use self::writer::{End, Opening};
+pub(crate) use self::writer::{AnswerEnd, Writer, error_body};
+pub use self::writer::{AnswerMeta, End};
 
 /// A protocol by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl HttpCall {
 
 /// What a provider is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct ProviderRequest<'a> {
     /// Who is asked.
     pub target: &'a Target,
     /// For what.
@@ -104,7 +104,7 @@ pub struct Ask<'a> {
     pub max_output: Option<u32>,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> ProviderRequest<'a> {
     /// The request as the client wrote it, if it wrote it in the target's own protocol, and the
     /// messages that were added since.
     fn original(&self) -> Option<(Body<'a>, &'a [Message])> {
@@ -136,11 +136,11 @@ pub enum Step {
 
 /// Why bytes of a provider were not an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum ReadError {
     /// Not of this protocol; says what was found and expected.
-    Garbage(String),
+    Malformed(String),
     /// An error the provider reports in place of an answer.
-    Error(Failure),
+    Provider(Failure),
 }
 
 /// Where read events go.
@@ -255,7 +255,7 @@ impl Protocol {
     }
 
     /// Writes a call to a provider.
-    pub fn http_call(self, ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+    pub fn http_call(self, ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
         let mut call = match self {
             Self::OpenAi => openai::http_call(ask),
             Self::Responses => responses::http_call(ask),
@@ -283,7 +283,7 @@ impl Protocol {
         data: &[u8],
         memory: &mut Memory,
         sink: &mut Sink<'_>,
-    ) -> Result<Step, Unreadable> {
+    ) -> Result<Step, ReadError> {
         memory.trim();
         match self {
             Self::OpenAi => openai::read_event(data, memory, sink),
@@ -301,7 +301,7 @@ impl Protocol {
     }
 
     /// Reads a provider's whole, non-streaming answer.
-    pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+    pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),
             Self::Responses => responses::read_whole(body, sink),
@@ -383,14 +383,14 @@ fn unspoken<T>(protocol: Protocol) -> Result<T, Failure> {
     Err(Failure::new(Reason::Internal, format!("{protocol:?} is not spoken in this role")))
 }
 
-fn unread<T>(protocol: Protocol) -> Result<T, Unreadable> {
-    unspoken(protocol).map_err(Unreadable::Error)
+fn unread<T>(protocol: Protocol) -> Result<T, ReadError> {
+    unspoken(protocol).map_err(ReadError::Provider)
 }
 
 /// The failure of a part that cannot be told in a protocol. What a message says is never dropped: the
 /// model would answer something else than what was asked. Earlier thoughts may be, where a provider
 /// takes back only its own.
-fn untold(part: &Part, protocol: &str) -> Failure {
+fn unsupported(part: &Part, protocol: &str) -> Failure {
     let kind = match part {
         Part::Text(_) => "text",
         Part::Media(Media { kind: MediaKind::Image, .. }) => "image",
@@ -404,7 +404,7 @@ fn untold(part: &Part, protocol: &str) -> Failure {
     };
     let detail =
         format!("A part of a message ({kind}) cannot be told in the protocol `{protocol}`.");
-    Failure::new(Reason::Untold, detail)
+    Failure::new(Reason::Unsupported, detail)
 }
 
 /// Reads a JSON request, an object, naming the field that is wrong.

@@ -46,12 +46,12 @@ use delivery::Delivery;
 use ladder::Ladder;
 use reading::Forwarding;
 
-use crate::access::Visitor;
+use crate::access::Caller;
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::config::{
     ApiKey, ChosenBy, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
 };
-use crate::failure::{Failure, Reason, Recovery, Who};
+use crate::failure::{Failure, Reason, Retry, Who};
 use crate::health::Health;
 use crate::limit::learned::Learned;
 use crate::protocol::Protocol;
@@ -73,7 +73,7 @@ pub struct Job {
     /// What the client reads: frames of that protocol may be forwarded as they came.
     pub client: Protocol,
     /// Who asks, and with which plan; `None` where everybody may.
-    pub visitor: Option<Visitor>,
+    pub caller: Option<Caller>,
     /// What the client gets when no target is left.
     pub exhausted: Exhausted,
     /// What happens when a target fails.
@@ -177,7 +177,7 @@ impl Relay {
             continuations: 0,
             delivery: Delivery::new(job.limits.answer_bytes),
             bounds: Bounds::new(&job.request),
-            account: Account::new(job.visitor.clone(), now),
+            account: Account::new(job.caller.clone(), now),
             paused: false,
             settled: false,
             until: None,
@@ -320,7 +320,7 @@ impl Relay {
             Some(finished) => self.complete(finished),
             None => {
                 let failure = Failure::from(Reason::TotalTimeout);
-                self.account.blame(failure.clone());
+                self.account.record_failure(failure.clone());
                 self.close_live(&End::Failed(failure));
                 self.settle_failed();
             }
@@ -395,11 +395,11 @@ impl Relay {
             }
         };
         match continues {
-            Some(_) => self.warn(format_args!("Now asking {target} to go on")),
+            Some(_) => self.emit_warning(format_args!("Now asking {target} to go on")),
             None if stream == self.job.request.stream => {
-                self.warn(format_args!("Now asking {target}"));
+                self.emit_warning(format_args!("Now asking {target}"));
             }
-            None => self.warn(format_args!("Now asking {target} for the whole answer")),
+            None => self.emit_warning(format_args!("Now asking {target} for the whole answer")),
         }
         let retry = self.bounds.take_retry();
         let mut terms = self.terms(&target, continues.is_some());
@@ -412,7 +412,7 @@ impl Relay {
             request,
             client: self.job.client,
             stream,
-            visitor: self.job.visitor.clone(),
+            caller: self.job.caller.clone(),
             terms,
             limit,
         });
@@ -459,7 +459,7 @@ impl Relay {
         let attempt = self.live.swap_remove(index);
         hide_key(&mut failure, &attempt.target.provider.api_key);
         blame_user(&mut failure, &attempt.target);
-        let again = self.heed(&attempt, &mut failure);
+        let again = self.apply_limits(&attempt, &mut failure);
         if attempt.target.provider.protocol != self.job.client {
             forget_words(&mut failure);
         }
@@ -468,29 +468,31 @@ impl Relay {
         if again {
             return self.begin(attempt.place, attempt.stream, attempt.continues);
         }
-        self.account.blame(failure.clone());
+        self.account.record_failure(failure.clone());
         if self.delivery.has_content() {
             self.account.served(&attempt.target);
-            return self.go_on(&attempt, &failure);
+            return self.continue_answer(&attempt, &failure);
         }
         let can_be_whole = attempt.stream && attempt.target.provider.protocol != Protocol::Local;
-        let recovery = failure.reason.row().recovery;
-        if recovery == Recovery::Again {
+        let retry = failure.reason.row().retry;
+        if retry == Retry::Later {
             self.ladder.may_be_asked_again(attempt.place, &failure, self.now);
         }
-        match recovery {
-            Recovery::Nothing => {
+        match retry {
+            Retry::Never => {
                 self.cancel_live();
                 self.settle_failed();
             }
-            Recovery::Whole if can_be_whole => self.begin(attempt.place, false, None),
-            _ if !self.live.is_empty() => self.warn(format_args!("Another model is still asked")),
-            Recovery::Whole | Recovery::Next | Recovery::Again => self.call_next(),
+            Retry::Unstreamed if can_be_whole => self.begin(attempt.place, false, None),
+            _ if !self.live.is_empty() => {
+                self.emit_warning(format_args!("Another model is still asked"))
+            }
+            Retry::Unstreamed | Retry::NextTarget | Retry::Later => self.call_next(),
         }
     }
 
     /// An answer broke off, or the attempt to go on with it failed.
-    fn go_on(&mut self, attempt: &Attempt, failure: &Failure) {
+    fn continue_answer(&mut self, attempt: &Attempt, failure: &Failure) {
         let stops = self.job.fallback.midstream == Midstream::Stop
             || !self.delivery.can_go_on()
             || matches!(failure.reason, Reason::TotalTimeout | Reason::AnswerTooLong);
@@ -505,8 +507,8 @@ impl Relay {
             }
             self.ladder.continue_after(attempt.place);
         } else if self.refused_prefill(attempt, failure) {
-            return self.begin(attempt.place, attempt.stream, Some(Continuation::Ask));
-        } else if failure.reason.row().recovery == Recovery::Again {
+            return self.begin(attempt.place, attempt.stream, Some(Continuation::ProviderRequest));
+        } else if failure.reason.row().retry == Retry::Later {
             self.ladder.may_be_asked_again(attempt.place, failure, self.now);
         }
         self.call_next();
@@ -531,7 +533,7 @@ impl Relay {
         if self.delivery.has_content() || self.job.exhausted == Exhausted::Error {
             return self.settle_failed();
         }
-        self.warn(format_args!("No model is left to ask"));
+        self.emit_warning(format_args!("No model is left to ask"));
         let why = self.account.cause();
         let apology = format!("Sorry, no model can answer right now. {}", why.message());
         let event = Event::Text(apology.into());
@@ -543,8 +545,8 @@ impl Relay {
 
     /// What failed since another way was taken the last time is told with the way that is taken
     /// now, to clients whose protocol has a form for it.
-    fn warn(&mut self, way: fmt::Arguments<'_>) {
-        let Some(failure) = self.account.take_lost() else { return };
+    fn emit_warning(&mut self, way: fmt::Arguments<'_>) {
+        let Some(failure) = self.account.take_failure() else { return };
         if self.job.client.tells_warnings() {
             let warning = format!("{way}: {}", failure.message());
             self.delivery.outputs.event(&Event::Warning(warning.into()));

@@ -131,7 +131,7 @@ impl Decoder {
     pub fn framed(framing: Framing, event_bytes_max: usize) -> Self {
         Self {
             framing,
-            state: State::Opening { mark_bytes: 0 },
+            state: State::AnswerMeta { mark_bytes: 0 },
             frame: Vec::new(),
             fields: Fields::default(),
             aside: Aside::default(),
@@ -213,7 +213,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// No more was seen than the first bytes of what may be a byte order mark.
-    Opening {
+    AnswerMeta {
         mark_bytes: usize,
     },
     Reading,
@@ -350,7 +350,7 @@ impl Decoder {
                 self.clear_frame();
                 self.aside.trim();
             }
-            State::Opening { mark_bytes } => self.open(mark_bytes, chunk),
+            State::AnswerMeta { mark_bytes } => self.open(mark_bytes, chunk),
             State::Closed => *chunk = &[],
         }
     }
@@ -370,7 +370,7 @@ impl Decoder {
         }
         self.state = match mark_bytes {
             3.. => State::Reading,
-            _ => State::Opening { mark_bytes },
+            _ => State::AnswerMeta { mark_bytes },
         };
     }
 

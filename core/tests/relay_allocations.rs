@@ -53,7 +53,7 @@ impl Bench {
     fn new(client: Protocol, model: &str) -> Self {
         let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
         let arrival = Arrival {
-            visitor: None,
+            caller: None,
             own_keys: Ok(Vec::new()),
             now: Instant::ZERO,
             unix_seconds: 1_741_570_283,

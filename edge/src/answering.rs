@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use streamgate_core::access::quota::Entry;
+use streamgate_core::access::quota::QuotaOp;
 use streamgate_core::answer::{Answer, Head, Output};
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::protocol::{HttpCall, Protocol};
@@ -94,7 +94,7 @@ impl Answering {
                     self.response.head(head);
                 }
                 Output::Body(bytes) => self.response.body(bytes, wire),
-                Output::Quota { user, entry } => self.enter(now, &user, &entry, wire),
+                Output::Quota { user, op: entry } => self.enter(now, &user, &entry, wire),
                 Output::Settle(settlement) => return self.settle(&settlement, wire),
                 Output::Wait { until } => {
                     self.response.open(wire);
@@ -117,9 +117,9 @@ impl Answering {
     }
 
     /// Where no quota is shared by all isolates, each keeps its own.
-    fn enter(&mut self, now: Instant, user: &Arc<str>, entry: &Entry, wire: &Wire) {
+    fn enter(&mut self, now: Instant, user: &Arc<str>, entry: &QuotaOp, wire: &Wire) {
         if !wire.enter(user, &quota::written(entry)) {
-            let entered = self.isolate.gateway.enter(user, entry, now);
+            let entered = self.isolate.gateway.apply(user, entry, now);
             self.answer.entered(now, entered);
         }
     }

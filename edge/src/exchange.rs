@@ -9,7 +9,7 @@
 //!
 //! Where something is asked of the store, [`Exchange::found`] goes on.
 
-use streamgate_core::access::{self, Admission, Credentials, KEY_SET_BYTES_MAX, Visitor};
+use streamgate_core::access::{self, Admission, Caller, Credentials, KEY_SET_BYTES_MAX};
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Arrival, Client, Reply, Route};
 use streamgate_core::provider_keys::{self, Action, KeyRequest};
@@ -45,7 +45,7 @@ enum Stage {
     /// It is not known yet who asks.
     Admitting(Box<Admitting>),
     /// The request's body is being read, or is not wanted.
-    Receiving { isolate: Isolate, visitor: Result<Option<Visitor>, Failure>, wanted: Wanted },
+    Receiving { isolate: Isolate, caller: Result<Option<Caller>, Failure>, wanted: Wanted },
     /// The store is asked for the user's own keys.
     Recalling(Box<Recalling>),
     /// The store is asked to do what is wanted with a user's own key.
@@ -77,7 +77,7 @@ enum Wanted {
 struct Recalling {
     isolate: Isolate,
     client: Client,
-    visitor: Option<Visitor>,
+    caller: Option<Caller>,
     body: Vec<u8>,
 }
 
@@ -136,14 +136,14 @@ impl Exchange {
 
     /// The request's body came; none if it is longer than allowed.
     pub fn ask(&mut self, now: f64, body: Option<Vec<u8>>) {
-        let Stage::Receiving { isolate, visitor, wanted } = self.take() else { return };
+        let Stage::Receiving { isolate, caller, wanted } = self.take() else { return };
         let too_large = || isolate.gateway.body_too_large();
-        let received = visitor.and_then(|visitor| Ok((visitor, body.ok_or_else(too_large)?)));
+        let received = caller.and_then(|caller| Ok((caller, body.ok_or_else(too_large)?)));
         match (wanted, received) {
-            (Wanted::Chat(client), Ok((visitor, body))) => {
-                let statement = isolate.gateway.own_keys(visitor.as_ref());
+            (Wanted::Chat(client), Ok((caller, body))) => {
+                let statement = isolate.gateway.own_keys(caller.as_ref());
                 let store = isolate.store.clone();
-                let recalling = Recalling { isolate, client, visitor, body };
+                let recalling = Recalling { isolate, client, caller, body };
                 self.stage = Stage::Recalling(Box::new(recalling));
                 match statement {
                     Some(statement) => self.query(now, store, vec![statement]),
@@ -155,8 +155,8 @@ impl Exchange {
                 let answer = isolate.gateway.refuse(client, failure, &arrival);
                 self.answer(now, Answering::new(isolate, answer));
             }
-            (Wanted::Key { action, provider }, Ok((visitor, body))) => {
-                self.key(now, isolate, action, &provider, visitor.as_ref(), &body);
+            (Wanted::Key { action, provider }, Ok((caller, body))) => {
+                self.key(now, isolate, action, &provider, caller.as_ref(), &body);
             }
             (Wanted::Key { .. }, Err(failure)) => self.whole(Reply::failure(&failure)),
         }
@@ -278,7 +278,7 @@ impl Exchange {
 
     /// Goes on once it is known who asks.
     fn admit(&mut self, now: f64, admitting: Box<Admitting>) {
-        let visitor = match admitting.admission.poll() {
+        let caller = match admitting.admission.poll() {
             access::Output::Query(statement) => {
                 let store = admitting.request.isolate.store.clone();
                 self.stage = Stage::Admitting(admitting);
@@ -289,20 +289,20 @@ impl Exchange {
                 self.stage = Stage::Admitting(admitting);
                 return;
             }
-            access::Output::Admitted(visitor) => Ok(visitor),
+            access::Output::Admitted(caller) => Ok(caller),
             access::Output::Refused(failure) => Err(failure),
         };
         let Arriving { isolate, method, route } = admitting.request;
-        match (route, visitor) {
-            (Route::Chat(client), visitor) => {
-                self.receive(isolate, visitor, Wanted::Chat(client));
+        match (route, caller) {
+            (Route::Chat(client), caller) => {
+                self.receive(isolate, caller, Wanted::Chat(client));
             }
             (Route::Reply(reply) | Route::Private(reply), Ok(_)) => self.reply(&method, reply),
-            (Route::ProviderKey { action: action @ Action::Set, provider }, visitor @ Ok(_)) => {
-                self.receive(isolate, visitor, Wanted::Key { action, provider });
+            (Route::ProviderKey { action: action @ Action::Set, provider }, caller @ Ok(_)) => {
+                self.receive(isolate, caller, Wanted::Key { action, provider });
             }
-            (Route::ProviderKey { action, provider }, Ok(visitor)) => {
-                self.key(now, isolate, action, &provider, visitor.as_ref(), b"");
+            (Route::ProviderKey { action, provider }, Ok(caller)) => {
+                self.key(now, isolate, action, &provider, caller.as_ref(), b"");
             }
             (_, Err(failure)) => self.reply(&method, Reply::failure(&failure)),
         }
@@ -311,13 +311,13 @@ impl Exchange {
     fn receive(
         &mut self,
         isolate: Isolate,
-        visitor: Result<Option<Visitor>, Failure>,
+        caller: Result<Option<Caller>, Failure>,
         wanted: Wanted,
     ) {
         // Of who is refused nothing is read.
-        let bytes_max = if visitor.is_ok() { isolate.gateway.request_bytes_max() } else { 0 };
+        let bytes_max = if caller.is_ok() { isolate.gateway.request_bytes_max() } else { 0 };
         self.wire.receive(bytes_max);
-        self.stage = Stage::Receiving { isolate, visitor, wanted };
+        self.stage = Stage::Receiving { isolate, caller, wanted };
     }
 
     fn key(
@@ -326,13 +326,13 @@ impl Exchange {
         isolate: Isolate,
         action: Action,
         provider: &str,
-        visitor: Option<&Visitor>,
+        caller: Option<&Caller>,
         body: &[u8],
     ) {
         let Isolate { gateway, store } = isolate;
         let nonce = self.random::<NONCE_BYTES>();
         let unix_now = unix_seconds(now);
-        match gateway.provider_key(action, provider, body, visitor, unix_now, nonce) {
+        match gateway.provider_key(action, provider, body, caller, unix_now, nonce) {
             Ok(request) => {
                 let statements = request.statements();
                 self.stage = Stage::Keeping(Box::new(request));
@@ -343,13 +343,13 @@ impl Exchange {
     }
 
     fn recall(&mut self, now: f64, recalling: Recalling, own_keys: Outcome) {
-        let Recalling { isolate, client, visitor, body } = recalling;
+        let Recalling { isolate, client, caller, body } = recalling;
         if let Some(store) = &isolate.store {
             let nonce = || self.random::<NONCE_BYTES>();
             let anew = provider_keys::reseal(isolate.gateway.config(), &own_keys, nonce);
             store.keep(&self.wire, &anew);
         }
-        let arrival = self.arrival(now, client, visitor, own_keys);
+        let arrival = self.arrival(now, client, caller, own_keys);
         let answer = isolate.gateway.answer(client, &body, &arrival);
         self.answer(now, Answering::new(isolate, answer));
     }
@@ -363,11 +363,11 @@ impl Exchange {
         &self,
         now: f64,
         client: Client,
-        visitor: Option<Visitor>,
+        caller: Option<Caller>,
         own_keys: Outcome,
     ) -> Arrival {
         Arrival {
-            visitor,
+            caller,
             own_keys,
             now: instant(now),
             unix_seconds: unix_seconds(now),

@@ -1,6 +1,6 @@
 //! A user's quota as it is kept in a Durable Object (`js/quota.mjs`): core's arithmetic on a text.
 
-use streamgate_core::access::quota::{Act, Denial, Entry, Use};
+use streamgate_core::access::quota::{Act, Denial, QuotaOp, Use};
 use streamgate_core::time::Instant;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -11,9 +11,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[expect(unreachable_pub, reason = "it is JavaScript that reaches it")]
 pub fn enter(used: Option<String>, entry: &str, now: f64) -> Vec<String> {
     let mut used: Use = used.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let (said, keep) = match serde_json::from_str::<Entry>(entry) {
+    let (said, keep) = match serde_json::from_str::<QuotaOp>(entry) {
         Ok(entry) => {
-            let entered = used.enter(&entry, Instant::from_millis(now as u64));
+            let entered = used.apply(&entry, Instant::from_millis(now as u64));
             let is_charge = matches!(entry.act, Act::Charge(_));
             (serde_json::to_string(&entered).unwrap_or_default(), !is_charge)
         }
@@ -25,7 +25,7 @@ pub fn enter(used: Option<String>, entry: &str, now: f64) -> Vec<String> {
 }
 
 /// An entry as it is sent to the object.
-pub(crate) fn written(entry: &Entry) -> String {
+pub(crate) fn written(entry: &QuotaOp) -> String {
     serde_json::to_string(entry).unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::configuration::Configuration;
 use crate::log::{self, LogFormat};
 use crate::provider_keys::{self, Rotated};
-use crate::serve::{self, Failed};
+use crate::serve::{self, StartupError};
 use crate::{check, keys, models};
 
 /// It could not be done: the port is in use, or a checked file is not fine.
@@ -200,7 +200,7 @@ fn list_models(source: &Source, limits: bool) -> ExitCode {
 fn keys(command: &keys::Command, source: &Source) -> ExitCode {
     let configuration = Configuration::load(source.config.as_deref());
     let done = configuration
-        .map_err(Failed::Misconfigured)
+        .map_err(StartupError::Config)
         .and_then(|configuration| keys::run(command, &configuration.config));
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -208,10 +208,10 @@ fn keys(command: &keys::Command, source: &Source) -> ExitCode {
     }
 }
 
-fn failed(why: &Failed) -> ExitCode {
+fn failed(why: &StartupError) -> ExitCode {
     match why {
-        Failed::Misconfigured(what) => misused(what),
-        Failed::Impossible(what) => {
+        StartupError::Config(what) => misused(what),
+        StartupError::Io(what) => {
             eprintln!("error: {what}");
             ExitCode::from(EXIT_FAILED)
         }

@@ -18,7 +18,7 @@ use streamgate_core::relay::{self, AttemptId, Input};
 use streamgate_core::time::Instant;
 use tokio::time::Sleep;
 
-use crate::worker::{RunningOne, Worker};
+use crate::serving_thread::{ActiveGuard, ServingThread};
 use crate::{learned, local, log, upstream};
 
 /// How much is read for one frame, in bytes, before no more is: bursts are joined, in buffers that
@@ -29,7 +29,7 @@ const FRAME_BYTES_MAX: usize = 32 * 1024;
 /// One answer, and what it needs to run.
 pub(crate) struct Driver {
     answer: Answer,
-    worker: Arc<Worker>,
+    thread: Arc<ServingThread>,
     calls: Vec<(AttemptId, Call)>,
     /// A call has begun that nobody has polled yet.
     begun: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Driver {
     body: BytesMut,
     /// Settled: nothing comes after `body`.
     over: bool,
-    _running: RunningOne,
+    _running: ActiveGuard,
 }
 
 /// A call that is being made.
@@ -63,7 +63,7 @@ pub(crate) enum Progress {
 
 impl Driver {
     /// A driver of `answer`, which nobody has polled yet.
-    pub(crate) fn new(worker: Arc<Worker>, answer: Answer) -> Self {
+    pub(crate) fn new(thread: Arc<ServingThread>, answer: Answer) -> Self {
         Self {
             answer,
             calls: Vec::new(),
@@ -74,8 +74,8 @@ impl Driver {
             stream: false,
             body: BytesMut::new(),
             over: false,
-            _running: worker.running.one(),
-            worker,
+            _running: thread.running.one(),
+            thread,
         }
     }
 
@@ -116,7 +116,7 @@ impl Driver {
                 // A call that was not polled, or not to its end, would not wake this task.
                 continue;
             }
-            match self.timer.poll(context, self.until, &self.worker) {
+            match self.timer.poll(context, self.until, &self.thread) {
                 Poll::Ready(now) => self.answer.handle(now, Input::Tick),
                 Poll::Pending => return,
             }
@@ -130,7 +130,7 @@ impl Driver {
         let mut fed = 0;
         let mut place = 0;
         while let Some((attempt, call)) = self.calls.get_mut(place) {
-            let now = self.worker.clock.now();
+            let now = self.thread.clock.now();
             let mut say = |input: Input<'_>| {
                 fed += 1;
                 if let Input::Bytes { bytes, .. } = &input {
@@ -170,14 +170,14 @@ impl Driver {
                     self.head = Some(head);
                 }
                 Output::Body(bytes) => self.body.extend_from_slice(bytes),
-                Output::Quota { user, entry } => {
-                    let now = self.worker.clock.now();
-                    let entered = self.worker.gateway.enter(&user, &entry, now);
+                Output::Quota { user, op } => {
+                    let now = self.thread.clock.now();
+                    let entered = self.thread.gateway.apply(&user, &op, now);
                     self.answer.entered(now, entered);
                 }
                 Output::Settle(settlement) => {
                     self.over = true;
-                    if let Some(store) = &self.worker.store {
+                    if let Some(store) = &self.thread.store {
                         learned::keep(store, &settlement.learned);
                     }
                     let answer = &self.answer;
@@ -194,8 +194,8 @@ impl Driver {
     fn begin(&mut self, call: &relay::Call) {
         log::call(self.answer.id(), call);
         let begun = match call.target.provider.protocol {
-            Protocol::Local => Call::Local(local::Call::new(&self.worker.engine, call)),
-            _ => Call::Upstream(self.worker.upstream.call(call)),
+            Protocol::Local => Call::Local(local::Call::new(&self.thread.engine, call)),
+            _ => Call::Upstream(self.thread.upstream.call(call)),
         };
         self.calls.push((call.attempt, begun));
         self.begun = true;
@@ -242,7 +242,7 @@ impl Body for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if !self.over {
-            self.answer.handle(self.worker.clock.now(), Input::Hangup);
+            self.answer.handle(self.thread.clock.now(), Input::Hangup);
             self.carry_out();
         }
     }
@@ -262,27 +262,27 @@ impl Timer {
         &mut self,
         context: &mut Context<'_>,
         until: Option<Instant>,
-        worker: &Worker,
+        thread: &ServingThread,
     ) -> Poll<Instant> {
         let Some(until) = until else { return Poll::Pending };
         if self.sleep.is_none() || until < self.rings {
-            self.set(until, worker);
+            self.set(until, thread);
         }
         while let Some(sleep) = &mut self.sleep {
             ready!(sleep.as_mut().poll(context));
-            let now = worker.clock.now();
+            let now = thread.clock.now();
             if until <= now {
                 self.sleep = None;
                 return Poll::Ready(now);
             }
-            self.set(until, worker);
+            self.set(until, thread);
         }
         Poll::Pending
     }
 
-    fn set(&mut self, until: Instant, worker: &Worker) {
+    fn set(&mut self, until: Instant, thread: &ServingThread) {
         self.rings = until;
-        let at = worker.clock.tokio(until);
+        let at = thread.clock.tokio(until);
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().reset(at),
             None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),

@@ -9,7 +9,7 @@ use streamgate_core::failure::Failure;
 use streamgate_core::store::api_keys::{self, ApiKey};
 use streamgate_core::store::{Rows, Statement};
 
-use crate::serve::Failed;
+use crate::serve::StartupError;
 use crate::store::Store;
 use crate::worker::unix_time;
 
@@ -47,7 +47,7 @@ enum Place {
 }
 
 /// Does what is asked, and prints what came of it.
-pub(crate) fn run(command: &Command, config: &Config) -> Result<(), Failed> {
+pub(crate) fn run(command: &Command, config: &Config) -> Result<(), StartupError> {
     let place = place(config)?;
     let printed = match command {
         Command::Create { user, plan, name } => {
@@ -60,7 +60,7 @@ pub(crate) fn run(command: &Command, config: &Config) -> Result<(), Failed> {
     Ok(())
 }
 
-fn place(config: &Config) -> Result<Place, Failed> {
+fn place(config: &Config) -> Result<Place, StartupError> {
     match config.store.as_ref().map(|store| &store.url) {
         None => Ok(Place::Configuration),
         Some(StoreUrl::D1(binding)) => Ok(Place::D1(binding.clone())),
@@ -74,11 +74,11 @@ fn create(
     user: &str,
     plan: Option<&str>,
     name: &str,
-) -> Result<String, Failed> {
+) -> Result<String, StartupError> {
     check(config, user, plan)?;
     let mut random = [0; KEY_RANDOM_BYTES];
     getrandom::fill(&mut random)
-        .map_err(|error| Failed::Impossible(format!("no random numbers: {error}")))?;
+        .map_err(|error| StartupError::Io(format!("no random numbers: {error}")))?;
     let key = Key::new(random);
     let mut printed = format!("{}\n\nKeep it: it is not shown again.\n", key.reveal());
     let row = ApiKey {
@@ -111,29 +111,29 @@ fn create(
 }
 
 /// A user or a plan that no request could use is refused here.
-fn check(config: &Config, user: &str, plan: Option<&str>) -> Result<(), Failed> {
+fn check(config: &Config, user: &str, plan: Option<&str>) -> Result<(), StartupError> {
     if user.is_empty() || user.contains(char::is_control) {
         let what = "--user: expected a name without control characters";
-        return Err(Failed::Misconfigured(what.into()));
+        return Err(StartupError::Config(what.into()));
     }
     match (plan, &config.auth) {
         (Some(plan), Some(auth)) if !auth.has_plan(plan) => {
             let what = format!("--plan: there is no plan `{plan}`; expected one of [plans]");
-            Err(Failed::Misconfigured(what))
+            Err(StartupError::Config(what))
         }
         _ => Ok(()),
     }
 }
 
-fn list(config: &Config, place: &Place) -> Result<String, Failed> {
+fn list(config: &Config, place: &Place) -> Result<String, StartupError> {
     let mut lines = String::new();
     let mut line = |id: &str, user: &str, plan: &str, rest: &str| {
         writeln!(lines, "{id:14}{user:24}{plan:14}{rest}").expect("a String takes every write");
     };
     line("ID", "USER", "PLAN", "");
-    for (digest, visitor) in config.auth.iter().flat_map(|auth| auth.keys()) {
-        let plan = visitor.plan.as_ref().map_or("-", |plan| &plan.name);
-        line(&Digest::id(digest), &visitor.user, plan, "configured");
+    for (digest, caller) in config.auth.iter().flat_map(|auth| auth.keys()) {
+        let plan = caller.plan.as_ref().map_or("-", |plan| &plan.name);
+        line(&Digest::id(digest), &caller.user, plan, "configured");
     }
     let rows = match place {
         Place::Store(store) => ask(store, api_keys::list())?,
@@ -152,7 +152,7 @@ fn list(config: &Config, place: &Place) -> Result<String, Failed> {
     Ok(lines)
 }
 
-fn revoke(place: &Place, id: &str) -> Result<String, Failed> {
+fn revoke(place: &Place, id: &str) -> Result<String, StartupError> {
     let statement = api_keys::revoke(id, unix_time().as_secs());
     let store = match place {
         Place::Store(store) => store,
@@ -162,11 +162,11 @@ fn revoke(place: &Place, id: &str) -> Result<String, Failed> {
         }
         Place::Configuration => {
             let what = "there is no store: to revoke a key, remove its row from [auth] keys";
-            return Err(Failed::Misconfigured(what.into()));
+            return Err(StartupError::Config(what.into()));
         }
     };
     match ask(store, statement)?.as_slice() {
-        [] => Err(Failed::Impossible(format!("there is no key {id} that is not revoked"))),
+        [] => Err(StartupError::Io(format!("there is no key {id} that is not revoked"))),
         _ => Ok(format!("{id} is revoked\n")),
     }
 }
@@ -184,11 +184,11 @@ fn word(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-fn ask(store: &Store, statement: Statement) -> Result<Rows, Failed> {
+fn ask(store: &Store, statement: Statement) -> Result<Rows, StartupError> {
     let rows = store.run_blocking(vec![statement]).map_err(|failure| failed(&failure))?;
     Ok(rows.into_iter().next().unwrap_or_default())
 }
 
-fn failed(failure: &Failure) -> Failed {
-    Failed::Impossible(failure.to_string())
+fn failed(failure: &Failure) -> StartupError {
+    StartupError::Io(failure.to_string())
 }

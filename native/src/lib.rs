@@ -22,6 +22,6 @@ mod models;
 mod provider_keys;
 mod routes;
 mod serve;
+mod serving_thread;
 mod store;
 mod upstream;
-mod worker;

@@ -141,7 +141,7 @@ mod tests {
 
     fn settlement() -> Settlement {
         Settlement {
-            visitor: None,
+            caller: None,
             end: End::Failed(Reason::Cut.into()),
             attempts: Vec::new(),
             served_by: None,
@@ -169,7 +169,7 @@ mod tests {
     fn a_calls_line_has_every_field_of_core() {
         let gateway = Gateway::new(Config::embedded());
         let arrival = Arrival {
-            visitor: None,
+            caller: None,
             own_keys: Ok(Vec::new()),
             now: Default::default(),
             unix_seconds: 0,

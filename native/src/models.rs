@@ -14,7 +14,7 @@ use streamgate_core::protocol::Protocol;
 
 use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
 use crate::learned;
-use crate::serve::Failed;
+use crate::serve::StartupError;
 use crate::store::Store;
 
 /// Where a provider's models are unless it says.
@@ -82,11 +82,11 @@ pub(crate) fn listing(config: &Config) -> String {
 
 /// What is known of each target's limits, and who says so, as a text; what was learned is in the
 /// store.
-pub(crate) fn limits(config: &Config) -> Result<String, Failed> {
+pub(crate) fn limits(config: &Config) -> Result<String, StartupError> {
     let known = Learned::default();
     if let Some(store) = &config.store {
         let (store, _thread) = Store::open(&store.url)?;
-        let impossible = |failure: Failure| Failed::Impossible(failure.message().to_owned());
+        let impossible = |failure: Failure| StartupError::Io(failure.message().to_owned());
         learned::restore(&store, &known).map_err(impossible)?;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

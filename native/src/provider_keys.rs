@@ -1,6 +1,6 @@
 //! Users' own keys for providers: what core decides, done with the store.
 
-use streamgate_core::access::Visitor;
+use streamgate_core::access::Caller;
 use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::Reply;
@@ -8,32 +8,32 @@ use streamgate_core::provider_keys::{self, Action};
 use streamgate_core::seal::{MasterKeys, NONCE_BYTES};
 use streamgate_core::store::{Outcome, Row, Statement, provider_keys as rows};
 
-use crate::serve::Failed;
+use crate::serve::StartupError;
+use crate::serving_thread::{ServingThread, unix_time};
 use crate::store::Store;
-use crate::worker::{Worker, unix_time};
 
-/// Does what is wanted with a visitor's own key for a provider.
+/// Does what is wanted with a caller's own key for a provider.
 pub(crate) async fn respond(
-    worker: &Worker,
+    thread: &ServingThread,
     action: Action,
     provider: &str,
-    visitor: Option<&Visitor>,
+    caller: Option<&Caller>,
     body: &[u8],
 ) -> Reply {
     let unix_now = unix_time().as_secs();
     let begun = nonce().and_then(|nonce| {
-        worker.gateway.provider_key(action, provider, body, visitor, unix_now, nonce)
+        thread.gateway.provider_key(action, provider, body, caller, unix_now, nonce)
     });
     match begun {
-        Ok(request) => request.reply(run(worker, request.statements()).await),
+        Ok(request) => request.reply(run(thread, request.statements()).await),
         Err(failure) => Reply::failure(&failure),
     }
 }
 
-/// The visitor's own keys, as a chat request wants them.
-pub(crate) async fn of(worker: &Worker, visitor: Option<&Visitor>) -> Outcome {
-    match worker.gateway.own_keys(visitor) {
-        Some(statement) => run(worker, vec![statement]).await,
+/// The caller's own keys, as a chat request wants them.
+pub(crate) async fn of(thread: &ServingThread, caller: Option<&Caller>) -> Outcome {
+    match thread.gateway.own_keys(caller) {
+        Some(statement) => run(thread, vec![statement]).await,
         None => Ok(Vec::new()),
     }
 }
@@ -50,16 +50,16 @@ pub(crate) struct Rotated {
 }
 
 /// Seals every saved key with the current master key.
-pub(crate) fn rotate(config: &Config) -> Result<Rotated, Failed> {
+pub(crate) fn rotate(config: &Config) -> Result<Rotated, StartupError> {
     let missing = || {
         let what =
             "[store] with url and master_key is expected: there are no saved keys without it";
-        Failed::Misconfigured(what.to_owned())
+        StartupError::Config(what.to_owned())
     };
     let configured = config.store.as_ref().ok_or_else(missing)?;
     let master = configured.master_keys.as_ref().ok_or_else(missing)?;
     let (store, _thread) = Store::open(&configured.url)?;
-    let impossible = |failure: Failure| Failed::Impossible(failure.message().to_owned());
+    let impossible = |failure: Failure| StartupError::Io(failure.message().to_owned());
     let listed = store.run_blocking(vec![rows::list()]).map_err(impossible)?;
     let mut rotated = Rotated::default();
     for row in listed.iter().flatten() {
@@ -86,8 +86,8 @@ fn reseal(store: &Store, master: &MasterKeys, row: &Row) -> Result<Result<bool, 
     }
 }
 
-async fn run(worker: &Worker, statements: Vec<Statement>) -> Outcome {
-    match &worker.store {
+async fn run(thread: &ServingThread, statements: Vec<Statement>) -> Outcome {
+    match &thread.store {
         Some(store) => store.run(statements).await,
         None => Err(Reason::StoreMissing.into()),
     }

@@ -16,41 +16,46 @@ use streamgate_core::provider_keys::Action;
 use crate::access;
 use crate::driver::Driver;
 use crate::provider_keys;
-use crate::worker::Worker;
+use crate::serving_thread::ServingThread;
 
 /// How long a client may take to send a request's body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The service of one thread. Core decides what a path is, so that both shells agree.
-pub(crate) fn router(worker: Arc<Worker>) -> Router {
-    Router::new().fallback(respond).with_state(worker)
+pub(crate) fn router(thread: Arc<ServingThread>) -> Router {
+    Router::new().fallback(respond).with_state(thread)
 }
 
-async fn respond(State(worker): State<Arc<Worker>>, request: Request) -> Response {
-    match worker.gateway.route(request.method().as_str(), request.uri().path()) {
+async fn respond(State(thread): State<Arc<ServingThread>>, request: Request) -> Response {
+    match thread.gateway.route(request.method().as_str(), request.uri().path()) {
         Route::Reply(reply) => whole(reply),
-        Route::Private(reply) => match access::admit(&worker, request.headers()).await {
+        Route::Private(reply) => match access::admit(&thread, request.headers()).await {
             Ok(_) => whole(reply),
             Err(failure) => whole(Reply::failure(&failure)),
         },
         Route::ProviderKey { action, provider } => {
-            whole(provider_key(&worker, action, &provider, request).await)
+            whole(provider_key(&thread, action, &provider, request).await)
         }
-        Route::Chat(client) => chat(worker, client, request).await,
+        Route::Chat(client) => chat(thread, client, request).await,
     }
 }
 
-async fn provider_key(worker: &Worker, action: Action, provider: &str, request: Request) -> Reply {
-    let visitor = match access::admit(worker, request.headers()).await {
-        Ok(visitor) => visitor,
+async fn provider_key(
+    thread: &ServingThread,
+    action: Action,
+    provider: &str,
+    request: Request,
+) -> Reply {
+    let caller = match access::admit(thread, request.headers()).await {
+        Ok(caller) => caller,
         Err(failure) => return Reply::failure(&failure),
     };
     let body = match action {
-        Action::Set => read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await,
+        Action::Set => read(&thread.gateway, request.into_body(), BODY_TIME_MAX).await,
         Action::Show | Action::Forget => Ok(bytes::Bytes::new()),
     };
     match body {
-        Ok(body) => provider_keys::respond(worker, action, provider, visitor.as_ref(), &body).await,
+        Ok(body) => provider_keys::respond(thread, action, provider, caller.as_ref(), &body).await,
         Err(failure) => Reply::failure(&failure),
     }
 }
@@ -73,22 +78,22 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-async fn chat(worker: Arc<Worker>, client: Client, request: Request) -> Response {
+async fn chat(thread: Arc<ServingThread>, client: Client, request: Request) -> Response {
     let headers = client.headers(|name| joined(request.headers(), name));
-    let (visitor, body) = match access::admit(&worker, request.headers()).await {
-        Ok(visitor) => (visitor, read(&worker.gateway, request.into_body(), BODY_TIME_MAX).await),
+    let (caller, body) = match access::admit(&thread, request.headers()).await {
+        Ok(caller) => (caller, read(&thread.gateway, request.into_body(), BODY_TIME_MAX).await),
         Err(failure) => (None, Err(failure)),
     };
     let own_keys = match &body {
-        Ok(_) => provider_keys::of(&worker, visitor.as_ref()).await,
+        Ok(_) => provider_keys::of(&thread, caller.as_ref()).await,
         Err(_) => Ok(Vec::new()),
     };
-    let arrival = Arrival { own_keys, headers, ..worker.arrival(visitor) };
+    let arrival = Arrival { own_keys, headers, ..thread.arrival(caller) };
     let answer = match body {
-        Ok(body) => worker.gateway.answer(client, &body, &arrival),
-        Err(failure) => worker.gateway.refuse(client, failure, &arrival),
+        Ok(body) => thread.gateway.answer(client, &body, &arrival),
+        Err(failure) => thread.gateway.refuse(client, failure, &arrival),
     };
-    Driver::new(worker, answer).respond().await.map(Body::new)
+    Driver::new(thread, answer).respond().await.map(Body::new)
 }
 
 /// Reads a request's body, up to a size and for a time.

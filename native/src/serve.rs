@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::configuration::Configuration;
 use crate::engine::Engine;
+use crate::serving_thread::{Clock, Running, ServingThread};
 use crate::store::{Store, StoreThread};
 use crate::upstream::Upstream;
-use crate::worker::{Clock, Running, Worker};
 use crate::{learned, models};
 use connection::Connections;
 use signals::Signals;
@@ -40,17 +40,17 @@ pub(crate) struct Plan {
 
 /// Why there is no server.
 #[derive(Debug)]
-pub(crate) enum Failed {
+pub(crate) enum StartupError {
     /// The configuration asks for what cannot be.
-    Misconfigured(String),
+    Config(String),
     /// The machine does not let it.
-    Impossible(String),
+    Io(String),
 }
 
 /// Serves until a signal ends it.
-pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Failed> {
+pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), StartupError> {
     let Configuration { config, file } = configuration;
-    let engine = models::engine(&config).map_err(Failed::Misconfigured)?;
+    let engine = models::engine(&config).map_err(StartupError::Config)?;
     let runtime = runtime()?;
     let listen = plan.listen.as_deref().or(config.listen.as_deref());
     let listener = runtime.block_on(listener::bind(listen))?;
@@ -62,7 +62,7 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Faile
     }
     models::log(&config);
     let server = Server::start(&config, &engine, store, plan)?;
-    let impossible = |error: std::io::Error| Failed::Impossible(error.to_string());
+    let impossible = |error: std::io::Error| StartupError::Io(error.to_string());
     let signals = {
         let _context = runtime.enter();
         Signals::listen().map_err(impossible)?
@@ -79,7 +79,7 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Faile
     Ok(())
 }
 
-fn open_store(config: &Config) -> Result<Option<(Store, StoreThread)>, Failed> {
+fn open_store(config: &Config) -> Result<Option<(Store, StoreThread)>, StartupError> {
     config.store.as_ref().map(|store| Store::open(&store.url)).transpose()
 }
 
@@ -133,7 +133,7 @@ impl Server {
         engine: &Engine,
         store: Option<Store>,
         plan: &Plan,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, StartupError> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let gateway = Gateway::new(config.clone());
         if let Some(store) = &store
@@ -146,8 +146,8 @@ impl Server {
         let (phase, told) = watch::channel(Phase::Serving);
         let (alive, ended) = mpsc::channel(1);
         let start = |number: usize| {
-            let upstream = Upstream::new(config.timeouts.connect).map_err(Failed::Impossible)?;
-            let worker = Worker {
+            let upstream = Upstream::new(config.timeouts.connect).map_err(StartupError::Io)?;
+            let thread = ServingThread {
                 gateway: gateway.clone(),
                 upstream,
                 engine: engine.clone(),
@@ -155,7 +155,7 @@ impl Server {
                 clock,
                 running: running.clone(),
             };
-            Thread::start(number, worker, told.clone(), alive.clone())
+            Thread::start(number, thread, told.clone(), alive.clone())
         };
         let count = plan.threads.unwrap_or_else(cores).get();
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
@@ -208,21 +208,21 @@ impl Server {
 impl Thread {
     fn start(
         number: usize,
-        worker: Worker,
+        thread: ServingThread,
         phase: watch::Receiver<Phase>,
         alive: mpsc::Sender<()>,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, StartupError> {
         let (sockets, accepted) = mpsc::unbounded_channel();
         let runtime = runtime()?;
         let handle = std::thread::Builder::new()
-            .name(format!("worker {number}"))
+            .name(format!("thread {number}"))
             .spawn(move || {
-                runtime.block_on(Connections::new(worker, phase).serve(accepted));
+                runtime.block_on(Connections::new(thread, phase).serve(accepted));
                 // What still resolves a name or reads a prompt is not waited for.
                 runtime.shutdown_background();
                 drop(alive);
             })
-            .map_err(|error| Failed::Impossible(format!("no thread can be started: {error}")))?;
+            .map_err(|error| StartupError::Io(format!("no thread can be started: {error}")))?;
         Ok(Self { sockets, handle })
     }
 
@@ -240,9 +240,9 @@ fn join(handle: JoinHandle<()>) {
     }
 }
 
-fn runtime() -> Result<Runtime, Failed> {
+fn runtime() -> Result<Runtime, StartupError> {
     Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failed::Impossible(format!("no event loop: {error}")))
+        .map_err(|error| StartupError::Io(format!("no event loop: {error}")))
 }

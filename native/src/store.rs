@@ -19,7 +19,7 @@ use streamgate_core::store::{Migrating, Outcome, Row, Rows, Statement, Step, Val
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::serve::Failed;
+use crate::serve::StartupError;
 
 /// How many batches wait for a connection at most.
 const QUEUE_MAX: usize = 1024;
@@ -52,9 +52,9 @@ struct Batch {
 
 impl Store {
     /// Connects, and makes the tables that are missing.
-    pub(crate) fn open(url: &StoreUrl) -> Result<(Self, StoreThread), Failed> {
-        let options = options(url).map_err(Failed::Misconfigured)?;
-        let impossible = |why| Failed::Impossible(format!("the store: {why}"));
+    pub(crate) fn open(url: &StoreUrl) -> Result<(Self, StoreThread), StartupError> {
+        let options = options(url).map_err(StartupError::Config)?;
+        let impossible = |why| StartupError::Io(format!("the store: {why}"));
         let (queue, batches) = mpsc::channel(QUEUE_MAX);
         let (ready, opened) = std::sync::mpsc::sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use streamgate_core::access::quota::{Act, Allowance, Entry, Uses};
-use streamgate_core::access::{Access, Credentials, KEY_RANDOM_BYTES, Key, Output, Visitor};
+use streamgate_core::access::quota::{Act, Allowance, QuotaOp, Quotas};
+use streamgate_core::access::{Access, Caller, Credentials, KEY_RANDOM_BYTES, Key, Output};
 use streamgate_core::chat::{ChatRequest, Message, Role};
 use streamgate_core::config::{Config, Target};
 use streamgate_core::limit::known::Known;
@@ -50,17 +50,17 @@ fn main() {
     print_tokens("access_by_token_hs256", &["a token, HS256"]);
     print_tokens("access_by_token_public_keys", &["a token, RS256", "a token, ES256"]);
     println!("\n{:<24} {:>12}", "quota", "ns");
-    let (uses, user) = (Uses::default(), Arc::from("ada"));
+    let (quotas, user) = (Quotas::default(), Arc::from("ada"));
     let mut now = 0;
-    print("begin, charge, end", || quota(&uses, &user, &mut now));
+    print("begin, charge, end", || quota(&quotas, &user, &mut now));
     println!("\n{:<24} {:>12}", "a key, 4,000 bytes, quota", "ns");
     let config = Config::parse(CONFIG, |_| None).expect("the configuration is valid");
     let (request, learned) = (request(ENGLISH, 4_000), Learned::default());
     fill(&learned);
     print("all of it", || {
-        let visitor = admit(&keys, key.reveal());
+        let caller = admit(&keys, key.reveal());
         let limit = policy(&request, &config.models["m"].targets[0], &learned);
-        (visitor, limit, quota(&uses, &user, &mut now))
+        (caller, limit, quota(&quotas, &user, &mut now))
     });
 }
 
@@ -118,18 +118,18 @@ fn key(number: u32) -> Key {
 }
 
 /// From a request's headers to its user.
-fn admit(access: &Access, secret: &str) -> Visitor {
+fn admit(access: &Access, secret: &str) -> Caller {
     let bearer = format!("Bearer {secret}");
     let credentials =
         Credentials::read(|name| (name == "authorization").then_some(bearer.as_str()));
     match access.admit(&credentials, time::Instant::ZERO, UNIX_NOW).poll() {
-        Output::Admitted(Some(visitor)) => visitor,
-        other => panic!("expected a visitor: {other:?}"),
+        Output::Admitted(Some(caller)) => caller,
+        other => panic!("expected a caller: {other:?}"),
     }
 }
 
 /// What a short answer enters: a thousand a second stay within the quota.
-fn quota(uses: &Uses, user: &Arc<str>, now: &mut u64) {
+fn quota(quotas: &Quotas, user: &Arc<str>, now: &mut u64) {
     let allowance = Allowance {
         requests_per_minute: NonZeroU32::new(60_000),
         tokens_per_minute: NonZeroU32::new(60_000_000),
@@ -137,8 +137,8 @@ fn quota(uses: &Uses, user: &Arc<str>, now: &mut u64) {
     };
     *now += 1;
     for act in [Act::Begin(100), Act::Charge(64), Act::End(-20)] {
-        let entry = Entry { lease: *now, allowance, act };
-        let entered = uses.enter(user, &entry, time::Instant::from_millis(*now));
+        let op = QuotaOp { lease: *now, allowance, act };
+        let entered = quotas.apply(user, &op, time::Instant::from_millis(*now));
         entered.expect("it is within the quota");
     }
 }

@@ -225,7 +225,7 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
     let config = Config::parse(&config(), |_| None).expect("a good configuration");
     let gateway = Gateway::new(config);
     let arrival = Arrival {
-        visitor: None,
+        caller: None,
         own_keys: Ok(Vec::new()),
         now: Instant::ZERO,
         unix_seconds: CREATED,

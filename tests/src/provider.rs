@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 pub use self::record::CallRecord;
 use self::record::Log;
 use self::wire::{Connection, Gone, Request, Sent};
-use crate::script::{Act, Call, Head, Opening};
+use crate::script::{Act, AnswerMeta, Call, Head};
 
 /// What happens to calls after the last script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,11 +208,13 @@ async fn play(
     let plan = call.plan();
     match plan.opening {
         // To one that cannot be reached no call comes.
-        Opening::Refuse | Opening::Unresolved | Opening::Deaf | Opening::NoTls | Opening::Close => {
-            Ok(After::Close)
-        }
-        Opening::Silent => Err(connection.until_gone().await),
-        Opening::Head(head) => {
+        AnswerMeta::Refuse
+        | AnswerMeta::Unresolved
+        | AnswerMeta::Deaf
+        | AnswerMeta::NoTls
+        | AnswerMeta::Close => Ok(After::Close),
+        AnswerMeta::Silent => Err(connection.until_gone().await),
+        AnswerMeta::Head(head) => {
             let count = |sent: Sent| log.add_sent(index, sent);
             open_response(connection, &head, &plan.acts, request, &count).await?;
             play_acts(connection, &head, &plan.acts, &count).await

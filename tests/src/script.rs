@@ -99,14 +99,14 @@ impl ErrorBody {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// What comes before the body.
-    pub opening: Opening,
+    pub opening: AnswerMeta,
     /// The body. Where no act ends it, it ends cleanly.
     pub acts: Vec<Act>,
 }
 
 /// What comes before the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub enum AnswerMeta {
     /// No connection.
     Refuse,
     /// No address to connect to.
@@ -226,26 +226,26 @@ impl Call {
         Plan { opening: self.opening(), acts: if self.gzip { compress(acts) } else { acts } }
     }
 
-    fn opening(&self) -> Opening {
+    fn opening(&self) -> AnswerMeta {
         if self.refuse {
-            return Opening::Refuse;
+            return AnswerMeta::Refuse;
         }
         if self.unresolved {
-            return Opening::Unresolved;
+            return AnswerMeta::Unresolved;
         }
         if self.deaf {
-            return Opening::Deaf;
+            return AnswerMeta::Deaf;
         }
         if self.no_tls {
-            return Opening::NoTls;
+            return AnswerMeta::NoTls;
         }
         if self.close {
-            return Opening::Close;
+            return AnswerMeta::Close;
         }
         if self.silent {
-            return Opening::Silent;
+            return AnswerMeta::Silent;
         }
-        Opening::Head(Head {
+        AnswerMeta::Head(Head {
             wait: Duration::from_millis(self.before_head),
             status: self.status.unwrap_or(if self.error.is_some() { 500 } else { 200 }),
             headers: self.all_headers(),
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn errors_have_a_status_and_a_shape() {
         let plan = call(r#"error = "broken""#).plan();
-        let Opening::Head(head) = &plan.opening else { panic!("{plan:?}") };
+        let AnswerMeta::Head(head) = &plan.opening else { panic!("{plan:?}") };
         assert_eq!(head.status, 500);
         let body: Value = serde_json::from_slice(&sent(&plan)).unwrap();
         assert_eq!(body["error"]["message"], "broken");
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn a_header_can_be_a_date_that_follows_the_clock() {
         let plan = call("body = ''\nheaders = { Retry-After = '{date+2}', x = '{date}' }").plan();
-        let Opening::Head(head) = &plan.opening else { panic!("{plan:?}") };
+        let AnswerMeta::Head(head) = &plan.opening else { panic!("{plan:?}") };
         let head = head.at(Duration::from_secs(1_700_000_008));
         assert_eq!(head.headers["retry-after"], "Tue, 14 Nov 2023 22:13:30 GMT");
         assert_eq!(head.headers["x"], "{date}");

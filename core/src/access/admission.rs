@@ -17,7 +17,7 @@ use super::known_keys::KnownKeys;
 use super::settings::{Jwt, Source};
 use super::signature::VerifyingKey;
 use super::token::Token;
-use super::{Auth, Credentials, Digest, Key, Visitor};
+use super::{Auth, Caller, Credentials, Digest, Key};
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::store::api_keys::{self, ApiKey};
@@ -48,7 +48,7 @@ enum State {
     /// The store is asked for the key of this digest.
     Asking(Digest),
     /// It is decided.
-    Over(Result<Option<Visitor>, Failure>),
+    Over(Result<Option<Caller>, Failure>),
 }
 
 /// What to do.
@@ -59,10 +59,10 @@ pub enum Output {
         /// A URL of the configuration.
         url: String,
     },
-    /// Ask the store, and hand what it answers to [`Admission::found`].
+    /// ProviderRequest the store, and hand what it answers to [`Admission::found`].
     Query(Statement),
     /// Answer the request: it came from this user, or nobody needs to be one.
-    Admitted(Option<Visitor>),
+    Admitted(Option<Caller>),
     /// Refuse the request.
     Refused(Failure),
 }
@@ -104,7 +104,7 @@ impl Admission {
             }
             (State::Asking(digest), _) => Output::Query(api_keys::by_sha256(&digest.to_string())),
             (State::Fetching(_), _) => Output::Refused(Reason::Internal.into()),
-            (State::Over(Ok(visitor)), _) => Output::Admitted(visitor.clone()),
+            (State::Over(Ok(caller)), _) => Output::Admitted(caller.clone()),
             (State::Over(Err(failure)), _) => Output::Refused(failure.clone()),
         }
     }
@@ -134,9 +134,9 @@ impl Admission {
         let (decided, asked) = match found {
             Ok(row) => {
                 let holder = self.holder(&digest, row);
-                if let Ok(visitor) = &holder {
+                if let Ok(caller) = &holder {
                     // Told of the moment it was asked for, or later.
-                    self.access.known_keys().note(digest, visitor.clone(), self.began);
+                    self.access.known_keys().note(digest, caller.clone(), self.began);
                 }
                 (holder, Ok(()))
             }
@@ -147,7 +147,7 @@ impl Admission {
     }
 
     /// Who holds a key that the store knows, or does not.
-    fn holder(&self, digest: &Digest, row: Option<ApiKey>) -> Result<Visitor, Failure> {
+    fn holder(&self, digest: &Digest, row: Option<ApiKey>) -> Result<Caller, Failure> {
         let auth = self.access.config.auth.as_ref();
         let known = row.filter(|row| row.sha256.parse() == Ok(*digest));
         let (Some(auth), Some(key)) = (auth, known) else {
@@ -156,7 +156,7 @@ impl Admission {
         if key.revoked.is_some() {
             return Err(Failure::new(Reason::CredentialsInvalid, "The key was revoked."));
         }
-        auth.visitor(&key.user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
+        auth.caller(&key.user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
     }
 
     fn begin(
@@ -200,7 +200,7 @@ impl Admission {
     }
 
     /// Who a token is about, if one of the keys signed it and its claims hold.
-    fn check(&self, token: &Token, keys: &Keys) -> Result<Visitor, Failure> {
+    fn check(&self, token: &Token, keys: &Keys) -> Result<Caller, Failure> {
         let (Some(auth), Some(jwt)) = (&self.access.config.auth, self.jwt()) else {
             return Err(Reason::Internal.into());
         };
@@ -213,7 +213,7 @@ impl Admission {
             return Err(Failure::new(Reason::CredentialsInvalid, detail));
         }
         let subject = token.subject(&jwt.claims, self.unix_now)?;
-        auth.visitor(&subject.user, subject.plan.as_deref())
+        auth.caller(&subject.user, subject.plan.as_deref())
     }
 
     fn jwt(&self) -> Option<&Jwt> {

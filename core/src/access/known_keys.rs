@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Visitor;
+use super::Caller;
 use super::key::{Digest, Ring};
 use crate::time::Instant;
 
@@ -18,23 +18,23 @@ const KEYS_MAX: usize = 10_000;
 /// What the store said.
 #[derive(Debug, Default)]
 pub(super) struct KnownKeys {
-    keys: Ring<(Visitor, Instant)>,
+    keys: Ring<(Caller, Instant)>,
     count: usize,
 }
 
 impl KnownKeys {
     /// Who holds the key of this digest, if that was told lately.
-    pub(super) fn find(&self, digest: &Digest, now: Instant) -> Option<&Visitor> {
-        let (visitor, told) = self.keys.get(digest)?;
-        (now < *told + FRESH).then_some(visitor)
+    pub(super) fn find(&self, digest: &Digest, now: Instant) -> Option<&Caller> {
+        let (caller, told) = self.keys.get(digest)?;
+        (now < *told + FRESH).then_some(caller)
     }
 
     /// Notes who holds a key, as it was asked for at `now`.
-    pub(super) fn note(&mut self, digest: Digest, visitor: Visitor, now: Instant) {
+    pub(super) fn note(&mut self, digest: Digest, caller: Caller, now: Instant) {
         if self.count >= KEYS_MAX && self.keys.get(&digest).is_none() {
             *self = Self::default();
         }
-        if self.keys.insert(digest, (visitor, now)).is_none() {
+        if self.keys.insert(digest, (caller, now)).is_none() {
             self.count += 1;
         }
     }
@@ -46,15 +46,15 @@ mod tests {
 
     const AT: fn(u64) -> Instant = Instant::from_millis;
 
-    fn ada() -> Visitor {
-        Visitor { user: "ada".into(), plan: None }
+    fn ada() -> Caller {
+        Caller { user: "ada".into(), plan: None }
     }
 
     #[test]
     fn a_key_is_known_for_a_while_and_no_other_is() {
         let mut known = KnownKeys::default();
         known.note(Digest::of("a"), ada(), AT(5));
-        let user = |key, at| known.find(&Digest::of(key), at).map(|visitor| visitor.user.clone());
+        let user = |key, at| known.find(&Digest::of(key), at).map(|caller| caller.user.clone());
         assert_eq!(user("a", AT(10_004)).as_deref(), Some("ada"));
         assert_eq!(user("a", AT(10_005)), None);
         assert_eq!(user("b", AT(6)), None);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Visitor;
-use super::quota::{Act, Allowance, Entry, LEASE};
+use super::Caller;
+use super::quota::{Act, Allowance, LEASE, QuotaOp};
 use crate::time::Instant;
 
 /// Tokens are charged when there are so many,
@@ -45,11 +45,11 @@ enum Stage {
 }
 
 impl Meter {
-    /// A meter for an answer to `visitor`, if the plan bounds what is metered. `lease` is random.
-    pub(crate) fn new(visitor: &Visitor, lease: u64, prompt: u32, now: Instant) -> Option<Self> {
-        let allowance = Allowance::from(&**visitor.plan.as_ref()?);
+    /// A meter for an answer to `caller`, if the plan bounds what is metered. `lease` is random.
+    pub(crate) fn new(caller: &Caller, lease: u64, prompt: u32, now: Instant) -> Option<Self> {
+        let allowance = Allowance::from(&**caller.plan.as_ref()?);
         (!allowance.is_unbounded()).then(|| Self {
-            user: visitor.user.clone(),
+            user: caller.user.clone(),
             allowance,
             lease,
             stage: Stage::New,
@@ -74,13 +74,13 @@ impl Meter {
     }
 
     /// What is to be told of an answer that has had so many tokens.
-    pub(crate) fn goes_on(&mut self, now: Instant, answer_tokens: u32) -> Option<Entry> {
+    pub(crate) fn goes_on(&mut self, now: Instant, answer_tokens: u32) -> Option<QuotaOp> {
         match self.stage {
             Stage::New => {
                 self.stage = Stage::Asked;
                 self.charged = self.prompt.into();
                 self.at = now;
-                Some(self.entry(Act::Begin(self.prompt)))
+                Some(self.op(Act::Begin(self.prompt)))
             }
             Stage::Running => {
                 let cost = u64::from(self.prompt) + u64::from(answer_tokens);
@@ -92,7 +92,7 @@ impl Meter {
                 is_due.then(|| {
                     self.at = now;
                     let act = Act::Charge(self.correct(cost));
-                    self.entry(act)
+                    self.op(act)
                 })
             }
             Stage::Asked | Stage::Over => None,
@@ -100,12 +100,12 @@ impl Meter {
     }
 
     /// What is to be told of an answer that is over and cost so many tokens, prompt and all.
-    pub(crate) fn over(&mut self, cost: u64) -> Option<Entry> {
+    pub(crate) fn over(&mut self, cost: u64) -> Option<QuotaOp> {
         let heard_of = matches!(self.stage, Stage::Asked | Stage::Running);
         self.stage = Stage::Over;
         heard_of.then(|| {
             let act = Act::End(self.correct(cost));
-            self.entry(act)
+            self.op(act)
         })
     }
 
@@ -121,8 +121,8 @@ impl Meter {
         i64::try_from(difference).unwrap_or(i64::MAX)
     }
 
-    fn entry(&self, act: Act) -> Entry {
-        Entry { lease: self.lease, allowance: self.allowance, act }
+    fn op(&self, act: Act) -> QuotaOp {
+        QuotaOp { lease: self.lease, allowance: self.allowance, act }
     }
 }
 

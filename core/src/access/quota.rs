@@ -46,7 +46,7 @@ pub struct Allowance {
 
 /// What an answer does with its user's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct QuotaOp {
     /// The answer: a random number.
     pub lease: u64,
     /// What the user may use.
@@ -151,9 +151,9 @@ fn cost_ns(cost: u64, per_minute: NonZeroU32) -> u64 {
 
 impl Use {
     /// Enters what an answer does. Only its beginning can be denied, and then nothing is counted.
-    pub fn enter(&mut self, entry: &Entry, now: Instant) -> Result<(), Denial> {
+    pub fn apply(&mut self, op: &QuotaOp, now: Instant) -> Result<(), Denial> {
         self.leases.retain(|(_, until)| now < *until);
-        let Entry { lease, allowance, act } = entry;
+        let QuotaOp { lease, allowance, act } = op;
         match act {
             Act::Begin(prompt_tokens) => {
                 self.admit(allowance, *prompt_tokens, now)?;
@@ -244,7 +244,7 @@ impl From<Denial> for Failure {
 
 /// What all users of a process have used. Cheap to clone: clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Uses(Arc<Mutex<Generations>>);
+pub struct Quotas(Arc<Mutex<Generations>>);
 
 /// Who was heard of since the last change of generations, and who before it.
 #[derive(Debug, Default)]
@@ -253,10 +253,10 @@ struct Generations {
     old: HashMap<Arc<str>, Use>,
 }
 
-impl Uses {
+impl Quotas {
     /// Enters what an answer of `user` does.
-    pub fn enter(&self, user: &Arc<str>, entry: &Entry, now: Instant) -> Result<(), Denial> {
-        self.generations().of(user).enter(entry, now)
+    pub fn apply(&self, user: &Arc<str>, op: &QuotaOp, now: Instant) -> Result<(), Denial> {
+        self.generations().of(user).apply(op, now)
     }
 
     /// A lock that a panic cannot poison for good: every use is a valid one.

@@ -11,7 +11,7 @@ use super::key::{Digest, Ring};
 use super::key_set::Keys;
 use super::signature::{Jwk, SECRET_BYTES_MIN, VerifyingKey};
 use super::token::Claims;
-use super::{Plan, Visitor};
+use super::{Caller, Plan};
 use crate::config::{Error, KeyEntry, at, http_url, one_of, seconds_or_zero};
 use crate::failure::{Failure, Reason};
 
@@ -27,7 +27,7 @@ pub struct Auth {
     plans: Plans,
     /// For users who have no plan, or one that is not configured.
     default_plan: Option<Arc<Plan>>,
-    keys: Ring<Visitor>,
+    keys: Ring<Caller>,
     pub(super) jwt: Option<Jwt>,
     /// Keys that are not configured may be in the store.
     pub(super) stored: bool,
@@ -54,13 +54,13 @@ pub(super) enum Source {
 
 impl Auth {
     /// Who holds the configured key of this digest.
-    pub(super) fn holder(&self, digest: &Digest) -> Option<&Visitor> {
+    pub(super) fn holder(&self, digest: &Digest) -> Option<&Caller> {
         self.keys.get(digest)
     }
 
     /// The configured keys and who holds them.
-    pub fn keys(&self) -> impl Iterator<Item = (&Digest, &Visitor)> {
-        self.keys.iter().map(|(digest, visitor)| (digest, visitor))
+    pub fn keys(&self) -> impl Iterator<Item = (&Digest, &Caller)> {
+        self.keys.iter().map(|(digest, caller)| (digest, caller))
     }
 
     /// Whether a plan of that name is configured.
@@ -70,14 +70,14 @@ impl Auth {
 
     /// The user of that name, with the plan of that name or the default one. A plan that is not
     /// configured, where there is no default one, is refused: it might have been a bound.
-    pub fn visitor(&self, user: &str, plan: Option<&str>) -> Result<Visitor, Failure> {
+    pub fn caller(&self, user: &str, plan: Option<&str>) -> Result<Caller, Failure> {
         let named = plan.and_then(|name| self.plans.get(name)).or(self.default_plan.as_ref());
         match (plan, named) {
             (Some(unknown), None) => {
                 let detail = format!("The plan `{unknown}` of {user} is not configured.");
                 Err(Failure::new(Reason::PlanUnknown, detail))
             }
-            (_, plan) => Ok(Visitor { user: user.into(), plan: plan.cloned() }),
+            (_, plan) => Ok(Caller { user: user.into(), plan: plan.cloned() }),
         }
     }
 }
@@ -137,8 +137,8 @@ impl AuthEntry {
             let digest = entry.digest(text)?;
             let user = user(&entry.user, text)?.into();
             let own = plan(entry.plan.as_ref(), "auth.keys.plan", text, plans)?;
-            let visitor = Visitor { user, plan: own.or_else(|| default_plan.clone()) };
-            if let Some(before) = keys.insert(digest, visitor) {
+            let caller = Caller { user, plan: own.or_else(|| default_plan.clone()) };
+            if let Some(before) = keys.insert(digest, caller) {
                 let what = format!("the same key is also {}'s", before.user);
                 let start = entry.sha256.span().start;
                 return Err(at(text, start, "auth.keys.sha256", &what, "each key once"));

@@ -74,7 +74,7 @@ impl Bench {
 
     fn at(gateway: &Gateway, client: Client, body: &str) -> Self {
         let arrival = Arrival {
-            visitor: None,
+            caller: None,
             own_keys: Ok(Vec::new()),
             now: Instant::ZERO,
             unix_seconds: 1_700_000_000,
@@ -151,8 +151,8 @@ impl Bench {
                 Output::Body(bytes) => {
                     format!("body {}", String::from_utf8_lossy(bytes).replace("\n\n", "|"))
                 }
-                Output::Quota { user, entry } => {
-                    self.log.push(format!("quota of {user}: {:?}", entry.act));
+                Output::Quota { user, op } => {
+                    self.log.push(format!("quota of {user}: {:?}", op.act));
                     if let Some(answer) = self.quota_says.take() {
                         self.answer.entered(self.now, answer);
                     }

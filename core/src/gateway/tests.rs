@@ -107,7 +107,7 @@ fn a_clients_headers_reach_a_provider_of_its_protocol() {
     let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
     let client = Client::asked(Protocol::Anthropic);
     let arrival = Arrival {
-        visitor: None,
+        caller: None,
         own_keys: Ok(Vec::new()),
         now: Instant::ZERO,
         unix_seconds: 0,

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Closing, Collected, End, Opening, frame, parse_json, user_message};
+use super::{AnswerEnd, AnswerMeta, Collected, End, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
 
@@ -48,7 +48,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opening: &Opening) -> Self {
+    pub(super) fn new(opening: &AnswerMeta) -> Self {
         Self { conversation: opening.conversation() }
     }
 
@@ -67,7 +67,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         let last = match closing.end {
             End::Finished(_) => json!({"done": true, "conversationId": self.conversation}),
             End::Failed(failure) => json!({"error": failure.message()}),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Closing, Collected, End, Opening, Protocol, Writer};
+use super::{AnswerEnd, AnswerMeta, Collected, End, Protocol, Writer};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 
@@ -53,7 +53,7 @@ pub(super) fn written(protocol: Protocol, request: ChatRequest, events: &[Event<
         Some(reason) => End::Finished(reason),
         None => End::Failed(Failure::new(Reason::InBand, "The engine is on fire.")),
     };
-    writer.end(&mut out, &Closing { end: &end, fallback: false });
+    writer.end(&mut out, &AnswerEnd { end: &end, fallback: false });
     String::from_utf8(out).unwrap()
 }
 
@@ -102,7 +102,7 @@ fn call(
 }
 
 fn writer(protocol: Protocol, request: ChatRequest) -> Writer {
-    let opening = Opening {
+    let opening = AnswerMeta {
         id: "answer-1".into(),
         created: 1_700_000_000,
         model: "m".into(),

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Closing, Collected, End, Opening, error, frame, parse_json, user_message};
+use super::{AnswerEnd, AnswerMeta, Collected, End, error, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event, Message, Role};
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opening: &Opening) -> Self {
+    pub(super) fn new(opening: &AnswerMeta) -> Self {
         let asked = opening.request.messages.last().and_then(Message::as_text);
         Self {
             session: opening.conversation(),
@@ -76,7 +76,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(_) => {
                 let said =

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Closing, Collected, End, Opening, error, frame, parse_json, user_message};
+use super::{AnswerEnd, AnswerMeta, Collected, End, error, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
 
@@ -38,7 +38,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opening: &Opening) -> Self {
+    pub(super) fn new(opening: &AnswerMeta) -> Self {
         Self { session: opening.conversation() }
     }
 
@@ -63,7 +63,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(super) fn end(&self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(_) => {
                 frame::push(out, &json!({"type": "done", "message": "Streaming complete"}));

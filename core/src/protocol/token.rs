@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Closing, Collected, End, Opening, frame, parse_json, user_message};
+use super::{AnswerEnd, AnswerMeta, Collected, End, frame, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opening: Opening) -> Self {
+    pub(super) fn new(opening: AnswerMeta) -> Self {
         Self { model: opening.model, tokens: 0 }
     }
 
@@ -64,7 +64,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(_) => {
                 let done = json!({

@@ -100,8 +100,8 @@ impl Told {
         }
         match protocol.read_event(data, memory, &mut |event| self.add(&event)) {
             Ok(step) => self.done = step == Step::Done,
-            Err(Unreadable::Error(failure)) => self.failure = Some(failure),
-            Err(Unreadable::Garbage(detail)) => panic!("{detail}"),
+            Err(ReadError::Provider(failure)) => self.failure = Some(failure),
+            Err(ReadError::Malformed(detail)) => panic!("{detail}"),
         }
     }
 
@@ -123,8 +123,8 @@ impl Told {
         let mut told = Self::default();
         match protocol.read_whole(body, &mut |event| told.add(&event)) {
             Ok(()) => {}
-            Err(Unreadable::Error(failure)) => told.failure = Some(failure),
-            Err(Unreadable::Garbage(detail)) => panic!("{detail}"),
+            Err(ReadError::Provider(failure)) => told.failure = Some(failure),
+            Err(ReadError::Malformed(detail)) => panic!("{detail}"),
         }
         told
     }

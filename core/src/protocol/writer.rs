@@ -22,7 +22,7 @@ pub enum End {
 
 /// What a client's protocol says about the answer as a whole, known before its first byte.
 #[derive(Clone, Debug)]
-pub struct Opening {
+pub struct AnswerMeta {
     /// Our name for the answer.
     pub id: String,
     /// Seconds since 1970.
@@ -33,7 +33,7 @@ pub struct Opening {
     pub request: Arc<ChatRequest>,
 }
 
-impl Opening {
+impl AnswerMeta {
     /// The conversation by the client's name for it; a new one is named as its first answer.
     pub(super) fn conversation(&self) -> String {
         self.request.conversation.clone().unwrap_or_else(|| self.id.clone())
@@ -42,7 +42,7 @@ impl Opening {
 
 /// What a client's protocol says about the answer as a whole, known at its end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Closing<'a> {
+pub(crate) struct AnswerEnd<'a> {
     /// How it ended.
     pub(crate) end: &'a End,
     /// What it said is a closing message, not a model's answer.
@@ -72,7 +72,7 @@ pub(crate) enum Writer {
 
 impl Writer {
     /// A writer for one answer.
-    pub(crate) fn new(protocol: Protocol, opening: Opening) -> Self {
+    pub(crate) fn new(protocol: Protocol, opening: AnswerMeta) -> Self {
         match protocol {
             Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
             Protocol::Token => Self::Token(token::Writer::new(opening)),
@@ -132,7 +132,7 @@ impl Writer {
     }
 
     /// Writes the end of a stream that has begun: its end mark, or the failure.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match self {
             Self::OpenAi(writer) => writer.end(out, closing),
             Self::Responses(writer) => writer.end(out, closing),

@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::attempt::Attempt;
 use super::delivery::Delivery;
 use super::{AttemptRecord, End, Settlement};
-use crate::access::Visitor;
+use crate::access::Caller;
 use crate::chat::Usage;
 use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::time::Instant;
 
 pub(super) struct Account {
-    visitor: Option<Visitor>,
+    caller: Option<Caller>,
     began: Instant,
     attempts: Vec<AttemptRecord>,
     /// The first failure: what is reported when everything failed.
@@ -28,9 +28,9 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(visitor: Option<Visitor>, began: Instant) -> Self {
+    pub(super) fn new(caller: Option<Caller>, began: Instant) -> Self {
         Self {
-            visitor,
+            caller,
             began,
             attempts: Vec::new(),
             cause: None,
@@ -43,7 +43,7 @@ impl Account {
 
     /// Something failed: reported in the end, if it is the first. That a conversation is too long
     /// for one target is no cause any more when another fails, or has a larger window.
-    pub(super) fn blame(&mut self, failure: Failure) {
+    pub(super) fn record_failure(&mut self, failure: Failure) {
         self.lost = Some(failure.clone());
         let window = |failure: &Failure| failure.overflow.map(|overflow| overflow.window);
         match &mut self.cause {
@@ -57,7 +57,7 @@ impl Account {
     }
 
     /// What failed since it was asked for the last time.
-    pub(super) fn take_lost(&mut self) -> Option<Failure> {
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
         self.lost.take()
     }
 
@@ -123,7 +123,7 @@ impl Account {
             Some(cause) if cause.reason == Reason::Cooling => {
                 cause.retry_after = cause.retry_after.min(failure.retry_after);
             }
-            _ => self.blame(failure),
+            _ => self.record_failure(failure),
         }
     }
 
@@ -136,7 +136,7 @@ impl Account {
         now: Instant,
     ) -> Settlement {
         Settlement {
-            visitor: self.visitor.clone(),
+            caller: self.caller.clone(),
             end,
             attempts: std::mem::take(&mut self.attempts),
             served_by: self.served_by.take(),

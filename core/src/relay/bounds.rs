@@ -7,7 +7,7 @@
 
 use super::Relay;
 use super::attempt::Attempt;
-use crate::access::Visitor;
+use crate::access::Caller;
 use crate::chat::ChatRequest;
 use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
@@ -92,7 +92,7 @@ impl Relay {
         };
         Terms {
             requested: job.request.max_output_tokens,
-            plan: job.visitor.as_ref().and_then(Visitor::max_output_tokens),
+            plan: job.caller.as_ref().and_then(Caller::max_output_tokens),
             input: self.bounds.input.plus(delivered).plus(told),
             delivered: delivered.high,
             ..Known::of(target, learned.as_ref()).terms()
@@ -101,7 +101,7 @@ impl Relay {
 
     /// Reads what a failed attempt says of limits, and makes the failure say so too. `true`: the
     /// target is to be asked again at once.
-    pub(super) fn heed(&mut self, attempt: &Attempt, failure: &mut Failure) -> bool {
+    pub(super) fn apply_limits(&mut self, attempt: &Attempt, failure: &mut Failure) -> bool {
         if let Some(overflow) = failure.overflow {
             self.bounds.note_overflow(overflow);
         }

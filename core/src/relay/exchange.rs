@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{AttemptId, Settlement};
-use crate::access::Visitor;
+use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
 use crate::config::Target;
 use crate::failure::Failure;
 use crate::limit::{Limit, Terms};
-use crate::protocol::{Ask, HttpCall, Protocol};
+use crate::protocol::{HttpCall, Protocol, ProviderRequest};
 use crate::time::Instant;
 
 /// What happened.
@@ -159,7 +159,7 @@ pub struct Call {
     /// As a stream, or as one whole answer.
     pub stream: bool,
     /// Who asks.
-    pub visitor: Option<Visitor>,
+    pub caller: Option<Caller>,
     /// What bounds the answer.
     pub terms: Terms,
     /// The bound to ask for; `None`: the provider's own default.
@@ -169,7 +169,7 @@ pub struct Call {
 impl Call {
     /// The call as an HTTP request, for providers that are called so.
     pub fn http(&self) -> Result<HttpCall, Failure> {
-        self.target.provider.protocol.http_call(&Ask {
+        self.target.provider.protocol.http_call(&ProviderRequest {
             target: &self.target,
             request: &self.request,
             client: self.client,

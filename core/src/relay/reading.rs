@@ -4,7 +4,7 @@
 use super::delivery::Delivery;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Memory, Protocol, Step, Unreadable};
+use crate::protocol::{Memory, Protocol, ReadError, Step};
 use crate::time::Instant;
 
 /// How much may come before the first content and be held for it, in bytes.
@@ -114,8 +114,8 @@ impl Reading {
         }
         let garbage = match self.read(now, &mut frame, delivery) {
             Ok(step) => return Ok(step),
-            Err(Unreadable::Error(failure)) => return Err(failure),
-            Err(Unreadable::Garbage(detail)) => detail,
+            Err(ReadError::Provider(failure)) => return Err(failure),
+            Err(ReadError::Malformed(detail)) => detail,
         };
         if let Some(data) = frame.memory.join_halves(frame.data) {
             let raw = &frame.raw_with(&data);
@@ -123,8 +123,8 @@ impl Reading {
             let mut whole = Frame { protocol, data: &data, raw, memory };
             match self.read(now, &mut whole, delivery) {
                 Ok(step) => return Ok(step),
-                Err(Unreadable::Error(failure)) => return Err(failure),
-                Err(Unreadable::Garbage(_)) => {}
+                Err(ReadError::Provider(failure)) => return Err(failure),
+                Err(ReadError::Malformed(_)) => {}
             }
         }
         self.skipped += 1;
@@ -138,14 +138,14 @@ impl Reading {
         now: Instant,
         frame: &mut Frame<'_>,
         delivery: &mut Delivery,
-    ) -> Result<Step, Unreadable> {
+    ) -> Result<Step, ReadError> {
         let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
         let step = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
         if forwarded && step == Step::More {
-            self.forward(frame, &seen, delivery).map_err(Unreadable::Error)?;
+            self.forward(frame, &seen, delivery).map_err(ReadError::Provider)?;
         }
         self.finish = self.finish.or(seen.finish);
         Ok(step)
@@ -179,8 +179,8 @@ impl Reading {
         });
         self.finish = self.finish.or(seen.finish);
         match read {
-            Err(Unreadable::Error(failure)) => return Err(failure),
-            Err(Unreadable::Garbage(detail)) => return Err(Failure::new(Reason::Garbage, detail)),
+            Err(ReadError::Provider(failure)) => return Err(failure),
+            Err(ReadError::Malformed(detail)) => return Err(Failure::new(Reason::Garbage, detail)),
             Ok(()) => self.verdict(true)?,
         }
         if forwarded {
@@ -272,7 +272,7 @@ impl Reading {
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
         if seen.content {
-            self.go_on(frame, delivery);
+            self.continue_answer(frame, delivery);
         }
         let raw = frame.raw;
         if seen.finish.is_some() && self.finish.is_some() {
@@ -309,7 +309,7 @@ impl Reading {
 
     /// There is content after the finish: what the finishing frame said goes before that, and the
     /// finish waits on by itself.
-    fn go_on(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery) {
+    fn continue_answer(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery) {
         if self.last_words.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Call;
-use crate::access::Visitor;
+use crate::access::Caller;
 use crate::chat::Usage;
 use crate::config::Target;
 use crate::limit::learned::LearnedLimit;
@@ -42,7 +42,7 @@ impl fmt::Display for AttemptRecord {
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// Who asked.
-    pub visitor: Option<Visitor>,
+    pub caller: Option<Caller>,
     /// How it ended.
     pub end: End,
     /// Every call made, in order.
@@ -68,9 +68,9 @@ pub struct Settlement {
 /// A name and a value of a structured log line.
 pub type Field = (&'static str, String);
 
-fn who(visitor: Option<&Visitor>) -> [Field; 2] {
-    let user = visitor.map_or("none", |visitor| &visitor.user);
-    let plan = visitor.and_then(|visitor| visitor.plan.as_ref());
+fn who(caller: Option<&Caller>) -> [Field; 2] {
+    let user = caller.map_or("none", |caller| &caller.user);
+    let plan = caller.and_then(|caller| caller.plan.as_ref());
     let plan = plan.map_or("none", |plan| &plan.name);
     [("user", user.to_owned()), ("plan", plan.to_owned())]
 }
@@ -85,7 +85,7 @@ impl Settlement {
         };
         let model_used = self.served_by.as_ref().map_or_else(|| "none".into(), |t| t.to_string());
         let attempts: Vec<_> = self.attempts.iter().map(ToString::to_string).collect();
-        let [user, plan] = who(self.visitor.as_ref());
+        let [user, plan] = who(self.caller.as_ref());
         let mut fields = vec![
             ("success", (!self.fallback && matches!(self.end, End::Finished(_))).to_string()),
             ("end", end.to_owned()),
@@ -117,7 +117,7 @@ impl Call {
     /// The log line of a call that is about to be made: who, and how long an answer may be and why.
     pub fn log_fields(&self) -> Vec<Field> {
         let tokens = |tokens: Option<u32>| tokens.map_or_else(|| "none".into(), |n| n.to_string());
-        let [user, plan] = who(self.visitor.as_ref());
+        let [user, plan] = who(self.caller.as_ref());
         vec![
             ("target", self.target.to_string()),
             ("attempt", self.attempt.to_string()),

@@ -18,7 +18,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::Phase;
 use crate::routes;
-use crate::worker::Worker;
+use crate::serving_thread::ServingThread;
 
 /// How long a client may take for a request's head, and be silent between two requests.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
@@ -35,12 +35,12 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(worker: Worker, phase: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(thread: ServingThread, phase: watch::Receiver<Phase>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
             .max_buf_size(BUFFER_BYTES_MAX);
-        Self { http, router: routes::router(Arc::new(worker)), phase }
+        Self { http, router: routes::router(Arc::new(thread)), phase }
     }
 
     /// Serves the sockets that are handed in. Ends when there are no more and the last connection

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{Failed, Thread};
+use super::{StartupError, Thread};
 
 /// Only this machine may ask, unless the operator says otherwise.
 const LISTEN: &str = "127.0.0.1:8000";
@@ -15,32 +15,36 @@ const LISTEN: &str = "127.0.0.1:8000";
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds `listen`, a host and a port.
-pub(super) async fn bind(listen: Option<&str>) -> Result<TcpListener, Failed> {
+pub(super) async fn bind(listen: Option<&str>) -> Result<TcpListener, StartupError> {
     let listen = listen.unwrap_or(LISTEN);
     TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))
 }
 
-fn cannot_listen(listen: &str, error: &io::Error) -> Failed {
+fn cannot_listen(listen: &str, error: &io::Error) -> StartupError {
     let what = format!("cannot listen on {listen}: {error}");
     match error.kind() {
-        ErrorKind::AddrInUse => Failed::Impossible(format!(
+        ErrorKind::AddrInUse => StartupError::Io(format!(
             "cannot listen on {listen}: the port is in use; choose another with --listen"
         )),
         ErrorKind::PermissionDenied => {
-            Failed::Impossible(format!("{what}; choose a port from 1024 up with --listen"))
+            StartupError::Io(format!("{what}; choose a port from 1024 up with --listen"))
         }
         ErrorKind::AddrNotAvailable => {
-            Failed::Impossible(format!("{what}; choose an address of this machine with --listen"))
+            StartupError::Io(format!("{what}; choose an address of this machine with --listen"))
         }
-        _ => Failed::Misconfigured(format!(
+        _ => StartupError::Config(format!(
             "{what}; expected HOST:PORT, such as 127.0.0.1:8000, in --listen or server.listen"
         )),
     }
 }
 
 /// Without users only this machine may ask, unless the operator says that others may.
-pub(super) fn guard(listener: &TcpListener, has_auth: bool, is_open: bool) -> Result<(), Failed> {
-    let addr = listener.local_addr().map_err(|error| Failed::Impossible(error.to_string()))?;
+pub(super) fn guard(
+    listener: &TcpListener,
+    has_auth: bool,
+    is_open: bool,
+) -> Result<(), StartupError> {
+    let addr = listener.local_addr().map_err(|error| StartupError::Io(error.to_string()))?;
     if has_auth {
         return Ok(());
     }
@@ -55,7 +59,7 @@ pub(super) fn guard(listener: &TcpListener, has_auth: bool, is_open: bool) -> Re
         );
         return Ok(());
     }
-    Err(Failed::Misconfigured(format!(
+    Err(StartupError::Config(format!(
         "{addr} can be reached from other machines, and there is no [auth]: anyone could use every \
          configured model and its keys; configure [auth] (`streamgate keys create` makes a key), or \
          listen on 127.0.0.1, or, if a proxy in front keeps others out, say --open or \

@@ -167,7 +167,7 @@ fn a_store_that_is_not_there_is_said_without_its_password() {
         (StoreUrl::D1("DB".into()), "sqlite:FILE"),
         (StoreUrl::Postgres("postgres://u:hidden@[/db".into()), "store.url"),
     ] {
-        let (Failed::Impossible(said) | Failed::Misconfigured(said)) =
+        let (StartupError::Io(said) | StartupError::Config(said)) =
             Store::open(&url).map(drop).unwrap_err();
         assert!(said.contains(word) && !said.contains("hidden"), "{said}");
     }

@@ -27,7 +27,7 @@ fn ask(pair: &Pair, cut: usize) -> Result<(Vec<Request>, Answer), String> {
         return Err("the path is not for chat".into());
     };
     let arrival = Arrival {
-        visitor: None,
+        caller: None,
         own_keys: Ok(Vec::new()),
         now: Instant::ZERO,
         unix_seconds: 1,

@@ -22,7 +22,7 @@ use crate::answer::{self, Ending, Read, Reader};
 use crate::check::{Seen, check};
 use crate::provider::CallRecord;
 use crate::scenario::{Client, Leave, Pause, Scenario, secret};
-use crate::script::{self, Act, Framing, Opening, split};
+use crate::script::{self, Act, AnswerMeta, Framing, split};
 
 /// How a provider's bytes come to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,9 +164,9 @@ fn ask(
     let mut admission =
         gateway.admit(&Credentials::read(|name| client.headers.get(name)), now, unix_seconds);
     let mut fetched = Vec::new();
-    let visitor = loop {
+    let caller = loop {
         match admission.poll() {
-            access::Output::Admitted(visitor) => break Ok(visitor),
+            access::Output::Admitted(caller) => break Ok(caller),
             access::Output::Refused(failure) => break Err(failure),
             access::Output::Query(_) => return Err("the core has no store".into()),
             access::Output::Fetch { url } => {
@@ -177,7 +177,7 @@ fn ask(
             }
         }
     };
-    let protocol = match (route, &visitor) {
+    let protocol = match (route, &caller) {
         (Route::Chat(protocol), _) => protocol,
         (Route::Reply(reply) | Route::Private(reply), Ok(_)) => {
             return Ok((Asked::Known(reply), fetched));
@@ -190,14 +190,14 @@ fn ask(
     let random = u128::from(now.as_micros());
     let headers = protocol.headers(|name| client.headers.get(name).cloned());
     let arrival =
-        |visitor| Arrival { visitor, own_keys: Ok(Vec::new()), now, unix_seconds, random, headers };
+        |caller| Arrival { caller, own_keys: Ok(Vec::new()), now, unix_seconds, random, headers };
     let body = client.body_bytes();
-    let answer = match visitor {
+    let answer = match caller {
         Err(failure) => gateway.refuse(protocol, failure, &arrival(None)),
-        Ok(visitor) if body.len() > gateway.request_bytes_max() => {
-            gateway.refuse(protocol, gateway.body_too_large(), &arrival(visitor))
+        Ok(caller) if body.len() > gateway.request_bytes_max() => {
+            gateway.refuse(protocol, gateway.body_too_large(), &arrival(caller))
         }
-        Ok(visitor) => gateway.answer(protocol, &body, &arrival(visitor)),
+        Ok(caller) => gateway.answer(protocol, &body, &arrival(caller)),
     };
     Ok((Asked::Answer(Box::new(answer)), fetched))
 }
@@ -409,8 +409,8 @@ impl<'a> CoreRun<'a> {
                         self.answer.handle(self.now, Input::Hangup);
                     }
                 },
-                Output::Quota { user, entry } => {
-                    let entered = self.stage.gateway.enter(&user, &entry, self.now);
+                Output::Quota { user, op } => {
+                    let entered = self.stage.gateway.apply(&user, &op, self.now);
                     self.answer.entered(self.now, entered);
                 }
                 Output::Settle(_) => {
@@ -505,20 +505,20 @@ impl<'a> Stage<'a> {
         let script = self.next_script(provider)?;
         let plan = script.ok_or_else(|| format!("{provider} has no script left"))?.plan();
         let body = match plan.opening {
-            Opening::Head(head) if head.status == 200 => {
+            AnswerMeta::Head(head) if head.status == 200 => {
                 let sent = plan.acts.into_iter().map(|act| match act {
                     Act::Send(bytes) => bytes.to_vec(),
                     Act::Wait(_) | Act::End | Act::Cut | Act::Reset | Act::Stall => Vec::new(),
                 });
                 Ok(sent.flatten().collect())
             }
-            Opening::Head(head) => Err(format!("the answer has status {}", head.status)),
-            Opening::Refuse
-            | Opening::Unresolved
-            | Opening::Deaf
-            | Opening::NoTls
-            | Opening::Close
-            | Opening::Silent => Err("there is no answer".into()),
+            AnswerMeta::Head(head) => Err(format!("the answer has status {}", head.status)),
+            AnswerMeta::Refuse
+            | AnswerMeta::Unresolved
+            | AnswerMeta::Deaf
+            | AnswerMeta::NoTls
+            | AnswerMeta::Close
+            | AnswerMeta::Silent => Err("there is no answer".into()),
         };
         let record = CallRecord {
             method: "GET".into(),
@@ -536,15 +536,15 @@ impl<'a> Stage<'a> {
         let plan = script::Call { gzip: false, ..script.clone() }.plan();
         let lost = |at, reason| VecDeque::from([(at, Happening::Lost(reason))]);
         match plan.opening {
-            Opening::Refuse => lost(now, Reason::Connect),
-            Opening::Unresolved => lost(now, Reason::Dns),
-            Opening::Deaf => {
+            AnswerMeta::Refuse => lost(now, Reason::Connect),
+            AnswerMeta::Unresolved => lost(now, Reason::Dns),
+            AnswerMeta::Deaf => {
                 lost(now + self.gateway.config().timeouts.connect, Reason::ConnectTimeout)
             }
-            Opening::NoTls => lost(now, Reason::Tls),
-            Opening::Close => lost(now, Reason::Lost),
-            Opening::Silent => VecDeque::new(),
-            Opening::Head(head) => response(head, deliver(plan.acts, self.delivery), now),
+            AnswerMeta::NoTls => lost(now, Reason::Tls),
+            AnswerMeta::Close => lost(now, Reason::Lost),
+            AnswerMeta::Silent => VecDeque::new(),
+            AnswerMeta::Head(head) => response(head, deliver(plan.acts, self.delivery), now),
         }
     }
 }

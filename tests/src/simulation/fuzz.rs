@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use streamgate_core::chat::{Event, Part};
 use streamgate_core::config::Config;
-use streamgate_core::protocol::{Ask, Memory, Protocol, error_message};
+use streamgate_core::protocol::{Memory, Protocol, ProviderRequest, error_message};
 use streamgate_core::sse::{Decoder, Leftover};
 
 use super::choices::Choices;
@@ -209,7 +209,7 @@ pub fn client_request(bytes: &[u8]) {
         let same = protocol == client && !(thinks && client == Protocol::Anthropic);
         let target = &CONFIG.models[protocol.name()].targets[0];
         let (stream, max_output) = (request.stream, request.max_output_tokens);
-        let ask = Ask { target, request: &request, client, stream, max_output };
+        let ask = ProviderRequest { target, request: &request, client, stream, max_output };
         let call = match protocol.http_call(&ask) {
             Ok(call) => call,
             Err(failure) => {

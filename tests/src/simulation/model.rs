@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
                 && way == Continuation::Prefill
                 && self.script.gateway.instruction
             {
-                way = Continuation::Ask;
+                way = Continuation::ProviderRequest;
                 continue;
             } else if let Next::Again(asked) = next {
                 self.may_be_asked_again(place, asked, &played);

@@ -339,7 +339,7 @@ impl Provider {
     fn of(then: Then) -> Self {
         Self {
             local: false,
-            continuation: Continuation::Ask,
+            continuation: Continuation::ProviderRequest,
             rejects_prefill: false,
             max_tokens: None,
             calls: vec![Conduct { wait_ms: 0, then }],
@@ -347,8 +347,12 @@ impl Provider {
     }
 
     fn any(choices: &mut Choices<'_>) -> Self {
-        let ways =
-            [Continuation::Ask, Continuation::Prefill, Continuation::Prefill, Continuation::Stop];
+        let ways = [
+            Continuation::ProviderRequest,
+            Continuation::Prefill,
+            Continuation::Prefill,
+            Continuation::Stop,
+        ];
         let calls = 1 + choices.below(3);
         Self {
             local: choices.once_in(8),

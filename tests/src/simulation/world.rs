@@ -110,7 +110,7 @@ impl<'a> World<'a> {
         let cuts = [Cuts::AsSent, Cuts::EachByte, Cuts::Joined, Cuts::Anywhere];
         let cuts = cuts[script.weather as usize % cuts.len()];
         let arrival = Arrival {
-            visitor: None,
+            caller: None,
             own_keys: Ok(Vec::new()),
             now: Instant::ZERO,
             unix_seconds: UNIX_BEGAN,

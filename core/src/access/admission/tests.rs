@@ -37,7 +37,7 @@ fn check(admission: &Admission, expected: &str) {
         Output::Fetch { url } => url,
         Output::Query(statement) => format!("{:?}", statement.parameters),
         Output::Admitted(None) => "nobody".into(),
-        Output::Admitted(Some(Visitor { user, plan })) => {
+        Output::Admitted(Some(Caller { user, plan })) => {
             format!("{user}/{}", plan.map_or_else(|| "-".into(), |plan| plan.name.clone()))
         }
         Output::Refused(failure) => failure.reason.code().into(),

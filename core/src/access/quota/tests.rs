@@ -21,20 +21,20 @@ impl User {
         Self { used: Use::default(), allowance: allowance(requests, tokens, streams) }
     }
 
-    fn enter(&mut self, at: Instant, lease: u64, act: Act) -> Result<(), Denial> {
-        self.used.enter(&Entry { lease, allowance: self.allowance, act }, at)
+    fn apply(&mut self, at: Instant, lease: u64, act: Act) -> Result<(), Denial> {
+        self.used.apply(&QuotaOp { lease, allowance: self.allowance, act }, at)
     }
 
     fn begin(&mut self, at: Instant, lease: u64, prompt: u32) -> Result<(), Denial> {
-        self.enter(at, lease, Act::Begin(prompt))
+        self.apply(at, lease, Act::Begin(prompt))
     }
 
     /// Denied now and a microsecond before it is over, admitted when it is.
     #[track_caller]
     fn check_denied(&self, at: Instant, prompt: u32, quota: Quota, retry_after: Duration) {
         let begin = |at| {
-            let entry = Entry { lease: 99, allowance: self.allowance, act: Act::Begin(prompt) };
-            self.used.clone().enter(&entry, at)
+            let op = QuotaOp { lease: 99, allowance: self.allowance, act: Act::Begin(prompt) };
+            self.used.clone().apply(&op, at)
         };
         let denial = begin(at).unwrap_err();
         assert_eq!((denial.quota, denial.retry_after()), (quota, retry_after));
@@ -60,9 +60,9 @@ fn tokens_count_while_they_flow() {
     let mut user = User::new(0, 600, 0);
     assert_eq!(user.begin(AT(0), 1, 100), Ok(()));
     assert_eq!(user.begin(AT(0), 2, 100), Ok(()));
-    user.enter(AT(0), 1, Act::Charge(200)).unwrap();
+    user.apply(AT(0), 1, Act::Charge(200)).unwrap();
     user.check_denied(AT(0), 201, Quota::Tokens, Duration::from_millis(100));
-    user.enter(AT(0), 1, Act::Charge(300)).unwrap();
+    user.apply(AT(0), 1, Act::Charge(300)).unwrap();
     // 700 of 600, and 1 more: 101 tokens at 10 in a second.
     user.check_denied(AT(0), 1, Quota::Tokens, Duration::from_millis(10_100));
 }
@@ -72,11 +72,11 @@ fn what_was_thought_too_much_is_given_back() {
     let mut user = User::new(0, 600, 0);
     user.begin(AT(0), 1, 600).unwrap();
     user.check_denied(AT(0), 1, Quota::Tokens, Duration::from_millis(100));
-    user.enter(AT(0), 1, Act::End(-400)).unwrap();
+    user.apply(AT(0), 1, Act::End(-400)).unwrap();
     assert_eq!(user.begin(AT(0), 2, 400), Ok(()));
     user.check_denied(AT(0), 1, Quota::Tokens, Duration::from_millis(100));
     // Long after it was paid for, what comes back is not saved up.
-    user.enter(AT(600_000), 2, Act::End(-400)).unwrap();
+    user.apply(AT(600_000), 2, Act::End(-400)).unwrap();
     user.begin(AT(600_000), 3, 600).unwrap();
     user.check_denied(AT(600_000), 1, Quota::Tokens, Duration::from_millis(100));
 }
@@ -96,7 +96,7 @@ fn answers_under_way_are_bounded_until_they_end() {
     assert_eq!(user.begin(AT(0), 2, 1), Ok(()));
     let denial = user.begin(AT(0), 3, 1).unwrap_err();
     assert_eq!((denial.quota, denial.retry_after()), (Quota::Streams, STREAM_RETRY));
-    user.enter(AT(1), 1, Act::End(0)).unwrap();
+    user.apply(AT(1), 1, Act::End(0)).unwrap();
     assert_eq!(user.begin(AT(1), 3, 1), Ok(()));
     assert!(user.begin(AT(1), 4, 1).is_err());
 }
@@ -105,7 +105,7 @@ fn answers_under_way_are_bounded_until_they_end() {
 fn an_answer_that_is_not_heard_of_is_believed_to_be_over() {
     let mut user = User::new(0, 0, 1);
     user.begin(AT(0), 1, 1).unwrap();
-    user.enter(AT(30_000), 1, Act::Charge(0)).unwrap();
+    user.apply(AT(30_000), 1, Act::Charge(0)).unwrap();
     assert!(user.begin(AT(89_999), 2, 1).is_err());
     assert_eq!(user.begin(AT(90_000), 2, 1), Ok(()));
 }
@@ -115,9 +115,9 @@ fn of_several_quotas_the_longest_wait_is_told() {
     let mut user = User::new(60, 60, 1);
     for lease in 0..60 {
         user.begin(AT(0), lease, 1).unwrap();
-        user.enter(AT(0), lease, Act::End(0)).unwrap();
+        user.apply(AT(0), lease, Act::End(0)).unwrap();
     }
-    user.enter(AT(0), 0, Act::End(1)).unwrap();
+    user.apply(AT(0), 0, Act::End(1)).unwrap();
     user.check_denied(AT(0), 1, Quota::Tokens, Duration::from_secs(2));
 }
 
@@ -153,8 +153,8 @@ fn the_rate_is_kept_for_every_plan() {
 fn nothing_overflows() {
     let mut user = User::new(1, 1, 1);
     for act in [Act::Begin(u32::MAX), Act::Charge(i64::MAX), Act::Charge(i64::MIN), Act::End(-1)] {
-        let _ = user.enter(Instant::from_micros(u64::MAX), 1, act);
-        let _ = user.enter(AT(0), 1, act);
+        let _ = user.apply(Instant::from_micros(u64::MAX), 1, act);
+        let _ = user.apply(AT(0), 1, act);
     }
 }
 
@@ -168,17 +168,17 @@ fn a_use_outlives_its_process_as_text() {
 
 #[test]
 fn users_are_counted_each_for_himself_and_only_so_many() {
-    let uses = Uses::default();
-    let entry = Entry { lease: 1, allowance: allowance(1, 0, 0), act: Act::Begin(1) };
+    let quotas = Quotas::default();
+    let op = QuotaOp { lease: 1, allowance: allowance(1, 0, 0), act: Act::Begin(1) };
     let user = |n: usize| Arc::from(n.to_string());
     for n in 0..2 * USERS_MAX {
-        assert_eq!(uses.enter(&user(n), &entry, AT(0)), Ok(()));
+        assert_eq!(quotas.apply(&user(n), &op, AT(0)), Ok(()));
     }
-    assert!(uses.enter(&user(USERS_MAX), &entry, AT(0)).is_err());
-    assert!(uses.enter(&user(0), &entry, AT(0)).is_err(), "the old are not forgotten at once");
+    assert!(quotas.apply(&user(USERS_MAX), &op, AT(0)).is_err());
+    assert!(quotas.apply(&user(0), &op, AT(0)).is_err(), "the old are not forgotten at once");
     for n in 2 * USERS_MAX..4 * USERS_MAX {
-        let _ = uses.enter(&user(n), &entry, AT(0));
+        let _ = quotas.apply(&user(n), &op, AT(0));
     }
-    let generations = uses.generations();
+    let generations = quotas.generations();
     assert!(generations.young.len() + generations.old.len() <= 2 * USERS_MAX);
 }

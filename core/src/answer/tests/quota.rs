@@ -3,15 +3,15 @@
 
 use super::*;
 use crate::access::quota::{Act, Allowance, Use};
-use crate::access::{Plan, Visitor};
+use crate::access::{Caller, Plan};
 
 /// An answer to ada, who has so many tokens in a minute.
 fn bench(says: Option<Result<(), Denial>>) -> Bench {
     let tokens_per_minute = std::num::NonZeroU32::new(600);
     let plan = Plan { name: "pro".into(), tokens_per_minute, ..Plan::default() };
-    let visitor = Visitor { user: "ada".into(), plan: Some(Arc::new(plan)) };
+    let caller = Caller { user: "ada".into(), plan: Some(Arc::new(plan)) };
     let arrival = Arrival {
-        visitor: Some(visitor),
+        caller: Some(caller),
         own_keys: Ok(Vec::new()),
         now: Instant::ZERO,
         unix_seconds: 1_700_000_000,
@@ -36,8 +36,9 @@ fn denial() -> Denial {
     let allowance =
         Allowance { tokens_per_minute: std::num::NonZeroU32::new(600), ..Allowance::default() };
     let mut used = Use::default();
-    let mut begin =
-        |tokens| used.enter(&Entry { lease: 1, allowance, act: Act::Begin(tokens) }, Instant::ZERO);
+    let mut begin = |tokens| {
+        used.apply(&QuotaOp { lease: 1, allowance, act: Act::Begin(tokens) }, Instant::ZERO)
+    };
     begin(600).unwrap();
     begin(65).unwrap_err()
 }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable, error_message};
+use crate::protocol::{Memory, ReadError, Sink, Step, TextKind, error_message};
 
 /// How many tools one answer may call.
 const CALLS_MAX: usize = 4096;
@@ -31,7 +31,7 @@ pub(in crate::protocol) fn read_event(
     data: &[u8],
     memory: &mut Memory,
     sink: &mut Sink<'_>,
-) -> Result<Step, Unreadable> {
+) -> Result<Step, ReadError> {
     if let Some(text) = memory.shape.recognise(data) {
         sink(memory.kind.event(text.decode(&mut memory.text)));
         return Ok(Step::More);
@@ -50,7 +50,7 @@ pub(in crate::protocol) fn read_event(
 }
 
 /// Reads a whole `message`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let malformed = |malformed| garbage("a message", malformed);
     let mut message = Message::default();
     let mut read = || {
@@ -66,12 +66,12 @@ pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Resul
     Ok(())
 }
 
-fn garbage(what: &str, malformed: Malformed) -> Unreadable {
-    Unreadable::Garbage(format!("not {what}: {malformed}"))
+fn garbage(what: &str, malformed: Malformed) -> ReadError {
+    ReadError::Malformed(format!("not {what}: {malformed}"))
 }
 
 /// The failure in an error object: `{"type": "overloaded_error", "message": "Overloaded"}`.
-fn reported(error: &str) -> Result<Unreadable, Malformed> {
+fn reported(error: &str) -> Result<ReadError, Malformed> {
     let mut kind = None;
     let mut reader = Reader::new(error.as_bytes())?;
     if error.starts_with('{') {
@@ -85,7 +85,7 @@ fn reported(error: &str) -> Result<Unreadable, Malformed> {
         Some("rate_limit_error") => Reason::RateLimited,
         _ => Reason::InBand,
     };
-    Ok(Unreadable::Error(Failure::new(reason, error_message(error.as_bytes()))))
+    Ok(ReadError::Provider(Failure::new(reason, error_message(error.as_bytes()))))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl<'a> StreamEvent<'a> {
         &self,
         memory: &mut Memory,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<(TextKind, Text<'a>)>, Unreadable> {
+    ) -> Result<Option<(TextKind, Text<'a>)>, ReadError> {
         let Memory { text: scratch, blocks, .. } = memory;
         match self.kind {
             Kind::MessageStart => {
@@ -237,14 +237,14 @@ impl Blocks {
         block: &Block<'_>,
         scratch: &mut String,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), ReadError> {
         if !block.is("tool_use") {
             block.tell(0, scratch, sink);
             return Ok(());
         }
         if self.calls.len() == CALLS_MAX {
             let detail = format!("more than {CALLS_MAX} tool calls in one answer");
-            return Err(Unreadable::Error(Failure::new(Reason::InBand, detail)));
+            return Err(ReadError::Provider(Failure::new(Reason::InBand, detail)));
         }
         self.bare = !block.tell(self.calls.len() as u32, scratch, sink);
         self.calls.push(index);

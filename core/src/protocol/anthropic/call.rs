@@ -13,7 +13,7 @@ use crate::chat::{
 use crate::config::ApiKey;
 use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
-use crate::protocol::{Ask, Body, HttpCall, untold};
+use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
 
 /// The version of the protocol that is spoken here.
 const VERSION: &str = "2023-06-01";
@@ -23,7 +23,7 @@ const BEFORE_ASSISTANT: &str = ".";
 const BUDGET_MIN: u32 = 1024;
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers = vec![
@@ -48,7 +48,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
 fn patched(
     mut body: Body<'_>,
     added: &[Message],
-    ask: &Ask<'_>,
+    ask: &ProviderRequest<'_>,
     max_output: u32,
 ) -> Result<String, Failure> {
     body.set("model", &ask.target.model.as_str().into());
@@ -100,7 +100,7 @@ fn without_unsigned(messages: &str) -> Result<Value, Failure> {
     Ok(messages)
 }
 
-fn written(ask: &Ask<'_>, max_output: u32) -> Result<String, Failure> {
+fn written(ask: &ProviderRequest<'_>, max_output: u32) -> Result<String, Failure> {
     let (system, messages) = conversation(&ask.request.messages)?;
     let mut body = Map::new();
     body.insert("model".into(), ask.target.model.as_str().into());
@@ -273,13 +273,13 @@ fn block(part: &Part) -> Result<Option<Value>, Failure> {
         // The protocol has no empty text.
         Part::Text(text) | Part::Refusal(text) if text.is_empty() => return Ok(None),
         Part::Text(text) | Part::Refusal(text) => text_block(text),
-        Part::Media(media) => medium(media).ok_or_else(|| untold(part, "anthropic"))?,
+        Part::Media(media) => medium(media).ok_or_else(|| unsupported(part, "anthropic"))?,
         Part::Reasoning { signature: None, .. } => return Ok(None),
         Part::Reasoning { text, signature: Some(signature) } => {
             json!({"type": "thinking", "thinking": text, "signature": signature})
         }
         Part::ToolCall { id, name, arguments } => {
-            let input = input(arguments).ok_or_else(|| untold(part, "anthropic"))?;
+            let input = input(arguments).ok_or_else(|| unsupported(part, "anthropic"))?;
             json!({"type": "tool_use", "id": call_id(id), "name": name, "input": input})
         }
         Part::ToolResult { id, parts, is_error } => {
@@ -290,7 +290,7 @@ fn block(part: &Part) -> Result<Option<Value>, Failure> {
             }
             result
         }
-        Part::Other(_) => return Err(untold(part, "anthropic")),
+        Part::Other(_) => return Err(unsupported(part, "anthropic")),
     }))
 }
 

@@ -12,7 +12,7 @@ use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
 use crate::json::Reader;
 use crate::protocol::frame::push_json_string;
-use crate::protocol::{Closing, Collected, CollectedCall, End, Opening};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 use crate::sse;
 
 /// The body of an error answer: `{"type": "error", "error": {"type", "message"}, "request_id"}`. A
@@ -54,7 +54,7 @@ fn error_value(failure: &Failure, id: Option<&str>) -> Value {
 /// Writes the events of one answer.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    opening: Opening,
+    opening: AnswerMeta,
     /// `message_start` is out.
     begun: bool,
     /// The index of the next block.
@@ -87,7 +87,7 @@ enum Kind {
 }
 
 impl Writer {
-    pub(in crate::protocol) fn new(opening: Opening) -> Self {
+    pub(in crate::protocol) fn new(opening: AnswerMeta) -> Self {
         Self {
             opening,
             begun: false,
@@ -133,7 +133,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(reason) => {
                 self.begin(out);

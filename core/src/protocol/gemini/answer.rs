@@ -9,14 +9,14 @@ use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
-use crate::protocol::{Memory, Sink, Step, Unreadable, error_message};
+use crate::protocol::{Memory, ReadError, Sink, Step, error_message};
 
 /// Reads the data of one event of the stream.
 pub(in crate::protocol) fn read_event(
     data: &[u8],
     memory: &mut Memory,
     sink: &mut Sink<'_>,
-) -> Result<Step, Unreadable> {
+) -> Result<Step, ReadError> {
     let mut chunk = Chunk::default();
     chunk.read(data)?;
     chunk.tell(memory, sink)?;
@@ -24,7 +24,7 @@ pub(in crate::protocol) fn read_event(
 }
 
 /// Reads a whole answer. A stream that is not asked for as server-sent events is a list of chunks.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let mut memory = Memory::default();
     let Ok(chunks) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
         return read_event(body, &mut memory, sink).map(drop);
@@ -68,11 +68,11 @@ struct Counts {
 }
 
 impl<'a> Chunk<'a> {
-    fn read(&mut self, json: &'a [u8]) -> Result<(), Unreadable> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
         self.read_members(json).map_err(|malformed| {
-            Unreadable::Garbage(format!("not a JSON response of Gemini: {malformed}"))
+            ReadError::Malformed(format!("not a JSON response of Gemini: {malformed}"))
         })?;
-        self.error.map_or(Ok(()), |error| Err(Unreadable::Error(reported(error))))
+        self.error.map_or(Ok(()), |error| Err(ReadError::Provider(reported(error))))
     }
 
     fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
@@ -94,7 +94,7 @@ impl<'a> Chunk<'a> {
         reader.end()
     }
 
-    fn tell(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+    fn tell(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         if let Some(model) = self.model {
             let id = self.id.map(Text::into_cow).unwrap_or_default();
             sink(Event::Start { id, model: model.into_cow() });
@@ -120,10 +120,10 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    fn tell_end(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+    fn tell_end(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         if let Some(reason) = self.block_reason {
             let detail = format!("Gemini refuses the prompt: {}.", reason.into_cow());
-            return Err(Unreadable::Error(Failure::new(Reason::Filtered, detail)));
+            return Err(ReadError::Provider(Failure::new(Reason::Filtered, detail)));
         }
         let Some(reason) = self.candidate.finish_reason else { return Ok(()) };
         let calls = memory.calls.any();
@@ -137,7 +137,7 @@ impl<'a> Chunk<'a> {
                 let message = self.candidate.finish_message.map(Text::into_cow);
                 let message = message.unwrap_or_default();
                 let detail = format!("Gemini stopped: {}. {message}", reason.into_cow());
-                Err(Unreadable::Error(Failure::new(Reason::InBand, detail.trim_end())))
+                Err(ReadError::Provider(Failure::new(Reason::InBand, detail.trim_end())))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::chat::{
 };
 use crate::config::ApiKey;
 use crate::failure::Failure;
-use crate::protocol::{Ask, CallNames, HttpCall, untold};
+use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
 
 /// What stands for the signature of a call's thought where it is not known, because another model
 /// made the call: without one Gemini 3 refuses the conversation.
@@ -29,7 +29,7 @@ const MEDIA_TYPES: [(&str, &str); 11] = [
 ];
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers =
@@ -48,7 +48,7 @@ fn url(base_url: &str, model: &str, stream: bool) -> String {
     format!("{base_url}/{folder}{model}:{method}")
 }
 
-fn body(ask: &Ask<'_>) -> Result<Value, Failure> {
+fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     let request = ask.request;
     let generation = Generation::of(&ask.target.model);
     let (system, contents) = contents(&request.messages, generation)?;
@@ -198,7 +198,7 @@ fn instruction(message: &Message) -> Result<Vec<Value>, Failure> {
         .iter()
         .map(|part| match part {
             Part::Text(text) => Ok(json!({"text": text})),
-            other => Err(untold(other, "gemini")),
+            other => Err(unsupported(other, "gemini")),
         })
         .collect()
 }
@@ -210,7 +210,7 @@ fn parts(
 ) -> Result<Vec<Value>, Failure> {
     let said = message.parts.iter().filter(|part| !is_empty(part));
     let mut parts: Vec<_> = said
-        .map(|part| told(part, names).ok_or_else(|| untold(part, "gemini")))
+        .map(|part| told(part, names).ok_or_else(|| unsupported(part, "gemini")))
         .collect::<Result<_, _>>()?;
     if generation == Generation::Three {
         // Of parallel calls the first carries the signature of all.

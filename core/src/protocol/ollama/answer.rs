@@ -4,14 +4,14 @@ use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
-use crate::protocol::{Memory, Sink, Step, Unreadable, error_message};
+use crate::protocol::{Memory, ReadError, Sink, Step, error_message};
 
 /// Reads one line of the stream. The one that is `done` is the last.
 pub(in crate::protocol) fn read_event(
     data: &[u8],
     memory: &mut Memory,
     sink: &mut Sink<'_>,
-) -> Result<Step, Unreadable> {
+) -> Result<Step, ReadError> {
     let mut line = Line::default();
     line.read(data)?;
     line.tell(memory, sink);
@@ -19,7 +19,7 @@ pub(in crate::protocol) fn read_event(
 }
 
 /// Reads a whole answer.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     read_event(body, &mut Memory::default(), sink).map(drop)
 }
 
@@ -46,15 +46,15 @@ struct Message<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn read(&mut self, json: &'a [u8]) -> Result<(), Unreadable> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
         self.read_members(json).map_err(|malformed| {
-            Unreadable::Garbage(format!("not a JSON line of Ollama's chat: {malformed}"))
+            ReadError::Malformed(format!("not a JSON line of Ollama's chat: {malformed}"))
         })?;
         match self.error {
             None => Ok(()),
             Some(error) => {
                 let message = error_message(error.as_bytes());
-                Err(Unreadable::Error(Failure::new(Reason::InBand, message)))
+                Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
             }
         }
     }

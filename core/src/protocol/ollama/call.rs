@@ -7,10 +7,10 @@ use crate::chat::{
 };
 use crate::config::ApiKey;
 use crate::failure::Failure;
-use crate::protocol::{Ask, CallNames, HttpCall, untold};
+use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "application/x-ndjson" } else { "application/json" };
     let mut headers =
@@ -22,7 +22,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
     Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
-fn body(ask: &Ask<'_>) -> Result<Value, Failure> {
+fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     let request = ask.request;
     let mut body = json!({
         "model": ask.target.model,
@@ -122,7 +122,7 @@ fn role(role: Role) -> &'static str {
 }
 
 fn tool_result(part: &Part, names: &CallNames<'_>) -> Result<Value, Failure> {
-    let Part::ToolResult { id, parts, .. } = part else { return Err(untold(part, "ollama")) };
+    let Part::ToolResult { id, parts, .. } = part else { return Err(unsupported(part, "ollama")) };
     let mut wire = said("tool", parts)?;
     wire["tool_call_id"] = id.as_str().into();
     if let Some(name) = names.find(id) {
@@ -140,10 +140,12 @@ fn said(role: &str, parts: &[Part]) -> Result<Value, Failure> {
             Part::Text(text) | Part::Refusal(text) => content.push_str(text),
             Part::Reasoning { text, .. } => thinking.push_str(text),
             Part::Media(media) => {
-                images.push(image(media).ok_or_else(|| untold(part, "ollama"))?);
+                images.push(image(media).ok_or_else(|| unsupported(part, "ollama"))?);
             }
-            Part::ToolCall { .. } => calls.push(call(part).ok_or_else(|| untold(part, "ollama"))?),
-            Part::ToolResult { .. } | Part::Other(_) => return Err(untold(part, "ollama")),
+            Part::ToolCall { .. } => {
+                calls.push(call(part).ok_or_else(|| unsupported(part, "ollama"))?)
+            }
+            Part::ToolResult { .. } | Part::Other(_) => return Err(unsupported(part, "ollama")),
         }
     }
     let mut wire = json!({"role": role, "content": content});

@@ -8,14 +8,14 @@ use std::mem;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{Calls, Memory, Sink, Step, TextKind, Unreadable, error_message};
+use crate::protocol::{Calls, Memory, ReadError, Sink, Step, TextKind, error_message};
 
 /// Reads the data of one event of the stream.
 pub(in crate::protocol) fn read_event(
     data: &[u8],
     memory: &mut Memory,
     sink: &mut Sink<'_>,
-) -> Result<Step, Unreadable> {
+) -> Result<Step, ReadError> {
     if let Some(text) = memory.shape.recognise(data) {
         sink(memory.kind.event(text.decode(&mut memory.text)));
         return Ok(Step::More);
@@ -27,7 +27,7 @@ pub(in crate::protocol) fn read_event(
 }
 
 /// Reads one event by itself: its calls have the index that stands there.
-fn read_chunk(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) -> Result<Step, Unreadable> {
+fn read_chunk(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) -> Result<Step, ReadError> {
     if data == b"[DONE]" {
         return Ok(Step::Done);
     }
@@ -42,7 +42,7 @@ fn read_chunk(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) -> Result<S
 }
 
 /// Reads a whole `chat.completion`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let (mut whole, mut calls) = (Chunk::default(), Calls::default());
     whole.read(body)?;
     whole.tell(&mut String::new(), &mut |event| sink(calls.place(event)));
@@ -88,9 +88,9 @@ struct Delta<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    fn read(&mut self, json: &'a [u8]) -> Result<(), Unreadable> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
         self.read_members(json).map_err(|malformed| {
-            Unreadable::Garbage(format!("not a JSON chunk of Chat Completions: {malformed}"))
+            ReadError::Malformed(format!("not a JSON chunk of Chat Completions: {malformed}"))
         })?;
         let message = match (self.error, self.choice.finish_reason) {
             (Some(error), _) => error_message(error.as_bytes()),
@@ -98,7 +98,7 @@ impl<'a> Chunk<'a> {
             (None, Some(reason)) if reason.is("error") => String::new(),
             _ => return Ok(()),
         };
-        Err(Unreadable::Error(Failure::new(Reason::InBand, message)))
+        Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
     }
 
     fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {

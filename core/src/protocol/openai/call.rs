@@ -9,10 +9,10 @@ use crate::chat::{
 };
 use crate::config::ApiKey;
 use crate::failure::Failure;
-use crate::protocol::{Ask, Body, HttpCall, untold};
+use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let dialect = ask.target.provider.dialect();
     let body = match (ask.original(), dialect.strict) {
         (Some((body, added)), None) => patched(body, added, ask, dialect)?,
@@ -28,7 +28,7 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
 }
 
 /// What is said of the body, and the key.
-pub(in crate::protocol) fn headers(ask: &Ask<'_>) -> Vec<(&'static str, String)> {
+pub(in crate::protocol) fn headers(ask: &ProviderRequest<'_>) -> Vec<(&'static str, String)> {
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers =
         vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
@@ -44,7 +44,7 @@ pub(in crate::protocol) fn headers(ask: &Ask<'_>) -> Vec<(&'static str, String)>
 fn patched(
     mut body: Body<'_>,
     added: &[Message],
-    ask: &Ask<'_>,
+    ask: &ProviderRequest<'_>,
     dialect: &Dialect,
 ) -> Result<String, Failure> {
     for name in dialect.refused {
@@ -72,7 +72,7 @@ fn patched(
     Ok(body.text())
 }
 
-fn written(ask: &Ask<'_>, dialect: &Dialect) -> Result<Map<String, Value>, Failure> {
+fn written(ask: &ProviderRequest<'_>, dialect: &Dialect) -> Result<Map<String, Value>, Failure> {
     let request = ask.request;
     let mut body = Map::new();
     body.insert("model".into(), ask.target.model.as_str().into());
@@ -148,7 +148,7 @@ fn tool_result(part: &Part, dialect: &Dialect) -> Result<Value, Failure> {
             let id = dialect.call_id(id);
             Ok(json!({"role": "tool", "tool_call_id": id, "content": content(parts.iter())?}))
         }
-        other => Err(untold(other, "openai")),
+        other => Err(unsupported(other, "openai")),
     }
 }
 
@@ -171,7 +171,7 @@ fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
         match part {
             Part::Refusal(text) => wire["refusal"] = text.as_str().into(),
             Part::Reasoning { text, .. } => think(&mut wire, text, dialect),
-            Part::ToolResult { .. } => return Err(untold(part, "openai")),
+            Part::ToolResult { .. } => return Err(unsupported(part, "openai")),
             Part::Text(_) | Part::Media(_) | Part::ToolCall { .. } | Part::Other(_) => {}
         }
     }
@@ -181,7 +181,7 @@ fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
 /// Adds a thought to a message whose content is there.
 fn think(wire: &mut Value, thought: &str, dialect: &Dialect) {
     match dialect.thought {
-        Thought::Untold => {}
+        Thought::Unsupported => {}
         Thought::Field(name) => wire[name] = thought.into(),
         Thought::Part => {
             let text = json!({"type": "text", "text": thought});
@@ -216,8 +216,8 @@ fn content<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<Value, Failure> 
 fn content_part(part: &Part) -> Result<Value, Failure> {
     match part {
         Part::Text(text) => Ok(json!({"type": "text", "text": text})),
-        Part::Media(media) => medium(media).ok_or_else(|| untold(part, "openai")),
-        other => Err(untold(other, "openai")),
+        Part::Media(media) => medium(media).ok_or_else(|| unsupported(part, "openai")),
+        other => Err(unsupported(other, "openai")),
     }
 }
 
@@ -322,7 +322,8 @@ mod tests {
 
     fn sent(request: &ChatRequest, client: Protocol, stream: bool) -> Vec<u8> {
         let target = target();
-        let ask = Ask { target: &target, request, client, stream, max_output: Some(50) };
+        let ask =
+            ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
         let call = http_call(&ask).unwrap();
         assert_eq!(call.url, "http://p/chat/completions");
         call.body
@@ -369,8 +370,13 @@ mod tests {
         request.messages[1].parts.push(Part::Other("hologram".into()));
         let target = target();
         let client = Protocol::Token;
-        let ask =
-            Ask { target: &target, request: &request, client, stream: true, max_output: None };
+        let ask = ProviderRequest {
+            target: &target,
+            request: &request,
+            client,
+            stream: true,
+            max_output: None,
+        };
         let failure = http_call(&ask).unwrap_err();
         assert!(failure.message().contains("hologram"), "{failure}");
     }

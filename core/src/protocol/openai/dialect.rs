@@ -59,7 +59,7 @@ pub(super) enum EffortField {
     /// `reasoning`, an object that takes words and budgets.
     Object,
     /// Not at all: each model takes other words.
-    Untold,
+    Unsupported,
 }
 
 /// How what a model thought earlier is told.
@@ -70,7 +70,7 @@ pub(super) enum Thought {
     /// In a part of its content.
     Part,
     /// Not at all: the provider keeps thoughts to itself and reads none.
-    Untold,
+    Unsupported,
 }
 
 /// How the last message is marked as the beginning of the answer.
@@ -111,7 +111,7 @@ const OPENAI: Dialect = Dialect {
     at: &["api.openai.com"],
     limit: Some("max_completion_tokens"),
     developer: "developer",
-    thought: Thought::Untold,
+    thought: Thought::Unsupported,
     ..COMPATIBLE
 };
 
@@ -178,7 +178,7 @@ pub static DIALECTS: &[Dialect] = &[
         at: &["api.mistral.ai"],
         limit: Some("max_tokens"),
         asks_usage: false,
-        effort: EffortField::Untold,
+        effort: EffortField::Unsupported,
         thought: Thought::Part,
         prefix: Prefix::Marked,
         seed: "random_seed",
@@ -228,7 +228,7 @@ pub static DIALECTS: &[Dialect] = &[
         at: &["api.x.ai"],
         limit: Some("max_completion_tokens"),
         effort: EffortField::FromLow,
-        thought: Thought::Untold,
+        thought: Thought::Unsupported,
         refused: &["presence_penalty", "frequency_penalty"],
         ..COMPATIBLE
     },
@@ -284,7 +284,7 @@ impl Dialect {
                 vec![("thinking", json!({"type": "enabled"})), field(from_low)]
             }
             EffortField::Object => vec![("reasoning", effort_object(effort))],
-            EffortField::Untold => Vec::new(),
+            EffortField::Unsupported => Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Who};
 use crate::protocol::frame::{push, push_json_string, push_number};
-use crate::protocol::{Closing, Collected, End, Opening};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
 /// answer about a request that is wrong by itself goes back as it came.
@@ -38,13 +38,13 @@ const CHOICE: &str = ",\"choices\":[{\"index\":0,\"delta\":";
 /// written once.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    opening: Opening,
+    opening: AnswerMeta,
     /// `data: {"id": ... "choices":[{"index":0,"delta":`; empty until the first event.
     prefix: Vec<u8>,
 }
 
 impl Writer {
-    pub(in crate::protocol) fn new(opening: Opening) -> Self {
+    pub(in crate::protocol) fn new(opening: AnswerMeta) -> Self {
         Self { opening, prefix: Vec::new() }
     }
 
@@ -71,7 +71,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
             End::Failed(failure) => push(out, &error_value(failure)),

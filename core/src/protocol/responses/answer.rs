@@ -15,7 +15,7 @@ pub(super) use response::{Item, Response};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Number, Reader, Shape, Text};
-use crate::protocol::{Memory, Sink, Step, TextKind, Unreadable, error_message};
+use crate::protocol::{Memory, ReadError, Sink, Step, TextKind, error_message};
 
 /// Between two summaries of thoughts.
 const PARAGRAPH: &str = "\n\n";
@@ -25,7 +25,7 @@ pub(in crate::protocol) fn read_event(
     data: &[u8],
     memory: &mut Memory,
     sink: &mut Sink<'_>,
-) -> Result<Step, Unreadable> {
+) -> Result<Step, ReadError> {
     if let Some(text) = memory.shape.recognise(data) {
         sink(memory.kind.event(text.decode(&mut memory.text)));
         return Ok(Step::More);
@@ -45,7 +45,7 @@ pub(in crate::protocol) fn read_event(
 }
 
 /// Reads a whole `response`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let response = Response::read_from(body)?;
     response.check()?;
     response.tell_start(sink);
@@ -55,12 +55,12 @@ pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Resul
     Ok(())
 }
 
-fn garbage(malformed: &Malformed) -> Unreadable {
-    Unreadable::Garbage(format!("not JSON of Responses: {malformed}"))
+fn garbage(malformed: &Malformed) -> ReadError {
+    ReadError::Malformed(format!("not JSON of Responses: {malformed}"))
 }
 
 /// The failure that an error tells of, be it flat or in `error`.
-fn failure(json: &[u8]) -> Unreadable {
+fn failure(json: &[u8]) -> ReadError {
     let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
     let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
     let word = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("");
@@ -72,7 +72,7 @@ fn failure(json: &[u8]) -> Unreadable {
         _ => Reason::InBand,
     };
     let nested = json!({ "error": error }).to_string();
-    Unreadable::Error(Failure::new(reason, error_message(nested.as_bytes())))
+    ReadError::Provider(Failure::new(reason, error_message(nested.as_bytes())))
 }
 
 /// One event of the stream; its type says which of the fields count.
@@ -97,7 +97,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn read(data: &'a [u8]) -> Result<Self, Unreadable> {
+    pub(super) fn read(data: &'a [u8]) -> Result<Self, ReadError> {
         let mut frame = Self { data, ..Self::default() };
         frame.read_members().map_err(|malformed| garbage(&malformed))?;
         Ok(frame)
@@ -143,7 +143,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Tells what is not a text.
-    fn tell(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), Unreadable> {
+    fn tell(&self, memory: &mut Memory, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         let place = self.output_index;
         match self.kind.as_ref() {
             "response.created" => self.response.tell_start(sink),

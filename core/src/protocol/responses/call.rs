@@ -11,13 +11,13 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::body::Body;
-use crate::protocol::{Ask, HttpCall, openai, untold};
+use crate::protocol::{HttpCall, ProviderRequest, openai, unsupported};
 
 /// Its name where something cannot be told in it.
 const NAME: &str = "responses";
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let body = match ask.original() {
         Some((body, added)) => patched(body, added, ask)?,
         None => written(ask)?,
@@ -27,7 +27,11 @@ pub(in crate::protocol) fn http_call(ask: &Ask<'_>) -> Result<HttpCall, Failure>
 }
 
 /// The client's own body.
-fn patched(mut body: Body<'_>, added: &[Message], ask: &Ask<'_>) -> Result<String, Failure> {
+fn patched(
+    mut body: Body<'_>,
+    added: &[Message],
+    ask: &ProviderRequest<'_>,
+) -> Result<String, Failure> {
     body.remove("max_output_tokens");
     body.set("model", &ask.target.model.as_str().into());
     body.set("stream", &ask.stream.into());
@@ -58,11 +62,11 @@ fn append(body: &mut Body<'_>, items: Vec<Value>) {
     }
 }
 
-fn written(ask: &Ask<'_>) -> Result<String, Failure> {
+fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {
     let request = ask.request;
     if !request.stop.is_empty() {
         let detail = format!("Texts that end the answer cannot be told in the protocol `{NAME}`.");
-        return Err(Failure::new(Reason::Untold, detail).at("stop"));
+        return Err(Failure::new(Reason::Unsupported, detail).at("stop"));
     }
     let (instructions, messages) = instructions(&request.messages);
     let mut body = Map::new();
@@ -180,7 +184,7 @@ fn content(role: Role, part: &Part) -> Result<Value, Failure> {
         (_, Part::Media(media)) => medium(media),
         _ => None,
     };
-    value.ok_or_else(|| untold(part, NAME))
+    value.ok_or_else(|| unsupported(part, NAME))
 }
 
 fn medium(media: &Media) -> Option<Value> {

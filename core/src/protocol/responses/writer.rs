@@ -11,12 +11,12 @@ use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::protocol::body::Body;
 use crate::protocol::frame::{push_json_string, push_number};
-use crate::protocol::{Closing, Collected, End, Opening, TextKind, openai};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai};
 
 /// Writes the events of one answer.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    opening: Opening,
+    opening: AnswerMeta,
     /// What the ids of our own making end with.
     name: String,
     /// What the response repeats of the request: JSON members, each with a comma before it.
@@ -36,7 +36,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(in crate::protocol) fn new(mut opening: Opening) -> Self {
+    pub(in crate::protocol) fn new(mut opening: AnswerMeta) -> Self {
         let name = opening.id.rsplit(['-', '_']).next().unwrap_or_default().to_owned();
         opening.id = format!("resp_{name}");
         Self {
@@ -66,7 +66,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             _ if self.ended => {}
             End::Finished(reason) => self.finish(out, *reason),

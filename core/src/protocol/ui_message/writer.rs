@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, Role, Usage};
 use crate::failure::Failure;
 use crate::protocol::frame::{push, push_json_string, push_number};
-use crate::protocol::{Closing, Collected, CollectedCall, End, Opening};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 
 /// What a client knows the protocol by.
 pub(in crate::protocol) const STREAM_HEADERS: &[(&str, &str)] =
@@ -19,7 +19,7 @@ pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
 /// Writes the parts of one message.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    opening: Opening,
+    opening: AnswerMeta,
     begun: bool,
     /// The block that deltas go to, if one is open.
     open: Option<Block>,
@@ -38,7 +38,7 @@ enum Block {
 }
 
 impl Writer {
-    pub(in crate::protocol) fn new(opening: Opening) -> Self {
+    pub(in crate::protocol) fn new(opening: AnswerMeta) -> Self {
         let collected = Collected::default();
         Self { opening, begun: false, open: None, closed: 0, declined: false, collected }
     }
@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &Closing<'_>) {
+    pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(reason) => {
                 self.begin(out);

@@ -58,7 +58,7 @@ impl Heard {
 fn ask(client: Protocol, provider: Protocol) -> Answer {
     static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| Gateway::new(CONFIG.clone()));
     let arrival = Arrival {
-        visitor: None,
+        caller: None,
         own_keys: Ok(Vec::new()),
         now: Instant::ZERO,
         unix_seconds: 0,

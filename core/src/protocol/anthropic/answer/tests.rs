@@ -3,7 +3,7 @@ use crate::protocol::Memory;
 use crate::sse::Decoder;
 
 /// What a stream tells, texts of one kind joined, and how it ended.
-fn read_stream(stream: &[u8]) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read_stream(stream: &[u8]) -> (Vec<String>, Result<Step, ReadError>) {
     let mut told = Told::default();
     let mut memory = Memory::default();
     let mut decoder = Decoder::new(1 << 20);
@@ -140,7 +140,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
     for (kind, reason) in rows {
         let data = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"no"}}}}"#);
         let read = read_event(data.as_bytes(), &mut Memory::default(), &mut |_| panic!());
-        assert_eq!(read, Err(Unreadable::Error(Failure::new(reason, "no"))));
+        assert_eq!(read, Err(ReadError::Provider(Failure::new(reason, "no"))));
     }
     let garbage = [
         "",
@@ -153,7 +153,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
     ];
     for data in garbage {
         let read = read_event(data.as_bytes(), &mut Memory::default(), &mut |_| panic!());
-        assert!(matches!(read, Err(Unreadable::Garbage(_))), "{data}: {read:?}");
+        assert!(matches!(read, Err(ReadError::Malformed(_))), "{data}: {read:?}");
     }
 }
 

@@ -34,7 +34,8 @@ fn target(model: &str) -> Arc<Target> {
 
 fn sent_to(model: &str, request: &ChatRequest, client: Protocol) -> Result<Value, Failure> {
     let target = target(model);
-    let ask = Ask { target: &target, request, client, stream: true, max_output: Some(5000) };
+    let ask =
+        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(5000) };
     let call = http_call(&ask)?;
     Ok(serde_json::from_slice(&call.body).unwrap())
 }
@@ -52,8 +53,13 @@ fn a_call_says_who_asks_and_for_how_long_an_answer() {
     let target = target("claude-sonnet-4-5");
     let request = &user("hi");
     let client = Protocol::OpenAi;
-    let call =
-        http_call(&Ask { target: &target, request, client, stream: false, max_output: None });
+    let call = http_call(&ProviderRequest {
+        target: &target,
+        request,
+        client,
+        stream: false,
+        max_output: None,
+    });
     let call = call.unwrap();
     assert_eq!(call.url, "http://p/v1/messages");
     let headers = [
@@ -241,7 +247,13 @@ fn a_budget_leaves_room_for_the_answer() {
         let request = parse_request(body(tokens).as_bytes()).unwrap();
         let target = target("claude-sonnet-4-5");
         let (client, max_output) = (Protocol::Anthropic, Some(max_output));
-        let ask = Ask { target: &target, request: &request, client, stream: true, max_output };
+        let ask = ProviderRequest {
+            target: &target,
+            request: &request,
+            client,
+            stream: true,
+            max_output,
+        };
         let body: Value = serde_json::from_slice(&http_call(&ask).unwrap().body).unwrap();
         body["thinking"].clone()
     };

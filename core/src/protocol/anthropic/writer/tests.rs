@@ -6,7 +6,7 @@ use crate::failure::{Original, Reason};
 use crate::protocol::Memory;
 
 fn writer() -> Writer {
-    Writer::new(Opening {
+    Writer::new(AnswerMeta {
         id: "chatcmpl-07".into(),
         created: 1,
         model: "m".into(),
@@ -29,7 +29,7 @@ fn write(events: &[Event<'_>], end: &End) -> String {
     for event in events {
         writer.event(&mut out, event);
     }
-    writer.end(&mut out, &Closing { end, fallback: false });
+    writer.end(&mut out, &AnswerEnd { end, fallback: false });
     String::from_utf8(out).unwrap()
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::chat::ToolCall;
 
-fn read(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     let mut events = Vec::new();
     let result = read_event(data.as_bytes(), memory, &mut |event| match event {
         Event::Usage(usage) => {
@@ -107,7 +107,7 @@ fn what_is_no_answer_is_told() {
     ];
     for (data, reason, said) in rows {
         match read(&mut Memory::default(), data) {
-            (events, Err(Unreadable::Error(failure))) => {
+            (events, Err(ReadError::Provider(failure))) => {
                 assert!(events.is_empty(), "{data}");
                 assert_eq!(failure.reason, reason, "{data}");
                 assert!(failure.detail.contains(said), "{data}: {failure}");
@@ -117,7 +117,7 @@ fn what_is_no_answer_is_told() {
     }
     for data in ["", "[]", r#"{"candidates":5}"#, r#"{"candidates":[{"content":{"parts":[5]}}]}"#] {
         let (events, result) = read(&mut Memory::default(), data);
-        assert!(events.is_empty() && matches!(result, Err(Unreadable::Garbage(_))), "{data}");
+        assert!(events.is_empty() && matches!(result, Err(ReadError::Malformed(_))), "{data}");
     }
 }
 

@@ -15,7 +15,7 @@ fn target(model: &str) -> Arc<Target> {
 fn call_to(model: &str, request: &ChatRequest, stream: bool) -> Result<HttpCall, Failure> {
     let target = target(model);
     let client = Protocol::OpenAi;
-    http_call(&Ask { target: &target, request, client, stream, max_output: Some(50) })
+    http_call(&ProviderRequest { target: &target, request, client, stream, max_output: Some(50) })
 }
 
 fn sent(model: &str, request: &ChatRequest) -> Result<Value, Failure> {

@@ -1,6 +1,6 @@
 use super::*;
 
-fn read(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     let mut events = Vec::new();
     let result = read_event(data.as_bytes(), memory, &mut |event| match event {
         Event::Start { .. } => {}
@@ -64,6 +64,6 @@ fn reads_what_ollama_sends() {
     }
     for line in ["", "{", "[]", "{}{}", r#"{"message":{"content":5}}"#, r#"{"done":1}"#] {
         let (events, result) = read(&mut Memory::default(), line);
-        assert!(events.is_empty() && matches!(result, Err(Unreadable::Garbage(_))), "{line}");
+        assert!(events.is_empty() && matches!(result, Err(ReadError::Malformed(_))), "{line}");
     }
 }

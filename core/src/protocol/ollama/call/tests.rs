@@ -13,7 +13,8 @@ fn target() -> Arc<Target> {
 fn sent(request: &ChatRequest) -> Result<Value, Failure> {
     let target = target();
     let client = Protocol::OpenAi;
-    let ask = Ask { target: &target, request, client, stream: true, max_output: Some(50) };
+    let ask =
+        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(50) };
     let call = http_call(&ask)?;
     assert_eq!(call.url, "http://p/api/chat");
     Ok(serde_json::from_slice(&call.body).unwrap())

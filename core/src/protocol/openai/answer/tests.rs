@@ -2,7 +2,7 @@ use super::*;
 
 mod reference;
 
-fn read(data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read(data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     let mut events = Vec::new();
     let result = read_event(data.as_bytes(), &mut Memory::default(), &mut |event| {
         events.push(format!("{event:?}"));
@@ -113,7 +113,7 @@ fn reads_the_dialects() {
         assert_eq!(events, *expected, "{why}");
     }
     let failed = read(&finish("error")).1;
-    assert!(matches!(failed, Err(Unreadable::Error(_))), "{failed:?}");
+    assert!(matches!(failed, Err(ReadError::Provider(_))), "{failed:?}");
 }
 
 fn shown(event: Event<'_>) -> String {
@@ -150,7 +150,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
     ];
     for (data, message) in rows {
         match read(data) {
-            (events, Err(Unreadable::Error(failure))) => {
+            (events, Err(ReadError::Provider(failure))) => {
                 assert!(events.is_empty(), "{data}");
                 assert_eq!(failure.reason, Reason::InBand);
                 assert_eq!(failure.detail, message, "{data}");
@@ -167,7 +167,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
         "\u{7b}\"choices\":5}",
         r#"{"choices":[{"delta":{"content":5}}]}"#,
     ] {
-        assert!(matches!(read(data).1, Err(Unreadable::Garbage(_))), "{data}");
+        assert!(matches!(read(data).1, Err(ReadError::Malformed(_))), "{data}");
     }
     assert_eq!(read(r#"{"error":null,"choices":[]}"#).1, Ok(Step::More));
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::chat::{ChatRequest, Message, Part, Role, Sampling, ToolChoice};
 use crate::config::{Config, Continuation, Provider};
 use crate::protocol::openai::{http_call, parse_request};
-use crate::protocol::{Ask, HttpCall, Protocol};
+use crate::protocol::{HttpCall, Protocol, ProviderRequest};
 use std::sync::Arc;
 
 fn config(provider: &str) -> Config {
@@ -20,7 +20,8 @@ fn provider(keys: &str) -> Arc<Provider> {
 fn call(name: &str, request: &ChatRequest, client: Protocol) -> HttpCall {
     let keys = format!("base_url = \"http://p\"\ndialect = \"{name}\"");
     let target = config(&keys).models["m"].targets[0].clone();
-    let ask = Ask { target: &target, request, client, stream: true, max_output: Some(50) };
+    let ask =
+        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(50) };
     http_call(&ask).unwrap()
 }
 
@@ -198,7 +199,13 @@ fn an_operators_own_headers_go_along() {
     let keys = "base_url = \"http://p\"\nheaders = { \"HTTP-Referer\" = \"https://x\" }";
     let target = config(keys).models["m"].targets[0].clone();
     let (request, client) = (request(), Protocol::Token);
-    let ask = Ask { target: &target, request: &request, client, stream: true, max_output: None };
+    let ask = ProviderRequest {
+        target: &target,
+        request: &request,
+        client,
+        stream: true,
+        max_output: None,
+    };
     let call = Protocol::OpenAi.http_call(&ask).unwrap();
     assert_eq!(call.headers.last().unwrap(), &("http-referer".into(), "https://x".into()));
 }
@@ -233,9 +240,9 @@ fn a_dialect_is_known_by_where_it_is_spoken() {
 #[test]
 fn a_dialect_says_how_an_answer_is_continued() {
     for (name, continuation) in [
-        ("openai", Continuation::Ask),
-        ("compatible", Continuation::Ask),
-        ("deepseek", Continuation::Ask),
+        ("openai", Continuation::ProviderRequest),
+        ("compatible", Continuation::ProviderRequest),
+        ("deepseek", Continuation::ProviderRequest),
         ("deepseek-beta", Continuation::Prefill),
         ("mistral", Continuation::Prefill),
         ("openrouter", Continuation::Prefill),

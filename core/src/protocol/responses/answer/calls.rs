@@ -2,7 +2,7 @@
 //! items too.
 
 use crate::failure::{Failure, Reason};
-use crate::protocol::Unreadable;
+use crate::protocol::ReadError;
 
 /// How many calls an answer may hold.
 const CALLS_MAX: usize = 1024;
@@ -24,13 +24,13 @@ impl Calls {
     }
 
     /// The number of the call that begins at this place; `None` where it began before.
-    pub(super) fn begin(&mut self, place: u32) -> Result<Option<u32>, Unreadable> {
+    pub(super) fn begin(&mut self, place: u32) -> Result<Option<u32>, ReadError> {
         if self.at(place).is_some() {
             return Ok(None);
         }
         if self.0.len() == CALLS_MAX {
             let detail = format!("The answer holds more than {CALLS_MAX} calls.");
-            return Err(Unreadable::Error(Failure::new(Reason::AnswerTooLong, detail)));
+            return Err(ReadError::Provider(Failure::new(Reason::AnswerTooLong, detail)));
         }
         self.0.push(Call { place, argued: false });
         Ok(Some(self.0.len() as u32 - 1))

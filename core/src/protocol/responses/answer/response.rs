@@ -4,7 +4,7 @@ use super::{PARAGRAPH, failure, garbage};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{Memory, Sink, Unreadable};
+use crate::protocol::{Memory, ReadError, Sink};
 
 /// Items that wait for the client, or are content by themselves. Others are the provider's own
 /// doings on the way to its answer.
@@ -37,7 +37,7 @@ pub(in crate::protocol::responses) struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    pub(super) fn read_from(body: &'a [u8]) -> Result<Self, Unreadable> {
+    pub(super) fn read_from(body: &'a [u8]) -> Result<Self, ReadError> {
         let read = || {
             let mut reader = Reader::new(body)?;
             let response = Self::read(&mut reader)?;
@@ -69,23 +69,23 @@ impl<'a> Response<'a> {
     }
 
     /// Whether it is an answer, and over.
-    pub(super) fn check(&self) -> Result<(), Unreadable> {
+    pub(super) fn check(&self) -> Result<(), ReadError> {
         let status = self.status.map(Text::into_cow);
         match status.as_deref() {
             _ if self.error.is_some() => Err(self.failure()),
             Some("failed" | "cancelled") => Err(self.failure()),
             Some(status @ ("queued" | "in_progress")) => {
                 let detail = format!("the response is {status}: expected one that is over");
-                Err(Unreadable::Garbage(detail))
+                Err(ReadError::Malformed(detail))
             }
             _ => Ok(()),
         }
     }
 
-    pub(super) fn failure(&self) -> Unreadable {
+    pub(super) fn failure(&self) -> ReadError {
         match self.error {
             Some(error) => failure(error.as_bytes()),
-            None => Unreadable::Error(Failure::from(Reason::InBand)),
+            None => ReadError::Provider(Failure::from(Reason::InBand)),
         }
     }
 
@@ -99,7 +99,7 @@ impl<'a> Response<'a> {
         &self,
         memory: &mut Memory,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), ReadError> {
         let mut items = Vec::new();
         let read = self.output.clone().map_or(Ok(()), |mut output| {
             output
@@ -183,7 +183,7 @@ impl<'a> Item<'a> {
         place: u32,
         memory: &mut Memory,
         sink: &mut Sink<'_>,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), ReadError> {
         let kind = self.kind.map(Text::into_cow).filter(|kind| CALLS.contains(&kind.as_ref()));
         let Some(kind) = kind else { return Ok(()) };
         if let Some(index) = memory.placed_calls.begin(place)? {

@@ -1,6 +1,6 @@
 use super::*;
 
-fn read_with(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read_with(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     let mut events = Vec::new();
     let result = read_event(data.as_bytes(), memory, &mut |event| {
         events.push(match event {
@@ -22,7 +22,7 @@ fn read_with(memory: &mut Memory, data: &str) -> (Vec<String>, Result<Step, Unre
     (events, result)
 }
 
-fn read(data: &str) -> (Vec<String>, Result<Step, Unreadable>) {
+fn read(data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     read_with(&mut Memory::default(), data)
 }
 
@@ -118,11 +118,11 @@ fn a_reported_error_is_told_apart_from_garbage() {
     for (data, message, reason) in rows {
         let (events, result) = read(data);
         assert_eq!(events, [""; 0], "{data}");
-        let Err(Unreadable::Error(failure)) = result else { panic!("{data}") };
+        let Err(ReadError::Provider(failure)) = result else { panic!("{data}") };
         assert_eq!((failure.detail.as_str(), failure.reason), (message, reason), "{data}");
     }
     for data in ["", "{", "nonsense", r#"{"type":1}"#, r#"{"type":"x","output_index":"y"}"#] {
-        assert!(matches!(read(data), (_, Err(Unreadable::Garbage(_)))), "{data}");
+        assert!(matches!(read(data), (_, Err(ReadError::Malformed(_)))), "{data}");
     }
 }
 
@@ -182,7 +182,7 @@ fn calls_without_end_are_a_failure() {
     };
     assert!((0..1024).all(|place| read_with(&mut memory, &added(place)).1.is_ok()));
     let (_, result) = read_with(&mut memory, &added(1024));
-    let Err(Unreadable::Error(failure)) = result else { panic!("{result:?}") };
+    let Err(ReadError::Provider(failure)) = result else { panic!("{result:?}") };
     assert_eq!(failure.reason, Reason::AnswerTooLong);
 }
 
@@ -236,6 +236,6 @@ fn a_whole_answer_is_read_once_and_in_order() {
         [("{", true), (r#"{"status":"queued"}"#, true), (r#"{"status":"failed"}"#, false)]
     {
         let result = read_whole(body.as_bytes(), &mut |_| {});
-        assert_eq!(matches!(result, Err(Unreadable::Garbage(_))), garbage, "{body}");
+        assert_eq!(matches!(result, Err(ReadError::Malformed(_))), garbage, "{body}");
     }
 }

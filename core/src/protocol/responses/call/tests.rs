@@ -32,7 +32,7 @@ fn target() -> Arc<Target> {
 
 fn sent(request: &ChatRequest, client: Protocol, stream: bool) -> Vec<u8> {
     let target = target();
-    let ask = Ask { target: &target, request, client, stream, max_output: Some(50) };
+    let ask = ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
     let call = http_call(&ask).unwrap();
     assert_eq!(call.url, "http://p/responses");
     call.body
@@ -126,9 +126,15 @@ fn another_protocol_is_not_asked_without_the_conversation() {
                 [models.m]\ntargets = [\"p/there\"]";
     let target = Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone();
     let client = Protocol::Responses;
-    let ask = Ask { target: &target, request: &request, client, stream: true, max_output: None };
+    let ask = ProviderRequest {
+        target: &target,
+        request: &request,
+        client,
+        stream: true,
+        max_output: None,
+    };
     let failure = Protocol::OpenAi.http_call(&ask).unwrap_err();
-    assert_eq!(failure.reason, Reason::Untold);
+    assert_eq!(failure.reason, Reason::Unsupported);
     assert!(failure.message().contains("previous_response_id"), "{failure}");
 }
 
@@ -146,15 +152,16 @@ fn what_cannot_be_told_is_not_dropped() {
     let target = target();
     let failure = |request: &ChatRequest| {
         let client = Protocol::Token;
-        let ask = Ask { target: &target, request, client, stream: true, max_output: None };
+        let ask =
+            ProviderRequest { target: &target, request, client, stream: true, max_output: None };
         http_call(&ask).unwrap_err()
     };
     for (role, part, named) in rows {
         let messages = vec![Message { role, parts: vec![part] }];
         let failure = failure(&ChatRequest { messages, ..ChatRequest::default() });
         assert!(failure.message().contains(named), "{failure}");
-        assert_eq!(failure.reason, Reason::Untold);
+        assert_eq!(failure.reason, Reason::Unsupported);
     }
     let failure = failure(&ChatRequest { stop: vec!["END".into()], ..ChatRequest::default() });
-    assert_eq!((failure.reason, failure.param.as_deref()), (Reason::Untold, Some("stop")));
+    assert_eq!((failure.reason, failure.param.as_deref()), (Reason::Unsupported, Some("stop")));
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Memory, Sink, Unreadable};
+use crate::protocol::{Memory, ReadError, Sink};
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 use std::sync::Arc;
 
 fn writer_of(body: &str) -> Writer {
     let request = super::super::parse_request(body.as_bytes()).unwrap();
-    Writer::new(Opening {
+    Writer::new(AnswerMeta {
         id: "chatcmpl-07".into(),
         created: 1_700_000_000,
         model: "m".into(),
@@ -43,7 +43,7 @@ const USAGE: Usage = Usage {
 fn finish(writer: &mut Writer, out: &mut Vec<u8>, reason: FinishReason) {
     writer.event(out, &Event::Finish(reason));
     writer.event(out, &Event::Usage(USAGE));
-    writer.end(out, &Closing { end: &End::Finished(reason), fallback: false });
+    writer.end(out, &AnswerEnd { end: &End::Finished(reason), fallback: false });
 }
 
 fn written(events: &[Event<'_>], reason: FinishReason) -> Vec<u8> {
@@ -278,7 +278,7 @@ fn an_incomplete_answer_says_why() {
 fn a_failure_is_an_error_event() {
     let failure = Failure::new(Reason::InBand, "The engine is on fire.");
     let (mut writer, mut out) = (writer(), Vec::new());
-    let closing = Closing { end: &End::Failed(failure), fallback: false };
+    let closing = AnswerEnd { end: &End::Failed(failure), fallback: false };
     writer.event(&mut out, &text("Hel"));
     let before = out.len();
     writer.end(&mut out, &closing);
@@ -314,8 +314,8 @@ fn the_response_repeats_the_request() {
 fn read(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) {
     match super::super::read_event(data, memory, sink) {
         Ok(_) => {}
-        Err(Unreadable::Garbage(detail)) => panic!("{detail}"),
-        Err(Unreadable::Error(failure)) => panic!("{failure}"),
+        Err(ReadError::Malformed(detail)) => panic!("{detail}"),
+        Err(ReadError::Provider(failure)) => panic!("{failure}"),
     }
 }
 

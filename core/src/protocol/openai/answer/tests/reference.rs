@@ -136,8 +136,8 @@ fn actual(data: &[u8], memory: &mut Memory) -> Read {
     let mut events = Vec::new();
     match read_chunk(data, memory, &mut |event| events.push(format!("{event:?}"))) {
         Ok(_) => Some(events),
-        Err(Unreadable::Error(_)) => Some(vec!["error".into()]),
-        Err(Unreadable::Garbage(_)) => None,
+        Err(ReadError::Provider(_)) => Some(vec!["error".into()]),
+        Err(ReadError::Malformed(_)) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use streamgate_core::access::Visitor;
+use streamgate_core::access::Caller;
 use streamgate_core::gateway::{Arrival, Gateway};
 use streamgate_core::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::upstream::Upstream;
 
 /// What one serving thread has.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct ServingThread {
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
     pub(crate) engine: Engine,
@@ -25,9 +25,9 @@ pub(crate) struct Worker {
     pub(crate) running: Running,
 }
 
-impl Worker {
-    /// Notes that a request of `visitor` came.
-    pub(crate) fn arrival(&self, visitor: Option<Visitor>) -> Arrival {
+impl ServingThread {
+    /// Notes that a request of `caller` came.
+    pub(crate) fn arrival(&self, caller: Option<Caller>) -> Arrival {
         let mut random = [0; 16];
         if let Err(error) = getrandom::fill(&mut random) {
             // The name only has to differ from other names.
@@ -35,7 +35,7 @@ impl Worker {
             random[..8].copy_from_slice(&self.clock.now().as_micros().to_ne_bytes());
         }
         Arrival {
-            visitor,
+            caller,
             own_keys: Ok(Vec::new()),
             now: self.clock.now(),
             unix_seconds: unix_time().as_secs(),
@@ -80,9 +80,9 @@ pub(crate) struct Running(Arc<AtomicUsize>);
 
 impl Running {
     /// Counts one more, until it is dropped.
-    pub(crate) fn one(&self) -> RunningOne {
+    pub(crate) fn one(&self) -> ActiveGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        RunningOne(Self(Arc::clone(&self.0)))
+        ActiveGuard(Self(Arc::clone(&self.0)))
     }
 
     /// How many there are.
@@ -93,9 +93,9 @@ impl Running {
 
 /// One running answer.
 #[derive(Debug)]
-pub(crate) struct RunningOne(Running);
+pub(crate) struct ActiveGuard(Running);
 
-impl Drop for RunningOne {
+impl Drop for ActiveGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
