@@ -507,7 +507,7 @@ impl Relay {
             }
             self.ladder.continue_after(attempt.place);
         } else if self.refused_prefill(attempt, failure) {
-            return self.begin(attempt.place, attempt.stream, Some(Continuation::ProviderRequest));
+            return self.begin(attempt.place, attempt.stream, Some(Continuation::Ask));
         } else if failure.reason.row().retry == Retry::Later {
             self.ladder.may_be_asked_again(attempt.place, failure, self.now);
         }

@@ -59,7 +59,7 @@ pub enum Output {
         /// A URL of the configuration.
         url: String,
     },
-    /// ProviderRequest the store, and hand what it answers to [`Admission::found`].
+    /// Ask the store, and hand what it answers to [`Admission::found`].
     Query(Statement),
     /// Answer the request: it came from this user, or nobody needs to be one.
     Admitted(Option<Caller>),

@@ -100,7 +100,7 @@ pub enum Continuation {
     /// The answer so far is the last message, the assistant's, and the model goes on with it.
     Prefill,
     /// The answer so far is the assistant's message, and the configured instruction follows.
-    ProviderRequest,
+    Ask,
     /// It is not asked.
     Stop,
 }
@@ -216,8 +216,7 @@ impl Entry {
             | UpstreamProtocol::Gemini
             | UpstreamProtocol::Ollama => false,
         };
-        let by_provider =
-            if goes_on { Continuation::Prefill } else { Continuation::ProviderRequest };
+        let by_provider = if goes_on { Continuation::Prefill } else { Continuation::Ask };
         self.continuation.unwrap_or(by_provider)
     }
 

@@ -52,6 +52,20 @@ fn reads_what_is_written_and_keeps_the_rest_at_its_default() {
 }
 
 #[test]
+fn each_way_to_continue_has_its_name() {
+    let rows = [
+        ("prefill", Continuation::Prefill),
+        ("ask", Continuation::Ask),
+        ("stop", Continuation::Stop),
+    ];
+    for (name, expected) in rows {
+        let text = format!("protocol = \"openai\"\ncontinuation = \"{name}\"");
+        let config = parse(&GOOD.replace("protocol = \"openai\"", &text)).unwrap();
+        assert_eq!(config.providers["openai"].continuation, expected);
+    }
+}
+
+#[test]
 fn a_key_belongs_to_a_user_with_a_plan() {
     let auth = parse(GOOD).unwrap().auth.unwrap();
     let (digest, ada) = auth.keys().next().unwrap();

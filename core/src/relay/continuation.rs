@@ -17,7 +17,7 @@ pub(super) fn request(
 ) -> Arc<ChatRequest> {
     let mut request = asked.clone();
     request.messages.push(Message::text(Role::Assistant, delivered));
-    if way == Continuation::ProviderRequest && !instruction.is_empty() {
+    if way == Continuation::Ask && !instruction.is_empty() {
         request.messages.push(Message::text(Role::User, instruction));
     }
     Arc::new(request)
@@ -39,8 +39,8 @@ mod tests {
         let plain = request(&asked, "Prúd je", Continuation::Prefill, "Continue.");
         assert_eq!(plain.messages[..2], asked.messages);
         assert_eq!(plain.messages[2..], [Message::text(Role::Assistant, "Prúd je")]);
-        assert_eq!(request(&asked, "Prúd je", Continuation::ProviderRequest, ""), plain);
-        let told = request(&asked, "Prúd je", Continuation::ProviderRequest, "Pokračuj.");
+        assert_eq!(request(&asked, "Prúd je", Continuation::Ask, ""), plain);
+        let told = request(&asked, "Prúd je", Continuation::Ask, "Pokračuj.");
         assert_eq!(told.messages[3], Message::text(Role::User, "Pokračuj."));
     }
 }

@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
                 && way == Continuation::Prefill
                 && self.script.gateway.instruction
             {
-                way = Continuation::ProviderRequest;
+                way = Continuation::Ask;
                 continue;
             } else if let Next::Again(asked) = next {
                 self.may_be_asked_again(place, asked, &played);

@@ -339,7 +339,7 @@ impl Provider {
     fn of(then: Then) -> Self {
         Self {
             local: false,
-            continuation: Continuation::ProviderRequest,
+            continuation: Continuation::Ask,
             rejects_prefill: false,
             max_tokens: None,
             calls: vec![Conduct { wait_ms: 0, then }],
@@ -347,12 +347,8 @@ impl Provider {
     }
 
     fn any(choices: &mut Choices<'_>) -> Self {
-        let ways = [
-            Continuation::ProviderRequest,
-            Continuation::Prefill,
-            Continuation::Prefill,
-            Continuation::Stop,
-        ];
+        let ways =
+            [Continuation::Ask, Continuation::Prefill, Continuation::Prefill, Continuation::Stop];
         let calls = 1 + choices.below(3);
         Self {
             local: choices.once_in(8),

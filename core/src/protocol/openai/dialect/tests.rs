@@ -240,9 +240,9 @@ fn a_dialect_is_known_by_where_it_is_spoken() {
 #[test]
 fn a_dialect_says_how_an_answer_is_continued() {
     for (name, continuation) in [
-        ("openai", Continuation::ProviderRequest),
-        ("compatible", Continuation::ProviderRequest),
-        ("deepseek", Continuation::ProviderRequest),
+        ("openai", Continuation::Ask),
+        ("compatible", Continuation::Ask),
+        ("deepseek", Continuation::Ask),
         ("deepseek-beta", Continuation::Prefill),
         ("mistral", Continuation::Prefill),
         ("openrouter", Continuation::Prefill),
