@@ -3,27 +3,22 @@
 //! A key that is not known, or a value that cannot be, is an error that names the line, the key
 //! and what was expected. What a shell is given here has been checked: every target names a
 //! provider that exists, every duration is above zero.
-
-mod headers;
-mod model;
-mod provider;
-mod settings;
-mod store;
+//!
+//! Each section belongs to the module that acts by it, which reads it by means of [`crate::toml`];
+//! this module stands above them all and only assembles, so none of them uses it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-
-pub use model::{Model, Target};
-pub use provider::{ApiKey, ChosenBy, Continuation, Provider};
-pub use settings::{Exhausted, Fallback, Limits, Midstream, Timeouts};
-pub(crate) use settings::{seconds, seconds_or_zero};
-pub use store::{Store, StoreUrl};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::access::{Auth, AuthEntry, Plan};
+use crate::limit::ByteLimits;
+use crate::relay::{Fallback, Timeouts};
+use crate::store::{Store, StoreEntry};
+use crate::target::{Model, ModelEntry, Provider, ProviderEntry};
+use crate::toml::{Error, at, one_of};
 
 /// The model name under which native serves its embedded model.
 pub const EMBEDDED_MODEL: &str = "tiny";
@@ -38,7 +33,7 @@ pub struct Config {
     /// Whether the native server may listen for other machines though there is no `auth`.
     pub open: bool,
     /// Who is let in; `None`: everybody.
-    pub auth: Option<Auth>,
+    pub auth: Option<Arc<Auth>>,
     /// What keeps what outlives the process; `None` keeps nothing.
     pub store: Option<Store>,
     /// Providers by name.
@@ -50,26 +45,13 @@ pub struct Config {
     /// What happens when a target fails.
     pub fallback: Fallback,
     /// Bounds on bytes.
-    pub limits: Limits,
+    pub limits: ByteLimits,
 }
-
-/// Why a configuration cannot be used: one text that names the line, the key and what was
-/// expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
 
 impl Config {
     /// Reads a configuration. `secret` finds a secret by its name.
     pub fn parse(text: &str, secret: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let file: File = toml::from_str(text).map_err(|e| Error(e.to_string().trim().into()))?;
+        let file: File = toml::from_str(text)?;
         file.resolve(text, &secret)
     }
 
@@ -100,11 +82,11 @@ struct File {
     default_model: Option<Spanned<String>>,
     #[serde(default)]
     server: Server,
-    store: Option<Spanned<store::Entry>>,
+    store: Option<Spanned<StoreEntry>>,
     #[serde(default)]
-    providers: BTreeMap<String, Spanned<provider::Entry>>,
+    providers: BTreeMap<String, Spanned<ProviderEntry>>,
     #[serde(default)]
-    models: BTreeMap<String, Spanned<model::Entry>>,
+    models: BTreeMap<String, Spanned<ModelEntry>>,
     #[serde(default)]
     plans: BTreeMap<String, Plan>,
     auth: Option<Spanned<AuthEntry>>,
@@ -113,7 +95,7 @@ struct File {
     #[serde(default)]
     fallback: Fallback,
     #[serde(default)]
-    limits: Limits,
+    limits: ByteLimits,
 }
 
 #[derive(Default, Deserialize)]
@@ -121,13 +103,6 @@ struct File {
 struct Server {
     listen: Option<String>,
     open: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyEntry {
-    /// The variable's name.
-    pub(crate) env: String,
 }
 
 impl File {
@@ -152,13 +127,13 @@ impl File {
             entry.into_inner().resolve(text, start, &plans, self.store.is_some(), secret)
         });
         if models.is_empty() {
-            return Err(Error("there is no model: expected at least one [models.NAME]".into()));
+            return Err(Error::new("there is no model: expected at least one [models.NAME]"));
         }
-        let store = self.store.map(|entry| store::resolve(entry, text, secret)).transpose()?;
+        let store = self.store.map(|entry| entry.into_inner().resolve(text, secret)).transpose()?;
         if let Some(provider) = providers.values().find(|provider| provider.user_keys)
             && store.as_ref().is_none_or(|store| store.master_keys.is_none())
         {
-            return Err(Error(format!(
+            return Err(Error::new(format!(
                 "providers.{}.api_key: users' keys are kept in the store, sealed; expected \
                  [store] with url and master_key",
                 provider.name
@@ -168,7 +143,7 @@ impl File {
             default_model: default_model(self.default_model, text, &models)?,
             listen: self.server.listen,
             open: self.server.open,
-            auth: auth.transpose()?,
+            auth: auth.transpose()?.map(Arc::new),
             store,
             providers,
             models,
@@ -194,33 +169,6 @@ fn default_model(
     }
     let what = format!("there is no model `{}`", named.get_ref());
     Err(at(text, named.span().start, "default_model", &what, &one_of(models.keys())))
-}
-
-/// The URL without its last slashes.
-pub(crate) fn http_url(url: &Spanned<String>, text: &str, key: &str) -> Result<String, Error> {
-    let value = url.get_ref().trim_end_matches('/');
-    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(value.into()),
-        _ => {
-            let what = format!("`{}` is not a URL", url.get_ref());
-            Err(at(text, url.span().start, key, &what, "http://HOST... or https://HOST..."))
-        }
-    }
-}
-
-pub(crate) fn at(text: &str, offset: usize, key: &str, what: &str, expected: &str) -> Error {
-    let line = text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
-    Error(format!("line {line}: {key}: {what}; expected {expected}"))
-}
-
-pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    match names.as_slice() {
-        [] => "one to be configured".into(),
-        [only] => only.clone(),
-        several => format!("one of {}", several.join(", ")),
-    }
 }
 
 #[cfg(test)]

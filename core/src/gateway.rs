@@ -10,7 +10,7 @@ use crate::access::quota::{Denial, QuotaOp, Quotas};
 use crate::access::{Access, Admission, Caller, Credentials};
 use crate::answer::Answer;
 use crate::chat::ChatRequest;
-use crate::config::{Config, Exhausted, Target};
+use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::health::Health;
 use crate::limit::known::{Known, Source};
@@ -18,9 +18,11 @@ use crate::limit::learned::Learned;
 use crate::page;
 use crate::protocol::{AnswerMeta, Protocol, error_body};
 use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
+use crate::relay::Exhausted;
 use crate::relay::Job;
 use crate::seal::NONCE_BYTES;
 use crate::store::{self, Outcome, Statement};
+use crate::target::Target;
 use crate::time::Instant;
 
 /// Where users' own keys are; the provider's name follows.
@@ -97,8 +99,8 @@ impl Gateway {
     /// A gateway of this configuration.
     pub fn new(config: Config) -> Self {
         let health = Health::new(config.fallback.breaker.clone());
+        let access = Access::new(config.auth.clone());
         let config = Arc::new(config);
-        let access = Access::new(config.clone());
         Self { config, health, learned: Learned::default(), access, quotas: Quotas::default() }
     }
 

@@ -22,8 +22,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{self, ChosenBy, Target};
+use crate::target::{ChosenBy, Target};
 use crate::time::Instant;
+use crate::toml::seconds;
 
 /// The longest a target is left alone for failing, however often it fails.
 const COOLDOWN_MAX: Duration = Duration::from_secs(300);
@@ -35,7 +36,7 @@ pub struct Settings {
     /// Failures in a row that open a target's breaker.
     pub failures_max: std::num::NonZeroU32,
     /// How long it is open the first time; it doubles while the target goes on failing.
-    #[serde(deserialize_with = "config::seconds")]
+    #[serde(deserialize_with = "seconds")]
     pub cooldown: Duration,
 }
 

@@ -37,4 +37,6 @@ pub mod seal;
 pub mod splice;
 pub mod sse;
 pub mod store;
+pub mod target;
 pub mod time;
+pub mod toml;

@@ -5,11 +5,14 @@ use std::fmt;
 
 use crate::failure::Overflow;
 
+mod bytes;
 pub mod catalogue;
 pub mod known;
 pub mod learned;
 pub mod refusal;
 pub mod tokens;
+
+pub use bytes::ByteLimits;
 
 /// What an unknown model is trusted with, in tokens.
 pub const UNKNOWN_MODEL_MAX_OUTPUT: u32 = 4096;

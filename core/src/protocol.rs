@@ -11,10 +11,10 @@ use self::body::Body;
 use self::call_names::CallNames;
 use self::calls::Calls;
 use crate::chat::{ChatRequest, Event, Media, MediaKind, Message, Part, Role};
-use crate::config::Target;
 use crate::failure::{Failure, Reason};
 use crate::json::{Halves, Shape};
 use crate::sse::Framing;
+use crate::target::Target;
 
 mod anthropic;
 mod body;

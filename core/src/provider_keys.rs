@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::{ApiKey, ChosenBy, Config, Provider, Target};
+use crate::config::Config;
 use crate::egress;
 use crate::failure::{Failure, Reason};
 use crate::gateway::Reply;
@@ -17,6 +17,7 @@ use crate::protocol::parse_json;
 use crate::seal::{MasterKeys, NONCE_BYTES, Sealed};
 use crate::store::provider_keys::{self, ProviderKey};
 use crate::store::{Outcome, Rows, Statement};
+use crate::target::{ApiKey, ChosenBy, Provider, Target};
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 4096;

@@ -28,6 +28,7 @@ mod ladder;
 mod output;
 mod reading;
 mod refusal;
+mod settings;
 mod settlement;
 
 use std::fmt;
@@ -37,6 +38,7 @@ use std::time::Duration;
 pub use crate::protocol::End;
 pub use attempt::AttemptId;
 pub use exchange::{Call, Head, Input, Output, Sent, Timer};
+pub use settings::{Exhausted, Fallback, Midstream, Timeouts};
 pub use settlement::{AttemptRecord, Field, Settlement};
 
 use account::Account;
@@ -48,13 +50,12 @@ use reading::Forwarding;
 
 use crate::access::Caller;
 use crate::chat::{ChatRequest, Event, FinishReason};
-use crate::config::{
-    ApiKey, ChosenBy, Continuation, Exhausted, Fallback, Limits, Midstream, Target, Timeouts,
-};
 use crate::failure::{Failure, Reason, Retry, Who};
 use crate::health::Health;
+use crate::limit::ByteLimits;
 use crate::limit::learned::Learned;
 use crate::protocol::Protocol;
+use crate::target::{ApiKey, ChosenBy, Continuation, Target};
 use crate::time::Instant;
 
 /// How often one answer is continued.
@@ -81,7 +82,7 @@ pub struct Job {
     /// The deadlines.
     pub timeouts: Timeouts,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: ByteLimits,
     /// The breakers of all targets.
     pub health: Health,
     /// What providers said of their limits.

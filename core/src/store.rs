@@ -13,8 +13,11 @@ pub mod api_keys;
 pub mod learned_limits;
 mod migration;
 pub mod provider_keys;
+mod settings;
 
 pub use migration::{Migrating, Step};
+pub(crate) use settings::StoreEntry;
+pub use settings::{Store, StoreUrl};
 
 use std::fmt;
 

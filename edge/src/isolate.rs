@@ -3,9 +3,10 @@
 
 use std::cell::OnceCell;
 
-use streamgate_core::config::{Config, StoreUrl};
+use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Gateway, Reply};
+use streamgate_core::store::StoreUrl;
 
 use crate::log;
 use crate::store::Store;

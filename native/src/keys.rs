@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Subcommand;
 use streamgate_core::access::{Digest, KEY_RANDOM_BYTES, Key};
-use streamgate_core::config::{Config, StoreUrl};
+use streamgate_core::config::Config;
 use streamgate_core::failure::Failure;
+use streamgate_core::store::StoreUrl;
 use streamgate_core::store::api_keys::{self, ApiKey};
 use streamgate_core::store::{Rows, Statement};
 

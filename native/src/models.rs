@@ -6,11 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use streamgate_core::config::{ApiKey, Config, EMBEDDED_MODEL, Target};
+use streamgate_core::config::{Config, EMBEDDED_MODEL};
 use streamgate_core::failure::Failure;
 use streamgate_core::limit::known::{Fact, Known, Source};
 use streamgate_core::limit::learned::Learned;
 use streamgate_core::protocol::Protocol;
+use streamgate_core::target::{ApiKey, Target};
 
 use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
 use crate::learned;

@@ -13,8 +13,8 @@ use sqlx::{
     Any, AnyConnection, AnyPool, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _,
     Row as _,
 };
-use streamgate_core::config::StoreUrl;
 use streamgate_core::failure::{Failure, Reason};
+use streamgate_core::store::StoreUrl;
 use streamgate_core::store::{Migrating, Outcome, Row, Rows, Statement, Step, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use streamgate_core::access::quota::{Act, Allowance, QuotaOp, Quotas};
 use streamgate_core::access::{Access, Caller, Credentials, KEY_RANDOM_BYTES, Key, Output};
 use streamgate_core::chat::{ChatRequest, Message, Role};
-use streamgate_core::config::{Config, Target};
+use streamgate_core::config::Config;
 use streamgate_core::limit::known::Known;
 use streamgate_core::limit::learned::Learned;
 use streamgate_core::limit::refusal::Refusal;
 use streamgate_core::limit::{Limit, Terms, tokens};
+use streamgate_core::target::Target;
 use streamgate_core::time;
 use streamgate_tests::scenario::{Scenario, secret};
 
@@ -92,7 +93,7 @@ fn print_tokens(name: &str, what: &[&str]) {
     let scenario = scenario.expect("the scenario can be read");
     let base_urls = HashMap::from([("a".to_owned(), "http://a/v1".to_owned())]);
     let config = Config::parse(&scenario.config_text(&base_urls), secret);
-    let access = Access::new(Arc::new(config.expect("the configuration is valid")));
+    let access = Access::new(config.expect("the configuration is valid").auth);
     let admitted = scenario.exchanges().filter(|exchange| exchange.expect.status.is_none());
     for (what, exchange) in what.iter().zip(admitted) {
         let token = exchange.client.headers["authorization"].trim_start_matches("Bearer ");
@@ -108,7 +109,7 @@ fn with_keys() -> Access {
             .expect("a String takes every write");
     }
     let config = Config::parse(&format!("{text}]\n{CONFIG}"), |_| None);
-    Access::new(Arc::new(config.expect("the configuration is valid")))
+    Access::new(config.expect("the configuration is valid").auth)
 }
 
 fn key(number: u32) -> Key {

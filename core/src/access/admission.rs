@@ -18,7 +18,6 @@ use super::settings::{Jwt, Source};
 use super::signature::VerifyingKey;
 use super::token::Token;
 use super::{Auth, Caller, Credentials, Digest, Key};
-use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::store::api_keys::{self, ApiKey};
 use crate::store::{Outcome, Statement};
@@ -27,7 +26,7 @@ use crate::time::Instant;
 /// What all admissions share. Cheap to clone: clones share it.
 #[derive(Clone, Debug)]
 pub struct Access {
-    config: Arc<Config>,
+    auth: Option<Arc<Auth>>,
     key_set: Arc<Mutex<KeySet>>,
     known_keys: Arc<Mutex<KnownKeys>>,
 }
@@ -68,16 +67,16 @@ pub enum Output {
 }
 
 impl Access {
-    /// Nothing has been fetched yet.
-    pub fn new(config: Arc<Config>) -> Self {
-        Self { config, key_set: Arc::default(), known_keys: Arc::default() }
+    /// Nothing has been fetched yet. Without `auth` everybody may ask.
+    pub fn new(auth: Option<Arc<Auth>>) -> Self {
+        Self { auth, key_set: Arc::default(), known_keys: Arc::default() }
     }
 
     /// Begins to let a request in that came at `now`, `unix_now` seconds after 1970.
     pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
         let state = State::Over(Ok(None));
         let mut admission = Admission { access: self.clone(), began: now, unix_now, state };
-        if let Some(auth) = &self.config.auth {
+        if let Some(auth) = &self.auth {
             let state = admission.begin(auth, credentials, now);
             admission.state = state.unwrap_or_else(|failure| State::Over(Err(failure)));
         }
@@ -148,7 +147,7 @@ impl Admission {
 
     /// Who holds a key that the store knows, or does not.
     fn holder(&self, digest: &Digest, row: Option<ApiKey>) -> Result<Caller, Failure> {
-        let auth = self.access.config.auth.as_ref();
+        let auth = self.access.auth.as_ref();
         let known = row.filter(|row| row.sha256.parse() == Ok(*digest));
         let (Some(auth), Some(key)) = (auth, known) else {
             return Err(Reason::CredentialsInvalid.into());
@@ -201,7 +200,7 @@ impl Admission {
 
     /// Who a token is about, if one of the keys signed it and its claims hold.
     fn check(&self, token: &Token, keys: &Keys) -> Result<Caller, Failure> {
-        let (Some(auth), Some(jwt)) = (&self.access.config.auth, self.jwt()) else {
+        let (Some(auth), Some(jwt)) = (&self.access.auth, self.jwt()) else {
             return Err(Reason::Internal.into());
         };
         let mut fitting = keys.iter().filter(|key| is_for(key, token)).peekable();
@@ -217,7 +216,7 @@ impl Admission {
     }
 
     fn jwt(&self) -> Option<&Jwt> {
-        self.access.config.auth.as_ref()?.jwt.as_ref()
+        self.access.auth.as_ref()?.jwt.as_ref()
     }
 }
 

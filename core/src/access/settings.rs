@@ -12,8 +12,8 @@ use super::key_set::Keys;
 use super::signature::{Jwk, SECRET_BYTES_MIN, VerifyingKey};
 use super::token::Claims;
 use super::{Caller, Plan};
-use crate::config::{Error, KeyEntry, at, http_url, one_of, seconds_or_zero};
 use crate::failure::{Failure, Reason};
+use crate::toml::{Error, SecretName, at, http_url, one_of, seconds_or_zero};
 
 /// The longest name of a user, in bytes.
 const USER_BYTES_MAX: usize = 256;
@@ -97,7 +97,7 @@ pub(crate) struct AuthEntry {
 #[serde(deny_unknown_fields)]
 struct JwtEntry {
     jwks_url: Option<Spanned<String>>,
-    secret: Option<Spanned<KeyEntry>>,
+    secret: Option<Spanned<SecretName>>,
     keys: Option<Vec<Spanned<Jwk>>>,
     issuer: Option<String>,
     #[serde(default, deserialize_with = "one_or_several")]
@@ -192,7 +192,7 @@ impl JwtEntry {
 
 /// A secret that is not set is an error here: without it nobody could come in.
 fn shared(
-    name: &Spanned<KeyEntry>,
+    name: &Spanned<SecretName>,
     text: &str,
     secret: &dyn Fn(&str) -> Option<String>,
 ) -> Result<VerifyingKey, Error> {

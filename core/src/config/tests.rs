@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::access::Digest;
+use crate::store::StoreUrl;
+use crate::target::{ApiKey, Continuation};
 
 const GOOD: &str = r#"
 default_model = "gpt-4-turbo"

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::learned::LearnedLimit;
 use super::{Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue};
-use crate::config::Target;
 use crate::protocol::Protocol;
+use crate::target::Target;
 
 /// What is known of one target's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::delivery::Delivery;
 use super::{AttemptRecord, End, Settlement};
 use crate::access::Caller;
 use crate::chat::Usage;
-use crate::config::Target;
 use crate::failure::{Failure, Reason};
+use crate::target::Target;
 use crate::time::Instant;
 
 pub(super) struct Account {

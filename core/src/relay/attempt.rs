@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Timeouts;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
 use super::{Head, Timer};
 use crate::chat::Event;
-use crate::config::{Continuation, Target, Timeouts};
 use crate::failure::{Failure, Reason};
 use crate::protocol::{Memory, Protocol, Step};
 use crate::sse;
+use crate::target::{Continuation, Target};
 use crate::time::Instant;
 
 /// How long a finished stream may take to give its usage and its end mark.

@@ -9,12 +9,12 @@ use super::Relay;
 use super::attempt::Attempt;
 use crate::access::Caller;
 use crate::chat::ChatRequest;
-use crate::config::Target;
 use crate::failure::{Failure, Overflow, Reason};
 use crate::limit::known::Known;
 use crate::limit::learned::LearnedLimit;
 use crate::limit::refusal::{self, Refusal};
 use crate::limit::{Length, Terms, tokens};
+use crate::target::Target;
 
 /// What an answer so short is still worth asking for, in tokens, when a provider stopped counting
 /// the conversation before its end.

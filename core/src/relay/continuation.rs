@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::chat::{ChatRequest, Message, Role};
-use crate::config::Continuation;
+use crate::target::Continuation;
 
 /// The request that asks to go on after `delivered`.
 ///

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{AttemptId, Settlement};
 use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
-use crate::config::Target;
 use crate::failure::Failure;
 use crate::limit::{Limit, Terms};
 use crate::protocol::{HttpCall, Protocol, ProviderRequest};
+use crate::target::Target;
 use crate::time::Instant;
 
 /// What happened.

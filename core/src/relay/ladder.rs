@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Fallback, Target};
+use super::Fallback;
 use crate::failure::Failure;
+use crate::target::Target;
 use crate::time::Instant;
 
 pub(super) struct Ladder {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Head;
 use super::ladder::retry_after;
-use crate::config::Target;
 use crate::failure::{Failure, Original, Reason};
 use crate::protocol::error_message;
+use crate::target::Target;
 use crate::time::Instant;
 
 /// How long its body may take.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Call;
 use crate::access::Caller;
 use crate::chat::Usage;
-use crate::config::Target;
 use crate::limit::learned::LearnedLimit;
 use crate::protocol::End;
+use crate::target::Target;
 
 /// One call to one target.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ mod hearing;
 
 use std::collections::VecDeque;
 
-use streamgate_core::config::{Continuation, Exhausted, Midstream};
 use streamgate_core::protocol::Protocol;
+use streamgate_core::relay::{Exhausted, Midstream};
+use streamgate_core::target::Continuation;
 
 use super::script::{COST, RetryAfter, Script};
 use super::splice::join;

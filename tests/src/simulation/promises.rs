@@ -2,10 +2,11 @@
 //! the script is; what exactly must come out of it the model says.
 
 use streamgate_core::answer::Head;
-use streamgate_core::config::{Continuation, Exhausted, Midstream};
 use streamgate_core::failure::Reason;
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Call, End, Settlement, Timer};
+use streamgate_core::relay::{Exhausted, Midstream};
+use streamgate_core::target::Continuation;
 use streamgate_core::time::Instant;
 
 use super::provider::Asked;

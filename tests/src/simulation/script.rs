@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use streamgate_core::config::{Continuation, Exhausted, Midstream};
 use streamgate_core::failure::Reason;
 use streamgate_core::protocol::Protocol;
+use streamgate_core::relay::{Exhausted, Midstream};
+use streamgate_core::target::Continuation;
 
 use super::choices::Choices;
 

@@ -6,14 +6,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use streamgate_core::answer::{Answer, Output};
-use streamgate_core::config::{
-    ApiKey, ChosenBy, Config, Fallback, Limits, Model, Provider, Target, Timeouts,
-};
+use streamgate_core::config::Config;
 use streamgate_core::failure::Failure;
 use streamgate_core::gateway::{self, Arrival, Gateway};
 use streamgate_core::health;
+use streamgate_core::limit::ByteLimits;
 use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{AttemptId, Call, Head, Input, Settlement};
+use streamgate_core::relay::{Fallback, Timeouts};
+use streamgate_core::target::{ApiKey, ChosenBy, Model, Provider, Target};
 use streamgate_core::time::Instant;
 
 use super::choices::Random;
@@ -435,6 +436,6 @@ fn gateway(script: &Script) -> Gateway {
             breaker,
             ..Fallback::default()
         },
-        limits: Limits::default(),
+        limits: ByteLimits::default(),
     })
 }

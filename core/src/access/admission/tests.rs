@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Config;
 use crate::store::{Row, Value};
 
 /// A set with the key of RFC 7515, appendix A.3, under this name.
@@ -19,7 +20,7 @@ fn access(auth: &str) -> Access {
         "[providers.local]\nprotocol = \"local\"\n[models.m]\ntargets = [\"local/m\"]\n\
          [plans.pro]\nmax_output_tokens = 8000\n[plans.free]\nmax_output_tokens = 2000\n{auth}"
     );
-    Access::new(Arc::new(Config::parse(&text, |_| None).unwrap()))
+    Access::new(Config::parse(&text, |_| None).unwrap().auth)
 }
 
 fn shown(secret: &str) -> Credentials {

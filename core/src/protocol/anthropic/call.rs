@@ -10,10 +10,10 @@ use super::generation::{Generation, Thinks};
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
-use crate::config::ApiKey;
 use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
 use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
+use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
 const VERSION: &str = "2023-06-01";

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::chat::{
     ChatRequest, Effort, Format, Media, Message, Part, Role, Source, Tool, ToolChoice,
 };
-use crate::config::ApiKey;
 use crate::failure::Failure;
 use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
+use crate::target::ApiKey;
 
 /// What stands for the signature of a call's thought where it is not known, because another model
 /// made the call: without one Gemini 3 refuses the conversation.

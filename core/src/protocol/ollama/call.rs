@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
-use crate::config::ApiKey;
 use crate::failure::Failure;
 use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
+use crate::target::ApiKey;
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {

@@ -7,9 +7,9 @@ use super::dialect::{Dialect, Prefix, Thought};
 use crate::chat::{
     ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
 };
-use crate::config::ApiKey;
 use crate::failure::Failure;
 use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
+use crate::target::ApiKey;
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
@@ -290,8 +290,9 @@ fn format(format: &Format) -> Value {
 mod tests {
     use super::super::parse_request;
     use super::*;
-    use crate::config::{Config, Target};
+    use crate::config::Config;
     use crate::protocol::Protocol;
+    use crate::target::Target;
     use std::sync::Arc;
 
     const BODY: &str = r#"{"model":"m","messages":[{"role":"developer","content":"be brief"},

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::super::parse_request;
 use super::*;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::protocol::Protocol;
+use crate::target::Target;
 
 const BODY: &str = r#"{"model":"m","max_tokens":9000,"stream":true,"temperature":0.5,"stop_sequences":["a"],
     "system":[{"type":"text","text":"be brief","cache_control":{"type":"ephemeral"}},

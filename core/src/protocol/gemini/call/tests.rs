@@ -1,7 +1,8 @@
 use super::*;
 use crate::chat::{MediaKind, Sampling};
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::protocol::Protocol;
+use crate::target::Target;
 use std::sync::Arc;
 
 fn target(model: &str) -> Arc<Target> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::chat::Sampling;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::protocol::Protocol;
+use crate::target::Target;
 use std::sync::Arc;
 
 fn target() -> Arc<Target> {

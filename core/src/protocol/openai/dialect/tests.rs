@@ -1,8 +1,9 @@
 use super::*;
 use crate::chat::{ChatRequest, Message, Part, Role, Sampling, ToolChoice};
-use crate::config::{Config, Continuation, Provider};
+use crate::config::Config;
 use crate::protocol::openai::{http_call, parse_request};
 use crate::protocol::{HttpCall, Protocol, ProviderRequest};
+use crate::target::{Continuation, Provider};
 use std::sync::Arc;
 
 fn config(provider: &str) -> Config {

@@ -1,7 +1,8 @@
 use super::super::parse_request;
 use super::*;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::protocol::Protocol;
+use crate::target::Target;
 use std::sync::Arc;
 
 const BODY: &str = r#"{"model":"m","instructions":"be brief","input":[

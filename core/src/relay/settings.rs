@@ -1,11 +1,11 @@
-//! `[timeouts]`, `[fallback]` and `[limits]`: what holds for every answer. Each key has a default.
+//! `[timeouts]` and `[fallback]`. Each key has a default.
 
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
 
 use crate::health;
+use crate::toml::{seconds, seconds_or_zero};
 
 /// Deadlines of one attempt (`total`: of the whole answer), and when a waiting client hears of us.
 #[derive(Clone, Debug, Deserialize)]
@@ -112,49 +112,4 @@ pub enum Exhausted {
     Message,
     /// A typed error.
     Error,
-}
-
-/// Bounds on bytes.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// The largest request body a client may send.
-    #[serde(deserialize_with = "bytes")]
-    pub request_bytes: usize,
-    /// The largest single event, or whole answer, an upstream may send.
-    #[serde(deserialize_with = "bytes")]
-    pub event_bytes: usize,
-    /// The longest text of one answer.
-    #[serde(deserialize_with = "bytes")]
-    pub answer_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { request_bytes: 1 << 20, event_bytes: 16 << 20, answer_bytes: 64 << 20 }
-    }
-}
-
-/// A duration written in seconds, whole or not, or zero.
-pub(crate) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let value = f64::deserialize(from)?;
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| D::Error::custom(format!("{value} is no duration: expected seconds, or 0")))
-}
-
-/// A duration written in seconds, whole or not, above zero.
-pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let value = f64::deserialize(from)?;
-    Duration::try_from_secs_f64(value).ok().filter(|duration| !duration.is_zero()).ok_or_else(
-        || D::Error::custom(format!("{value} is no duration: expected seconds above 0")),
-    )
-}
-
-/// A count of bytes above zero.
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    let value = i64::deserialize(from)?;
-    usize::try_from(value)
-        .ok()
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| D::Error::custom(format!("{value} is no size: expected bytes above 0")))
 }

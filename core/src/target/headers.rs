@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::{Error, at};
+use crate::toml::{Error, at};
 
 /// How many there may be.
 const HEADERS_MAX: usize = 32;

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Error, KeyEntry, at};
 use crate::seal::{MasterKey, MasterKeys};
+use crate::toml::{Error, SecretName, at};
 
 /// What keeps what outlives a process.
 #[derive(Clone, Debug)]
@@ -41,10 +41,10 @@ impl fmt::Debug for StoreUrl {
 /// The text as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(crate) struct StoreEntry {
     url: Spanned<UrlEntry>,
-    master_key: Option<Spanned<KeyEntry>>,
-    previous_master_key: Option<Spanned<KeyEntry>>,
+    master_key: Option<Spanned<SecretName>>,
+    previous_master_key: Option<Spanned<SecretName>>,
 }
 
 #[derive(Deserialize)]
@@ -54,34 +54,36 @@ enum UrlEntry {
     Named { env: String },
 }
 
-pub(super) fn resolve(
-    entry: Spanned<Entry>,
-    text: &str,
-    secret: &dyn Fn(&str) -> Option<String>,
-) -> Result<Store, Error> {
-    let Entry { url, master_key, previous_master_key } = entry.into_inner();
-    let master_keys = master_keys(master_key, previous_master_key, text, secret)?;
-    let start = url.span().start;
-    let wrong = |what: &str| {
-        let expected = "\"sqlite:FILE\", \"postgres://...\", or at the edge \"d1:BINDING\"";
-        at(text, start, "store.url", what, expected)
-    };
-    let url = match url.into_inner() {
-        UrlEntry::Written(url) => url,
-        UrlEntry::Named { env } => {
-            secret(&env).ok_or_else(|| wrong(&format!("{env} is not set")))?.trim().to_owned()
+impl StoreEntry {
+    pub(crate) fn resolve(
+        self,
+        text: &str,
+        secret: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Store, Error> {
+        let Self { url, master_key, previous_master_key } = self;
+        let master_keys = master_keys(master_key, previous_master_key, text, secret)?;
+        let start = url.span().start;
+        let wrong = |what: &str| {
+            let expected = "\"sqlite:FILE\", \"postgres://...\", or at the edge \"d1:BINDING\"";
+            at(text, start, "store.url", what, expected)
+        };
+        let url = match url.into_inner() {
+            UrlEntry::Written(url) => url,
+            UrlEntry::Named { env } => {
+                secret(&env).ok_or_else(|| wrong(&format!("{env} is not set")))?.trim().to_owned()
+            }
+        };
+        // The URL is not repeated: it may hold a password.
+        match url.split_once(':') {
+            Some(("sqlite", file)) if !file.is_empty() => Ok(StoreUrl::Sqlite(url)),
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Ok(StoreUrl::Postgres(url))
+            }
+            Some(("d1", binding)) if is_identifier(binding) => Ok(StoreUrl::D1(binding.to_owned())),
+            _ => Err(wrong("this is no store")),
         }
-    };
-    // The URL is not repeated: it may hold a password.
-    match url.split_once(':') {
-        Some(("sqlite", file)) if !file.is_empty() => Ok(StoreUrl::Sqlite(url)),
-        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-            Ok(StoreUrl::Postgres(url))
-        }
-        Some(("d1", binding)) if is_identifier(binding) => Ok(StoreUrl::D1(binding.to_owned())),
-        _ => Err(wrong("this is no store")),
+        .map(|url| Store { url, master_keys })
     }
-    .map(|url| Store { url, master_keys })
 }
 
 /// As JavaScript has them, and with them wrangler.
@@ -92,12 +94,12 @@ fn is_identifier(name: &str) -> bool {
 
 /// The previous key may be gone from the environment: then it was rotated out.
 fn master_keys(
-    current: Option<Spanned<KeyEntry>>,
-    previous: Option<Spanned<KeyEntry>>,
+    current: Option<Spanned<SecretName>>,
+    previous: Option<Spanned<SecretName>>,
     text: &str,
     secret: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<MasterKeys>, Error> {
-    let read = |entry: &Spanned<KeyEntry>, key: &str| {
+    let read = |entry: &Spanned<SecretName>, key: &str| {
         let env = &entry.get_ref().env;
         let Some(value) = secret(env) else { return Ok(None) };
         let wrong = |expected: String| {

@@ -1,54 +1,26 @@
-//! `[models.NAME]`: a name that clients use, and whom to ask for it.
+//! `[models.NAME]` as written.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Error, Provider, at, one_of};
+use super::{Model, Provider, Target};
 use crate::limit::catalogue;
-
-/// What a name that clients use stands for.
-#[derive(Clone, Debug)]
-pub struct Model {
-    /// The upstreams to try, in order; never empty.
-    pub targets: Vec<Arc<Target>>,
-}
-
-/// One upstream model.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Who serves it.
-    pub provider: Arc<Provider>,
-    /// Its name there.
-    pub model: String,
-    /// The operator's word on the longest answer, in tokens; overrides the catalogue.
-    pub max_output_tokens: Option<u32>,
-    /// The operator's word on the context window, in tokens; overrides the catalogue.
-    pub context_window: Option<u32>,
-    /// What the catalogue has of it, looked up once.
-    pub listed: Option<catalogue::Facts>,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.provider.name, self.model)
-    }
-}
+use crate::toml::{Error, at, one_of};
 
 /// The text as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(crate) struct ModelEntry {
     targets: Spanned<Vec<Spanned<String>>>,
     max_output_tokens: Option<std::num::NonZeroU32>,
     context_window: Option<std::num::NonZeroU32>,
 }
 
-impl Entry {
-    pub(super) fn resolve(
+impl ModelEntry {
+    pub(crate) fn resolve(
         self,
         text: &str,
         providers: &BTreeMap<String, Arc<Provider>>,

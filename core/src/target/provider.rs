@@ -1,114 +1,19 @@
-//! `[providers.NAME]`: an upstream and how it is called.
+//! `[providers.NAME]` as written.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Error, at, headers, http_url, one_of};
+use super::{ApiKey, ChosenBy, Continuation, Provider, headers};
 use crate::failure::{Failure, Reason};
 use crate::protocol::{DIALECTS, Dialect, Protocol};
-
-/// An upstream.
-#[derive(Clone, Debug)]
-pub struct Provider {
-    /// Its name in the configuration.
-    pub name: String,
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// Scheme, host and path before the protocol's own paths, without a slash at the end; empty
-    /// for `local`.
-    pub base_url: String,
-    /// The key it is called with.
-    pub api_key: ApiKey,
-    /// Whether users may give a key of their own, which is then used in place of `api_key`.
-    pub user_keys: bool,
-    /// Whose key `api_key` is, and who says where it is called.
-    pub chosen_by: ChosenBy,
-    /// Where a `local` provider's model files are.
-    pub models_dir: Option<String>,
-    /// How it is asked to go on with an answer that broke.
-    pub continuation: Continuation,
-    /// How it differs from others of its protocol; `None`: as its base URL says.
-    pub dialect: Option<&'static Dialect>,
-    /// What else its calls say, by lower-case name.
-    pub headers: Vec<(String, String)>,
-    /// Whether it can stream; else it is asked for whole answers only.
-    pub stream: bool,
-}
-
-impl Provider {
-    /// How it differs from others of its protocol.
-    pub(crate) fn dialect(&self) -> &'static Dialect {
-        self.dialect.unwrap_or_else(|| Dialect::at(&self.base_url))
-    }
-}
-
-/// Who chose how a provider is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChosenBy {
-    /// The operator.
-    Operator,
-    /// The user gave the key.
-    User,
-    /// The user gave the key and the base URL, so only the public internet may be reached.
-    UserWithUrl,
-}
-
-/// A key for a provider.
-#[derive(Clone, PartialEq, Eq)]
-pub enum ApiKey {
-    /// None is needed.
-    None,
-    /// The key itself.
-    Set(String),
-    /// The configuration names a variable that is not set.
-    Unset {
-        /// The variable's name.
-        env: String,
-    },
-    /// There is none to be used, for this reason.
-    Unusable(Box<Failure>),
-}
-
-impl ApiKey {
-    /// `text` without the key, should it be in there: some providers repeat it in their errors.
-    pub(crate) fn hide_in(&self, text: &str) -> String {
-        match self {
-            Self::Set(key) => text.replace(key.as_str(), "***"),
-            Self::None | Self::Unset { .. } | Self::Unusable(_) => text.to_owned(),
-        }
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Set(_) => f.write_str("Set(..)"),
-            Self::Unset { env } => write!(f, "Unset({env})"),
-            Self::Unusable(failure) => write!(f, "Unusable({failure})"),
-        }
-    }
-}
-
-/// How a provider is asked to go on with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Continuation {
-    /// The answer so far is the last message, the assistant's, and the model goes on with it.
-    Prefill,
-    /// The answer so far is the assistant's message, and the configured instruction follows.
-    Ask,
-    /// It is not asked.
-    Stop,
-}
+use crate::toml::{Error, at, http_url, one_of};
 
 /// The text as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(crate) struct ProviderEntry {
     protocol: UpstreamProtocol,
     base_url: Option<Spanned<String>>,
     api_key: Option<Spanned<ApiKeyEntry>>,
@@ -141,8 +46,8 @@ struct ApiKeyEntry {
     user: bool,
 }
 
-impl Entry {
-    pub(super) fn resolve(
+impl ProviderEntry {
+    pub(crate) fn resolve(
         &self,
         name: &str,
         start: usize,
