@@ -11,8 +11,8 @@ use streamgate_core::store::api_keys::{self, ApiKey};
 use streamgate_core::store::{Rows, Statement};
 
 use crate::serve::StartupError;
+use crate::serving_thread::unix_time;
 use crate::store::Store;
-use crate::worker::unix_time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
