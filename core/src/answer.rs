@@ -26,6 +26,7 @@ use crate::access::Meter;
 use crate::access::quota::{Denial, QuotaOp};
 use crate::chat::{Event, Usage};
 use crate::failure::Failure;
+use crate::log::{self, Answered, Record};
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, Protocol, Writer, error_body};
 use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
 use crate::sse;
@@ -114,6 +115,8 @@ pub struct Answer {
     id: String,
     /// See [`Self::model`].
     model: String,
+    /// The client's own name for the conversation.
+    session: Option<String>,
     writer: Writer,
     head: HeadState,
     /// Bytes for the body that were not polled yet.
@@ -159,6 +162,7 @@ impl Answer {
             stream: job.request.stream,
             id: opening.id.clone(),
             model: opening.model.clone(),
+            session: opening.request.conversation.clone(),
             writer: Writer::new(job.client, opening),
             head: HeadState::Held,
             out: Vec::new(),
@@ -208,6 +212,18 @@ impl Answer {
     /// The protocol that the client reads.
     pub fn client(&self) -> Protocol {
         self.client
+    }
+
+    /// The log record of how it went.
+    pub fn record(&self, settlement: &Settlement) -> Record {
+        let answered = Answered {
+            stream_id: &self.id,
+            session: self.session.as_deref(),
+            client: self.client,
+            model: &self.model,
+            streaming: self.stream,
+        };
+        log::answer(&answered, settlement)
     }
 
     /// Takes in what happened at `now`.

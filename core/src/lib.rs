@@ -29,6 +29,7 @@ pub mod gateway;
 pub mod health;
 mod json;
 pub mod limit;
+pub mod log;
 pub mod page;
 pub mod protocol;
 pub mod provider_keys;

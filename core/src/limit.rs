@@ -71,15 +71,22 @@ pub enum Term {
     Context,
 }
 
-impl fmt::Display for Term {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Term {
+    /// Its name in a log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Requested => "requested",
             Self::Plan => "plan",
             Self::Model => "model",
             Self::Learned => "learned",
             Self::Context => "context",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -39,7 +39,7 @@ pub use crate::protocol::End;
 pub use attempt::AttemptId;
 pub use exchange::{Call, Head, Input, Output, Sent, Timer};
 pub use settings::{Exhausted, Fallback, Midstream, Timeouts};
-pub use settlement::{AttemptRecord, Field, Settlement};
+pub use settlement::{Asked, AttemptRecord, Settlement};
 
 use account::Account;
 use attempt::{Attempt, Plan, Progress};
@@ -426,7 +426,7 @@ impl Relay {
             target,
             stream,
             continues,
-            asked: limit.map(|limit| limit.max_output),
+            asked: Asked { terms, limit },
             is_retry: retry.is_some(),
             bytes_before,
             text_before,

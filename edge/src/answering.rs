@@ -87,12 +87,7 @@ impl Answering {
                 }
                 // The wire reads it out by itself.
                 Output::Release { .. } => {}
-                Output::Head(head) => {
-                    if head.status == 200 {
-                        log::stream_created(wire, self.answer.id());
-                    }
-                    self.response.head(head);
-                }
+                Output::Head(head) => self.response.head(head),
                 Output::Body(bytes) => self.response.body(bytes, wire),
                 Output::Quota { user, op: entry } => self.enter(now, &user, &entry, wire),
                 Output::Settle(settlement) => return self.settle(&settlement, wire),
@@ -105,7 +100,6 @@ impl Answering {
     }
 
     fn call(&mut self, now: Instant, call: &Call, wire: &Wire) {
-        log::call(wire, self.answer.id(), call);
         let number = self.calls.len();
         self.calls.push(Made { attempt: call.attempt, answered: false });
         match http(call) {
@@ -139,8 +133,7 @@ impl Answering {
         if let Some(store) = &self.isolate.store {
             store.keep(wire, &learned_limits::keep(&settlement.learned));
         }
-        let answer = &self.answer;
-        log::answer(wire, answer.id(), answer.client(), answer.model(), settlement);
+        log::record(wire, &self.answer.record(settlement));
         wire.finish();
     }
 }

@@ -148,9 +148,10 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Serve) -> ExitCode {
-    if let Err(what) = log::start(&arguments.log, arguments.log_format) {
-        return misused(&format!("--log: {what}"));
-    }
+    let logging = match log::start(&arguments.log, arguments.log_format) {
+        Ok(logging) => logging,
+        Err(what) => return misused(&format!("--log: {what}")),
+    };
     let configuration = match Configuration::load(arguments.source.config.as_deref()) {
         Ok(configuration) => configuration,
         Err(what) => return misused(&what),
@@ -161,7 +162,10 @@ fn serve(arguments: &Serve) -> ExitCode {
         threads: arguments.threads,
         drain_max: Duration::from_secs(arguments.drain),
     };
-    match serve::run(configuration, &plan) {
+    let served = serve::run(configuration, &plan);
+    // The log comes before the error that ended it.
+    drop(logging);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => failed(&why),
     }

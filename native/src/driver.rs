@@ -180,8 +180,7 @@ impl Driver {
                     if let Some(store) = &self.thread.store {
                         learned::keep(store, &settlement.learned);
                     }
-                    let answer = &self.answer;
-                    log::answer(answer.id(), answer.client(), answer.model(), &settlement);
+                    log::answer(&self.answer, &settlement);
                 }
                 Output::Wait { until } => {
                     self.until = until.map(|(until, _)| until);

@@ -161,8 +161,8 @@ impl Bench {
                 Output::Settle(settlement) => {
                     let attempts: Vec<_> =
                         settlement.attempts.iter().map(ToString::to_string).collect();
-                    let fields = settlement.log_fields();
-                    let (_, end) = fields.iter().find(|(name, _)| *name == "end").unwrap();
+                    let record = self.answer.record(&settlement);
+                    let end = record.get(log::Field::End).unwrap();
                     format!("settle {end} [{}]", attempts.join("; "))
                 }
                 Output::Wait { until } => {

@@ -96,6 +96,7 @@ impl Account {
         self.skipped += attempt.reading.skipped;
         self.attempts.push(AttemptRecord {
             target: attempt.target.clone(),
+            asked: Some(attempt.asked),
             stream: attempt.stream,
             began: attempt.began.since(self.began),
             took: now.since(attempt.began),
@@ -114,6 +115,7 @@ impl Account {
     ) {
         self.attempts.push(AttemptRecord {
             target: target.clone(),
+            asked: None,
             stream,
             began: now.since(self.began),
             took: Duration::ZERO,

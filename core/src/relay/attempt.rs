@@ -8,6 +8,7 @@ use super::Timeouts;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
+use super::settlement::Asked;
 use super::{Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
@@ -24,6 +25,11 @@ const AFTER_FINISH: Duration = Duration::from_secs(2);
 pub struct AttemptId(pub(super) u32);
 
 impl AttemptId {
+    /// How many attempts the answer had before it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn for_test(number: u32) -> Self {
         Self(number)
@@ -77,7 +83,7 @@ pub(super) struct Plan {
     pub(super) target: Arc<Target>,
     pub(super) stream: bool,
     pub(super) continues: Option<Continuation>,
-    pub(super) asked: Option<u32>,
+    pub(super) asked: Asked,
     pub(super) is_retry: bool,
     pub(super) bytes_before: usize,
     pub(super) text_before: usize,
@@ -92,8 +98,8 @@ pub(super) struct Attempt {
     pub(super) target: Arc<Target>,
     /// How it was asked to go on with an answer that broke; `None`: it was asked from the start.
     pub(super) continues: Option<Continuation>,
-    /// The longest answer it was asked for, in tokens; `None`: the provider's default.
-    pub(super) asked: Option<u32>,
+    /// How long an answer it was asked for.
+    pub(super) asked: Asked,
     /// It follows a refusal, with what that said.
     pub(super) is_retry: bool,
     /// Bytes of content that were delivered before it, and how many of them were text.

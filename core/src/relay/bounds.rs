@@ -113,7 +113,7 @@ impl Relay {
         }
         let detail = failure.message();
         *failure = Failure::new(Reason::TooManyTokens, detail).at("max_tokens");
-        let shorter = |limit: u32| attempt.asked.is_none_or(|asked| limit < asked);
+        let shorter = |limit: u32| attempt.asked.max_output().is_none_or(|asked| limit < asked);
         if attempt.is_retry || !refusal.max_output.is_none_or(shorter) {
             return false;
         }
@@ -165,8 +165,8 @@ fn told(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
         return None;
     }
     let body = failure.original.as_ref().map_or(&[][..], |original| &original.body);
-    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.asked);
-    let first = refusal::read(&failure.detail, attempt.asked);
+    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.asked.max_output());
+    let first = refusal::read(&failure.detail, attempt.asked.max_output());
     first.filter(says_all).or_else(whole).or(first)
 }
 

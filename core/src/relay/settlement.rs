@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Call;
 use crate::access::Caller;
 use crate::chat::Usage;
 use crate::limit::learned::LearnedLimit;
+use crate::limit::{Limit, Terms};
 use crate::protocol::End;
 use crate::target::Target;
 
@@ -16,6 +16,8 @@ use crate::target::Target;
 pub struct AttemptRecord {
     /// Whom.
     pub target: Arc<Target>,
+    /// How long an answer it asked for; `None`: the target was not called.
+    pub asked: Option<Asked>,
     /// As a stream or as one whole answer.
     pub stream: bool,
     /// When, after the request came.
@@ -35,6 +37,22 @@ impl fmt::Display for AttemptRecord {
             End::Failed(failure) => failure.reason.code(),
         };
         write!(f, "{} {way} {outcome} {} ms", self.target, self.took.as_millis())
+    }
+}
+
+/// How long an answer a call asked for, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What bounds the answer.
+    pub terms: Terms,
+    /// The limit sent; `None`: the provider's own default.
+    pub limit: Option<Limit>,
+}
+
+impl Asked {
+    /// The limit sent, in tokens.
+    pub(super) fn max_output(&self) -> Option<u32> {
+        self.limit.map(|limit| limit.max_output)
     }
 }
 
@@ -65,73 +83,15 @@ pub struct Settlement {
     pub learned: Vec<LearnedLimit>,
 }
 
-/// A name and a value of a structured log line.
-pub type Field = (&'static str, String);
-
-fn who(caller: Option<&Caller>) -> [Field; 2] {
-    let user = caller.map_or("none", |caller| &caller.user);
-    let plan = caller.and_then(|caller| caller.plan.as_ref());
-    let plan = plan.map_or("none", |plan| &plan.name);
-    [("user", user.to_owned()), ("plan", plan.to_owned())]
-}
-
 impl Settlement {
-    /// The log line of a finished answer, the same on both shells.
-    pub fn log_fields(&self) -> Vec<Field> {
-        let (end, detail) = match &self.end {
-            End::Finished(reason) => (reason.as_str(), String::new()),
-            End::Cancelled => ("cancelled", String::new()),
-            End::Failed(failure) => (failure.reason.code(), failure.message().to_owned()),
+    /// What bounded the answer that was delivered, and the limit that was asked for: those of the
+    /// target that served it, else of the last that was called; `None` where none was called.
+    pub fn bounds(&self) -> Option<(&Terms, Option<Limit>)> {
+        let serves = |attempt: &&AttemptRecord| {
+            self.served_by.as_ref().is_some_and(|target| Arc::ptr_eq(target, &attempt.target))
         };
-        let model_used = self.served_by.as_ref().map_or_else(|| "none".into(), |t| t.to_string());
-        let attempts: Vec<_> = self.attempts.iter().map(ToString::to_string).collect();
-        let [user, plan] = who(self.caller.as_ref());
-        let mut fields = vec![
-            ("success", (!self.fallback && matches!(self.end, End::Finished(_))).to_string()),
-            ("end", end.to_owned()),
-            ("model_used", model_used),
-            ("fallback_used", (self.fallback || self.attempts.len() > 1).to_string()),
-            ("chunk_count", self.chunks.to_string()),
-            ("input_tokens", self.usage.input_tokens.to_string()),
-            ("output_tokens", self.usage.output_tokens.to_string()),
-            ("usage_estimated", self.usage.estimated.to_string()),
-            ("processing_time_ms", self.took.as_millis().to_string()),
-            ("attempts", attempts.join("; ")),
-            user,
-            plan,
-        ];
-        if let Some(first) = self.first_content {
-            fields.push(("first_content_ms", first.as_millis().to_string()));
-        }
-        if self.skipped > 0 {
-            fields.push(("skipped_events", self.skipped.to_string()));
-        }
-        if !detail.is_empty() {
-            fields.push(("detail", detail));
-        }
-        fields
-    }
-}
-
-impl Call {
-    /// The log line of a call that is about to be made: who, and how long an answer may be and why.
-    pub fn log_fields(&self) -> Vec<Field> {
-        let tokens = |tokens: Option<u32>| tokens.map_or_else(|| "none".into(), |n| n.to_string());
-        let [user, plan] = who(self.caller.as_ref());
-        vec![
-            ("target", self.target.to_string()),
-            ("attempt", self.attempt.to_string()),
-            ("streaming", self.stream.to_string()),
-            user,
-            plan,
-            ("plan_max_tokens", tokens(self.terms.plan)),
-            ("model_max_tokens", tokens(self.terms.model)),
-            ("requested_max_tokens", tokens(self.terms.requested)),
-            (
-                "max_tokens",
-                self.limit.map_or_else(|| "provider's".into(), |l| l.max_output.to_string()),
-            ),
-            ("term", self.limit.map_or_else(|| "none".into(), |limit| limit.term.to_string())),
-        ]
+        let called = || self.attempts.iter().rev().filter(|attempt| attempt.asked.is_some());
+        let asked = called().find(serves).or_else(|| called().next())?.asked.as_ref()?;
+        Some((&asked.terms, asked.limit))
     }
 }
