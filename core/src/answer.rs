@@ -6,7 +6,7 @@
 //! ```text
 //! loop {
 //!     match answer.poll() {
-//!         Call(call)         => begin it: call.http() or, for Protocol::Local, the engine
+//!         Call(call)         => begin it: call.http() or, for Upstream::Local, the engine
 //!         Cancel { attempt } => abort that call at once
 //!         Release { attempt }=> read that call's body out, or abort it
 //!         Head(head)         => send the response's head; comes once, before any body
@@ -27,7 +27,7 @@ use crate::access::quota::{Denial, QuotaOp};
 use crate::chat::{Event, Usage};
 use crate::failure::Failure;
 use crate::log::{self, Answered, Record};
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, Protocol, Writer, error_body};
+use crate::protocol::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, Writer, error_body};
 use crate::relay::{self, AttemptId, Call, End, Input, Job, Relay, Sent, Settlement, Timer};
 use crate::sse;
 use crate::time::Instant;
@@ -109,7 +109,7 @@ pub struct Answer {
     relay: Relay,
     /// What is told to the user's quota, if the user has one.
     meter: Option<Meter>,
-    client: Protocol,
+    client: ClientProtocol,
     /// The client reads a stream.
     stream: bool,
     id: String,
@@ -210,7 +210,7 @@ impl Answer {
     }
 
     /// The protocol that the client reads.
-    pub fn client(&self) -> Protocol {
+    pub fn client(&self) -> ClientProtocol {
         self.client
     }
 

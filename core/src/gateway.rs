@@ -16,7 +16,7 @@ use crate::health::Health;
 use crate::limit::known::{Known, Source};
 use crate::limit::learned::Learned;
 use crate::page;
-use crate::protocol::{AnswerMeta, Protocol, error_body};
+use crate::protocol::{AnswerMeta, ClientProtocol, error_body};
 use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
 use crate::relay::Exhausted;
 use crate::relay::Job;
@@ -52,7 +52,7 @@ pub enum Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its protocol.
-    pub protocol: Protocol,
+    pub protocol: ClientProtocol,
     /// Whether the path streams; `None`: the request says so.
     pub stream: Option<bool>,
 }
@@ -129,20 +129,24 @@ impl Gateway {
             };
         }
         let (allow, route): (&str, fn(&Self) -> Route) = match path {
-            "/v1/chat/completions" => ("POST", |_| Route::Chat(Client::asked(Protocol::OpenAi))),
-            "/v1/responses" => ("POST", |_| Route::Chat(Client::asked(Protocol::Responses))),
-            "/v1/messages" => ("POST", |_| Route::Chat(Client::asked(Protocol::Anthropic))),
-            "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Token))),
+            "/v1/chat/completions" => {
+                ("POST", |_| Route::Chat(Client::asked(ClientProtocol::OpenAi)))
+            }
+            "/v1/responses" => ("POST", |_| Route::Chat(Client::asked(ClientProtocol::Responses))),
+            "/v1/messages" => ("POST", |_| Route::Chat(Client::asked(ClientProtocol::Anthropic))),
+            "/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(ClientProtocol::Token))),
             "/chat/execute/stream" => {
-                ("POST", |_| Route::Chat(Client::streaming(Protocol::Notebook)))
+                ("POST", |_| Route::Chat(Client::streaming(ClientProtocol::Notebook)))
             }
-            "/chat/execute" => ("POST", |_| Route::Chat(Client::whole(Protocol::Notebook))),
-            "/api/chat" => ("POST", |_| Route::Chat(Client::streaming(Protocol::UiMessage))),
-            "/api/chat/stream" => ("POST", |_| Route::Chat(Client::streaming(Protocol::Content))),
+            "/chat/execute" => ("POST", |_| Route::Chat(Client::whole(ClientProtocol::Notebook))),
+            "/api/chat" => ("POST", |_| Route::Chat(Client::streaming(ClientProtocol::UiMessage))),
+            "/api/chat/stream" => {
+                ("POST", |_| Route::Chat(Client::streaming(ClientProtocol::Content)))
+            }
             "/api/ai/chat/stream" => {
-                ("POST", |_| Route::Chat(Client::streaming(Protocol::Session)))
+                ("POST", |_| Route::Chat(Client::streaming(ClientProtocol::Session)))
             }
-            "/api/ai/chat" => ("POST", |_| Route::Chat(Client::whole(Protocol::Session))),
+            "/api/ai/chat" => ("POST", |_| Route::Chat(Client::whole(ClientProtocol::Session))),
             "/v1/models" => ("GET", |gateway| Route::Private(gateway.models())),
             "/healthz" => ("GET", |_| Route::Reply(Reply::text("ok\n"))),
             "/" => ("GET", |_| Route::Reply(Reply::page())),
@@ -242,7 +246,13 @@ impl Gateway {
         Err(Failure::new(Reason::UnknownModel, detail).at("model"))
     }
 
-    fn job(&self, client: Protocol, request: ChatRequest, model: &str, arrival: &Arrival) -> Job {
+    fn job(
+        &self,
+        client: ClientProtocol,
+        request: ChatRequest,
+        model: &str,
+        arrival: &Arrival,
+    ) -> Job {
         let by_protocol =
             if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
         let targets = self.config.models.get(model).map(|model| {
@@ -333,17 +343,17 @@ impl Gateway {
 
 impl Client {
     /// Of a path whose requests say whether they want a stream.
-    pub const fn asked(protocol: Protocol) -> Self {
+    pub const fn asked(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: None }
     }
 
     /// Of a path that streams.
-    pub const fn streaming(protocol: Protocol) -> Self {
+    pub const fn streaming(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: Some(true) }
     }
 
     /// Of a path that answers whole.
-    pub const fn whole(protocol: Protocol) -> Self {
+    pub const fn whole(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: Some(false) }
     }
 
@@ -378,7 +388,7 @@ impl Reply {
 
     /// A failure outside of any chat protocol, in the shape of OpenAI's.
     pub fn failure(failure: &Failure) -> Self {
-        let body = error_body(Protocol::OpenAi, failure, None);
+        let body = error_body(ClientProtocol::OpenAi, failure, None);
         let mut reply = Self::json(failure.status(), body);
         reply.headers.extend(failure.headers());
         reply

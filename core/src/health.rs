@@ -10,8 +10,8 @@
 //!
 //! Beside that, a target is not called before the time it asked for in `Retry-After`.
 //!
-//! A target that is called as a user chose, with the user's own key, has no breaker: what goes wrong
-//! there is not to be held against others, who call it differently.
+//! A local model has no breaker, nor has a target that is called as a user chose, with the user's own
+//! key: what goes wrong there says nothing about the calls of others.
 //!
 //! A target whose limit was learned, or whose window was too small, did nothing wrong: callers do
 //! not report those, nor what a client cancelled.
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::target::{ChosenBy, Target};
+use crate::target::{ChosenBy, Target, Upstream};
 use crate::time::Instant;
 use crate::toml::seconds;
 
@@ -79,7 +79,7 @@ impl Health {
     /// After a cooldown one call probes; another probe is let in when the first has not reported
     /// for a cooldown.
     pub fn admit(&self, target: &Target, now: Instant) -> Result<(), Instant> {
-        if target.provider.chosen_by != ChosenBy::Operator {
+        if !has_breaker(target) {
             return Ok(());
         }
         let mut breakers = self.breakers();
@@ -102,14 +102,14 @@ impl Health {
 
     /// `target` gave an answer.
     pub fn succeeded(&self, target: &Target) {
-        if target.provider.chosen_by == ChosenBy::Operator {
+        if has_breaker(target) {
             self.breakers().remove(&target.to_string());
         }
     }
 
     /// `target` failed at `now`; it asked to be left alone for `retry_after`.
     pub fn failed(&self, target: &Target, now: Instant, retry_after: Option<Duration>) {
-        if target.provider.chosen_by != ChosenBy::Operator {
+        if !has_breaker(target) {
             return;
         }
         let mut breakers = self.breakers();
@@ -133,6 +133,13 @@ impl Health {
     }
 }
 
+fn has_breaker(target: &Target) -> bool {
+    match target.provider.upstream {
+        Upstream::Http(_) => target.provider.chosen_by == ChosenBy::Operator,
+        Upstream::Local => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +148,9 @@ mod tests {
     const AT: fn(u64) -> Instant = |seconds| Instant::from_millis(seconds * 1000);
 
     fn target() -> Arc<Target> {
-        Config::embedded().models["tiny"].targets[0].clone()
+        let text = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                    [models.m]\ntargets = [\"p/m\"]";
+        Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone()
     }
 
     #[test]

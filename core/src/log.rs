@@ -13,7 +13,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::access::Caller;
 use crate::limit::{Limit, Terms};
-use crate::protocol::{End, Protocol};
+use crate::protocol::{ClientProtocol, End};
 use crate::relay::{Call, Settlement};
 
 /// How urgent a record is, the most urgent first.
@@ -241,7 +241,7 @@ impl Serialize for Line<'_> {
 pub(crate) struct Answered<'a> {
     pub(crate) stream_id: &'a str,
     pub(crate) session: Option<&'a str>,
-    pub(crate) client: Protocol,
+    pub(crate) client: ClientProtocol,
     /// Empty where the request named none that is configured.
     pub(crate) model: &'a str,
     pub(crate) streaming: bool,

@@ -54,7 +54,7 @@ use crate::failure::{Failure, Reason, Retry, Who};
 use crate::health::Health;
 use crate::limit::ByteLimits;
 use crate::limit::learned::Learned;
-use crate::protocol::Protocol;
+use crate::protocol::ClientProtocol;
 use crate::target::{ApiKey, ChosenBy, Continuation, Target};
 use crate::time::Instant;
 
@@ -72,7 +72,7 @@ pub struct Job {
     /// Whom to ask, in order.
     pub targets: Vec<Arc<Target>>,
     /// What the client reads: frames of that protocol may be forwarded as they came.
-    pub client: Protocol,
+    pub client: ClientProtocol,
     /// Who asks, and with which plan; `None` where everybody may.
     pub caller: Option<Caller>,
     /// What the client gets when no target is left.
@@ -385,8 +385,7 @@ impl Relay {
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         let target = self.ladder.target(place);
-        let is_local = target.provider.protocol == Protocol::Local;
-        let stream = (stream && target.provider.stream) || is_local;
+        let stream = target.provider.streams(stream);
         let request = match continues {
             None => self.job.request.clone(),
             Some(way) => {
@@ -405,7 +404,7 @@ impl Relay {
         let retry = self.bounds.take_retry();
         let mut terms = self.terms(&target, continues.is_some());
         terms.input = retry.unwrap_or(terms.input);
-        let needed = terms.is_asked() || target.provider.protocol.needs_limit();
+        let needed = terms.is_asked() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
         self.delivery.outputs.call(Call {
             attempt: id,
@@ -438,7 +437,7 @@ impl Relay {
 
     /// A continuation is other frames than those that broke off, so it is never forwarded.
     fn forwarding(&self, target: &Target, continues: bool) -> Forwarding {
-        let same = target.provider.protocol == self.job.client && !continues;
+        let same = self.job.client.is_spoken_by(target.provider.upstream) && !continues;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
         Forwarding { frames: same && stream, whole: same && !stream, usage }
@@ -461,7 +460,7 @@ impl Relay {
         hide_key(&mut failure, &attempt.target.provider.api_key);
         blame_user(&mut failure, &attempt.target);
         let again = self.apply_limits(&attempt, &mut failure);
-        if attempt.target.provider.protocol != self.job.client {
+        if !self.job.client.is_spoken_by(attempt.target.provider.upstream) {
             forget_words(&mut failure);
         }
         self.charge(&attempt);
@@ -474,7 +473,7 @@ impl Relay {
             self.account.served(&attempt.target);
             return self.continue_answer(&attempt, &failure);
         }
-        let can_be_whole = attempt.stream && attempt.target.provider.protocol != Protocol::Local;
+        let can_be_whole = attempt.stream && attempt.target.provider.answers_whole();
         let retry = failure.reason.row().retry;
         if retry == Retry::Later {
             self.ladder.may_be_asked_again(attempt.place, &failure, self.now);
@@ -573,10 +572,9 @@ impl Relay {
             End::Finished(_) => self.delivery.outputs.release(attempt.id),
             End::Cancelled | End::Failed(_) => self.delivery.outputs.cancel(attempt.id),
         }
-        let remote = attempt.target.provider.protocol != Protocol::Local;
         match &end {
             End::Finished(_) => self.job.health.succeeded(&attempt.target),
-            End::Failed(failure) if remote && failure.reason.row().who != Who::Client => {
+            End::Failed(failure) if failure.reason.row().who != Who::Client => {
                 self.job.health.failed(&attempt.target, self.now, failure.retry_after);
             }
             End::Failed(_) | End::Cancelled => {}

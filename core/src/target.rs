@@ -1,9 +1,11 @@
 //! The upstreams to call: a target is a model of a provider, and a model's name stands for the
 //! targets to try.
 
+mod dialect;
 mod headers;
 mod model;
 mod provider;
+mod upstream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +14,12 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::limit::catalogue;
-use crate::protocol::{Dialect, Protocol};
 
+pub use dialect::{DIALECTS, Dialect};
+pub(crate) use dialect::{Prefix, Thought};
 pub(crate) use model::ModelEntry;
 pub(crate) use provider::ProviderEntry;
+pub use upstream::{ProviderProtocol, Upstream};
 
 /// What a name that clients use stands for.
 #[derive(Clone, Debug)]
@@ -50,8 +54,8 @@ impl fmt::Display for Target {
 pub struct Provider {
     /// Its name in the configuration.
     pub name: String,
-    /// What it speaks.
-    pub protocol: Protocol,
+    /// What answers for it.
+    pub upstream: Upstream,
     /// Scheme, host and path before the protocol's own paths, without a slash at the end; empty
     /// for `local`.
     pub base_url: String,
@@ -74,6 +78,19 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Whether it is asked for a stream where one is wanted or not: an engine does nothing else.
+    pub(crate) fn streams(&self, wanted: bool) -> bool {
+        match self.upstream {
+            Upstream::Http(_) => wanted && self.stream,
+            Upstream::Local => true,
+        }
+    }
+
+    /// Whether it can be asked for a whole answer.
+    pub(crate) fn answers_whole(&self) -> bool {
+        matches!(self.upstream, Upstream::Http(_))
+    }
+
     /// How it differs from others of its protocol.
     pub(crate) fn dialect(&self) -> &'static Dialect {
         self.dialect.unwrap_or_else(|| Dialect::at(&self.base_url))

@@ -13,7 +13,7 @@ use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
 use streamgate_core::gateway::{Arrival, Client, Gateway};
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{AttemptId, Head, Input};
 use streamgate_core::time::Instant;
 
@@ -50,7 +50,7 @@ struct Bench {
 
 impl Bench {
     /// An answer whose target's response has begun.
-    fn new(client: Protocol, model: &str) -> Self {
+    fn new(client: ClientProtocol, model: &str) -> Self {
         let gateway = Gateway::new(Config::parse(CONFIG, |_| None).expect("a good configuration"));
         let arrival = Arrival {
             caller: None,
@@ -62,7 +62,7 @@ impl Bench {
         };
         // Each protocol finds the fields of its own.
         let said = match client {
-            Protocol::UiMessage => r#""parts":[{"type":"text","text":"Hi"}]"#,
+            ClientProtocol::UiMessage => r#""parts":[{"type":"text","text":"Hi"}]"#,
             _ => r#""content":"Hi""#,
         };
         let body = format!(
@@ -78,7 +78,7 @@ impl Bench {
     }
 
     /// An answer that has grown by such chunks, to have room for what is counted.
-    fn grown(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) -> Self {
+    fn grown(client: ClientProtocol, stream: fn(&[&str]) -> Vec<u8>) -> Self {
         let mut bench = Self::new(client, "far");
         bench.read(CALL.as_bytes(), 16 * 1024);
         for _ in 0..2 {
@@ -151,7 +151,7 @@ fn tool_stream(contents: &[&str]) -> Vec<u8> {
 /// How events are cut into reads, in bytes: within events, about one event a read, many.
 const READS: [usize; 4] = [7, 100, 216, 16 * 1024];
 
-fn check(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) {
+fn check(client: ClientProtocol, stream: fn(&[&str]) -> Vec<u8>) {
     let chunks = stream(&WORDS.repeat(100));
     for read_bytes in READS {
         let mut bench = Bench::grown(client, stream);
@@ -165,25 +165,31 @@ fn check(client: Protocol, stream: fn(&[&str]) -> Vec<u8>) {
 
 #[test]
 fn a_forwarded_chunk_allocates_nothing() {
-    check(Protocol::OpenAi, stream);
+    check(ClientProtocol::OpenAi, stream);
 }
 
 #[test]
 fn a_chunk_unlike_the_last_allocates_nothing() {
-    check(Protocol::OpenAi, unlike_stream);
+    check(ClientProtocol::OpenAi, unlike_stream);
 }
 
 #[test]
 fn a_fragment_of_a_tool_call_allocates_nothing() {
-    check(Protocol::OpenAi, tool_stream);
-    for client in [Protocol::Responses, Protocol::Anthropic, Protocol::UiMessage] {
+    check(ClientProtocol::OpenAi, tool_stream);
+    for client in [ClientProtocol::Responses, ClientProtocol::Anthropic, ClientProtocol::UiMessage]
+    {
         check(client, tool_stream);
     }
 }
 
 #[test]
 fn a_translated_chunk_allocates_nothing() {
-    let others = [Protocol::Responses, Protocol::Anthropic, Protocol::UiMessage, Protocol::Token];
+    let others = [
+        ClientProtocol::Responses,
+        ClientProtocol::Anthropic,
+        ClientProtocol::UiMessage,
+        ClientProtocol::Token,
+    ];
     for client in others {
         check(client, stream);
         check(client, unlike_stream);
@@ -192,7 +198,7 @@ fn a_translated_chunk_allocates_nothing() {
 
 #[test]
 fn an_engines_event_allocates_nothing() {
-    let mut bench = Bench::new(Protocol::OpenAi, "here");
+    let mut bench = Bench::new(ClientProtocol::OpenAi, "here");
     let attempt = bench.attempt;
     let mut say = |text: &str| {
         bench.take(Input::Event { attempt, event: Event::Text(Cow::Borrowed(text)) });
@@ -209,7 +215,7 @@ fn an_engines_event_allocates_nothing() {
 #[test]
 fn an_answers_text_grows_by_doubling() {
     let stream = stream(&WORDS.repeat(100));
-    let mut bench = Bench::new(Protocol::OpenAi, "far");
+    let mut bench = Bench::new(ClientProtocol::OpenAi, "far");
     bench.read(&stream, 250);
     // The text becomes 64 times as long.
     let allocations = counted(|| (1..64).for_each(|_| bench.read(&stream, 250)));

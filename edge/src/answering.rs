@@ -6,7 +6,6 @@ use std::sync::Arc;
 use streamgate_core::access::quota::QuotaOp;
 use streamgate_core::answer::{Answer, Head, Output};
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::protocol::{HttpCall, Protocol};
 use streamgate_core::relay::{AttemptId, Call, Input, Settlement};
 use streamgate_core::store::learned_limits;
 use streamgate_core::time::Instant;
@@ -102,7 +101,7 @@ impl Answering {
     fn call(&mut self, now: Instant, call: &Call, wire: &Wire) {
         let number = self.calls.len();
         self.calls.push(Made { attempt: call.attempt, answered: false });
-        match http(call) {
+        match call.http() {
             Ok(http) => wire.call(number, &http.url, flat(http.headers), &http.body),
             Err(failure) => {
                 self.answer.handle(now, Input::Lost { attempt: call.attempt, failure });
@@ -136,14 +135,6 @@ impl Answering {
         log::record(wire, &self.answer.record(settlement));
         wire.finish();
     }
-}
-
-fn http(call: &Call) -> Result<HttpCall, Failure> {
-    if call.target.provider.protocol == Protocol::Local {
-        let detail = format!("{} runs on a native server only.", call.target);
-        return Err(Failure::new(Reason::ModelUnavailable, detail));
-    }
-    call.http()
 }
 
 impl Made {

@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use streamgate_core::answer::{Answer, Head, Output};
-use streamgate_core::protocol::Protocol;
 use streamgate_core::relay::{self, AttemptId, Input};
+use streamgate_core::target::Upstream;
 use streamgate_core::time::Instant;
 use tokio::time::Sleep;
 
@@ -192,9 +192,9 @@ impl Driver {
 
     fn begin(&mut self, call: &relay::Call) {
         log::call(self.answer.id(), call);
-        let begun = match call.target.provider.protocol {
-            Protocol::Local => Call::Local(local::Call::new(&self.thread.engine, call)),
-            _ => Call::Upstream(self.thread.upstream.call(call)),
+        let begun = match call.target.provider.upstream {
+            Upstream::Local => Call::Local(local::Call::new(&self.thread.engine, call)),
+            Upstream::Http(_) => Call::Upstream(self.thread.upstream.call(call)),
         };
         self.calls.push((call.attempt, begun));
         self.begun = true;

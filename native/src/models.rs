@@ -10,8 +10,7 @@ use streamgate_core::config::{Config, EMBEDDED_MODEL};
 use streamgate_core::failure::Failure;
 use streamgate_core::limit::known::{Fact, Known, Source};
 use streamgate_core::limit::learned::Learned;
-use streamgate_core::protocol::Protocol;
-use streamgate_core::target::{ApiKey, Target};
+use streamgate_core::target::{ApiKey, Target, Upstream};
 
 use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
 use crate::learned;
@@ -267,7 +266,7 @@ fn model(target: &Target) -> Result<Model, String> {
 }
 
 fn is_local(target: &Target) -> bool {
-    target.provider.protocol == Protocol::Local
+    target.provider.upstream == Upstream::Local
 }
 
 fn local_targets(config: &Config) -> impl Iterator<Item = &Arc<Target>> {

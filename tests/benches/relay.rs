@@ -24,9 +24,10 @@ use streamgate_core::answer::{Answer, Output};
 use streamgate_core::chat::Event;
 use streamgate_core::config::Config;
 use streamgate_core::gateway::{Arrival, Client, Gateway};
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{AttemptId, Head, Input};
-use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, encode};
+use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Framing, encode};
+use streamgate_core::target::{ProviderProtocol, Upstream};
 use streamgate_core::time::Instant;
 
 const CHUNKS: usize = 4_000;
@@ -35,14 +36,13 @@ const TURNS: usize = 60;
 const CREATED: u64 = 1_741_570_283;
 
 /// What providers speak; a provider and a model have the name of each.
-const PROVIDERS: [Protocol; 6] = [
-    Protocol::OpenAi,
-    Protocol::Responses,
-    Protocol::Anthropic,
-    Protocol::Gemini,
-    Protocol::Ollama,
-    Protocol::Local,
-];
+const PROVIDERS: [Upstream; 6] = [OPENAI, RESPONSES, ANTHROPIC, GEMINI, OLLAMA, Upstream::Local];
+
+const OPENAI: Upstream = Upstream::Http(ProviderProtocol::OpenAi);
+const RESPONSES: Upstream = Upstream::Http(ProviderProtocol::Responses);
+const ANTHROPIC: Upstream = Upstream::Http(ProviderProtocol::Anthropic);
+const GEMINI: Upstream = Upstream::Http(ProviderProtocol::Gemini);
+const OLLAMA: Upstream = Upstream::Http(ProviderProtocol::Ollama);
 
 const PLAIN: [&str; 8] = ["The", " quick", " brown", " fox", " jumps", " über", " 狗", "."];
 const ESCAPED: [&str; 8] =
@@ -50,8 +50,8 @@ const ESCAPED: [&str; 8] =
 
 struct Setting {
     name: &'static str,
-    provider: Protocol,
-    client: Protocol,
+    provider: Upstream,
+    client: ClientProtocol,
     /// The contents as JSON has them.
     words: &'static [&'static str],
     arrive: Arrive,
@@ -98,23 +98,23 @@ const SETTINGS: [Setting; 20] = [
         arrive: READS,
         ..TRANSLATED
     },
-    Setting { name: "openai to anthropic", client: Protocol::Anthropic, ..ACROSS },
-    Setting { name: "openai to responses", client: Protocol::Responses, ..ACROSS },
-    Setting { name: "openai to ui-message", client: Protocol::UiMessage, ..ACROSS },
-    Setting { name: "responses to openai", provider: Protocol::Responses, ..ACROSS },
-    Setting { name: "anthropic to openai", provider: Protocol::Anthropic, ..ACROSS },
-    Setting { name: "gemini to openai", provider: Protocol::Gemini, ..ACROSS },
-    Setting { name: "ollama to openai", provider: Protocol::Ollama, ..ACROSS },
+    Setting { name: "openai to anthropic", client: ClientProtocol::Anthropic, ..ACROSS },
+    Setting { name: "openai to responses", client: ClientProtocol::Responses, ..ACROSS },
+    Setting { name: "openai to ui-message", client: ClientProtocol::UiMessage, ..ACROSS },
+    Setting { name: "responses to openai", provider: RESPONSES, ..ACROSS },
+    Setting { name: "anthropic to openai", provider: ANTHROPIC, ..ACROSS },
+    Setting { name: "gemini to openai", provider: GEMINI, ..ACROSS },
+    Setting { name: "ollama to openai", provider: OLLAMA, ..ACROSS },
     Setting {
         name: "responses forwarded",
-        provider: Protocol::Responses,
-        client: Protocol::Responses,
+        provider: RESPONSES,
+        client: ClientProtocol::Responses,
         ..ACROSS
     },
     Setting {
         name: "anthropic forwarded",
-        provider: Protocol::Anthropic,
-        client: Protocol::Anthropic,
+        provider: ANTHROPIC,
+        client: ClientProtocol::Anthropic,
         ..ACROSS
     },
     Setting { name: "engine to chunks", arrive: Engine, ..LOCAL },
@@ -123,16 +123,16 @@ const SETTINGS: [Setting; 20] = [
 
 const FORWARDED: Setting = Setting {
     name: "",
-    provider: Protocol::OpenAi,
-    client: Protocol::OpenAi,
+    provider: OPENAI,
+    client: ClientProtocol::OpenAi,
     words: &PLAIN,
     arrive: EventByEvent,
     alike: true,
 };
-const TRANSLATED: Setting = Setting { client: Protocol::Token, ..FORWARDED };
+const TRANSLATED: Setting = Setting { client: ClientProtocol::Token, ..FORWARDED };
 /// From one protocol to another or the same, an event a read.
 const ACROSS: Setting = Setting { words: &ESCAPED, ..FORWARDED };
-const LOCAL: Setting = Setting { provider: Protocol::Local, ..FORWARDED };
+const LOCAL: Setting = Setting { provider: Upstream::Local, ..FORWARDED };
 
 /// What comes in, and where what goes out is joined for a write.
 struct Stream {
@@ -206,7 +206,7 @@ fn ours(stream: &Stream) -> usize {
         }
     } else {
         let content_type = match stream.setting.provider {
-            Protocol::Ollama => "application/x-ndjson",
+            OLLAMA => "application/x-ndjson",
             _ => "text/event-stream",
         };
         let head = Head { status: 200, content_type, ..Head::default() };
@@ -234,15 +234,15 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
     };
     let mut request = json!({"model": setting.provider.name(), "stream": true, "max_tokens": 4096});
     let said = match setting.client {
-        Protocol::Token => json!("Hi"),
-        Protocol::UiMessage => json!([
+        ClientProtocol::Token => json!("Hi"),
+        ClientProtocol::UiMessage => json!([
             {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
         ]),
         _ => json!([{"role": "user", "content": "Hi"}]),
     };
     let field = match setting.client {
-        Protocol::Token => "message",
-        Protocol::Responses => "input",
+        ClientProtocol::Token => "message",
+        ClientProtocol::Responses => "input",
         _ => "messages",
     };
     request[field] = said;
@@ -253,11 +253,11 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
 }
 
 fn config() -> String {
-    let entry = |protocol: Protocol| {
-        let name = protocol.name();
-        let base_url = match protocol {
-            Protocol::Local => String::new(),
-            _ => format!("base_url = \"http://{name}/v1\"\n"),
+    let entry = |upstream: Upstream| {
+        let name = upstream.name();
+        let base_url = match upstream {
+            Upstream::Local => String::new(),
+            Upstream::Http(_) => format!("base_url = \"http://{name}/v1\"\n"),
         };
         format!(
             "[providers.{name}]\nprotocol = \"{name}\"\n{base_url}\
@@ -284,12 +284,16 @@ fn drain(answer: &mut Answer) -> usize {
 fn values(stream: &Stream) -> usize {
     let mut out = Vec::new();
     let mut written = 0;
-    let mut decoder = Decoder::framed(stream.setting.provider.framing(), EVENT_BYTES_MAX_DEFAULT);
+    let framing = match stream.setting.provider {
+        Upstream::Http(protocol) => protocol.framing(),
+        Upstream::Local => Framing::Events,
+    };
+    let mut decoder = Decoder::framed(framing, EVENT_BYTES_MAX_DEFAULT);
     for mut read in stream.reads.iter().map(Vec::as_slice) {
         while let Some(event) = decoder.next(&mut read).expect("short events") {
             let value: Value = serde_json::from_slice(event.data).expect("JSON");
             let value = match stream.setting.client {
-                Protocol::Token => json!({"token": value["choices"][0]["delta"]["content"]}),
+                ClientProtocol::Token => json!({"token": value["choices"][0]["delta"]["content"]}),
                 _ => value,
             };
             write_value(&mut out, &value);
@@ -336,10 +340,10 @@ impl Stream {
         let words = setting.words.iter().cycle().take(CHUNKS);
         let created = |number| if setting.alike { CREATED } else { CREATED + number };
         let frame = |(word, number): (&&str, u64)| match setting.provider {
-            Protocol::Responses => responses_frame(word, number),
-            Protocol::Anthropic => anthropic_frame(word),
-            Protocol::Gemini => gemini_frame(word, number),
-            Protocol::Ollama => ollama_line(word, number),
+            RESPONSES => responses_frame(word, number),
+            ANTHROPIC => anthropic_frame(word),
+            GEMINI => gemini_frame(word, number),
+            OLLAMA => ollama_line(word, number),
             _ => openai_frame(word, created(number)),
         };
         let opening = opening(setting.provider);
@@ -355,9 +359,9 @@ impl Stream {
 }
 
 /// What a provider's stream begins with.
-fn opening(provider: Protocol) -> Vec<u8> {
+fn opening(provider: Upstream) -> Vec<u8> {
     let events: &[(&str, &str)] = match provider {
-        Protocol::Anthropic => &[
+        ANTHROPIC => &[
             (
                 "message_start",
                 r#"{"type":"message_start","message":{"id":"msg_01","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":9,"output_tokens":1}}}"#,
@@ -367,7 +371,7 @@ fn opening(provider: Protocol) -> Vec<u8> {
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
             ),
         ],
-        Protocol::Responses => &[
+        RESPONSES => &[
             (
                 "response.created",
                 r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","created_at":1,"status":"in_progress","model":"m","output":[]}}"#,

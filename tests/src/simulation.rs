@@ -21,7 +21,7 @@ pub mod search;
 pub mod splice;
 pub mod world;
 
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay;
 
 use choices::Choices;
@@ -69,7 +69,7 @@ fn agree(script: &Script, outcome: &Outcome, expected: &Expected) -> Result<(), 
     let expected_text = if whole_or_none { expected.text.as_str() } else { "" };
     let same = cancelled
         || (text == expected_text && outcome.calls == expected.calls && cost == expected.cost);
-    let plain = script.client.protocol == Protocol::OpenAi && script.client.stream;
+    let plain = script.client.protocol == ClientProtocol::OpenAi && script.client.stream;
     let same = same && (!plain || cancelled || outcome.read.role || !expected.role);
     if (ends && same) || !known {
         return Ok(());

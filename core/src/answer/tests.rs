@@ -63,12 +63,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(client: Protocol, body: &str, config: &str) -> Self {
+    fn new(client: ClientProtocol, body: &str, config: &str) -> Self {
         let secret = |name: &str| (name == "KEY_B").then(|| "b-key".to_owned());
         Self::of(&Gateway::new(Config::parse(config, secret).unwrap()), client, body)
     }
 
-    fn of(gateway: &Gateway, client: Protocol, body: &str) -> Self {
+    fn of(gateway: &Gateway, client: ClientProtocol, body: &str) -> Self {
         Self::at(gateway, Client::asked(client), body)
     }
 
@@ -192,11 +192,17 @@ fn with_fallback(keys: &str) -> String {
     format!("{CONFIG}\n[fallback]\n{keys}\n")
 }
 
-fn check(client: Protocol, body: &str, script: &[Step<'_>], expected: &str) {
+fn check(client: ClientProtocol, body: &str, script: &[Step<'_>], expected: &str) {
     check_with(CONFIG, client, body, script, expected);
 }
 
-fn check_with(config: &str, client: Protocol, body: &str, script: &[Step<'_>], expected: &str) {
+fn check_with(
+    config: &str,
+    client: ClientProtocol,
+    body: &str,
+    script: &[Step<'_>],
+    expected: &str,
+) {
     let mut bench = Bench::new(client, body, config);
     for step in script {
         bench.step(step);
@@ -208,7 +214,7 @@ fn check_with(config: &str, client: Protocol, body: &str, script: &[Step<'_>], e
 #[test]
 fn frames_go_through_as_they_came_and_the_end_waits_for_its_mark() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 200, SSE),
@@ -241,7 +247,7 @@ fn frames_go_through_as_they_came_and_the_end_waits_for_its_mark() {
 #[test]
 fn nothing_is_sent_until_a_rung_has_content() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 200, SSE),
@@ -279,7 +285,7 @@ fn nothing_is_sent_until_a_rung_has_content() {
 fn a_break_after_content_is_an_error_and_not_an_end() {
     check_with(
         &with_fallback("midstream = \"stop\""),
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Bytes(0, HI), Lost(0, crate::failure::Reason::Lost)],
         r#"
@@ -299,7 +305,7 @@ fn a_break_after_content_is_an_error_and_not_an_end() {
 #[test]
 fn what_breaks_after_the_finish_takes_nothing_back() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Bytes(0, HI), Bytes(0, STOP), Lost(0, crate::failure::Reason::Lost)],
         r#"
@@ -320,7 +326,7 @@ fn what_breaks_after_the_finish_takes_nothing_back() {
 #[test]
 fn every_deadline_has_its_reason() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[After(15_000), HeadOf(1, 200, SSE), After(15_000), After(15_000), Bytes(1, "late")],
         r#"
@@ -347,7 +353,7 @@ fn every_deadline_has_its_reason() {
 fn silence_in_mid_answer_is_a_deadline_unless_the_client_pauses() {
     check_with(
         &with_fallback("midstream = \"stop\""),
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Bytes(0, HI), Pause, After(50_000), Resume, After(20_000)],
         r#"
@@ -372,7 +378,7 @@ fn silence_in_mid_answer_is_a_deadline_unless_the_client_pauses() {
 #[test]
 fn a_refusal_moves_on_and_a_wrong_request_goes_back_as_it_is() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 401, "application/json"),
@@ -396,7 +402,7 @@ fn a_refusal_moves_on_and_a_wrong_request_goes_back_as_it_is() {
         "#,
     );
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 422, "application/json"),
@@ -419,7 +425,7 @@ fn a_refusal_moves_on_and_a_wrong_request_goes_back_as_it_is() {
 #[test]
 fn a_client_that_leaves_stops_the_call_at_once() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[HeadOf(0, 200, SSE), Hangup, Bytes(0, HI)],
         r#"
@@ -437,7 +443,7 @@ fn a_client_that_leaves_stops_the_call_at_once() {
 #[test]
 fn a_whole_answer_goes_through_as_it_came() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         WHOLE,
         &[
             HeadOf(0, 200, "application/json"),
@@ -462,13 +468,13 @@ fn a_whole_answer_goes_through_as_it_came() {
 #[test]
 fn the_limit_is_asked_for_and_named() {
     let asked = STREAM.replace("true", "true,\"max_tokens\":8000");
-    let mut bench = Bench::new(Protocol::OpenAi, &asked, CONFIG);
+    let mut bench = Bench::new(ClientProtocol::OpenAi, &asked, CONFIG);
     assert_eq!(bench.log[0], "call 0 a/gpt-4-turbo stream max 4096 by model");
     bench.step(&Lost(0, crate::failure::Reason::Connect));
     assert_eq!(bench.log[2], "call 1 b/unknown stream max 4096 by model");
     // The catalogue knows this one's window, and not how long it answers.
     let half_known = CONFIG.replace("gpt-4-turbo", "z-ai/glm-4.5v");
-    let bench = Bench::new(Protocol::OpenAi, &asked, &half_known);
+    let bench = Bench::new(ClientProtocol::OpenAi, &asked, &half_known);
     assert_eq!(bench.log[0], "call 0 a/z-ai/glm-4.5v stream max 4096 by model");
 }
 
@@ -477,7 +483,7 @@ fn an_engines_events_become_token_events() {
     let finish = crate::chat::FinishReason::Stop;
     let usage = crate::chat::Usage { input_tokens: 3, output_tokens: 2, ..Default::default() };
     check(
-        Protocol::Token,
+        ClientProtocol::Token,
         r#"{"message":"hi","model":"local"}"#,
         &[
             Says(0, Event::Text("He\"y".into())),
@@ -506,7 +512,7 @@ fn an_engines_events_become_token_events() {
 #[test]
 fn a_local_answer_is_written_as_chunks_with_their_role_first() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         &STREAM.replace("\"m\"", "\"local\""),
         &[
             Says(0, Event::Text("Hey".into())),
@@ -532,7 +538,7 @@ fn when_no_target_is_left_the_client_gets_what_its_protocol_can_mark() {
     let down = crate::failure::Reason::Connect;
     check_with(
         &with_fallback("retries = 0"),
-        Protocol::Token,
+        ClientProtocol::Token,
         r#"{"message":"hi","model":"m"}"#,
         &[Lost(0, down), Lost(1, down)],
         r#"
@@ -548,7 +554,7 @@ fn when_no_target_is_left_the_client_gets_what_its_protocol_can_mark() {
     );
     check_with(
         &with_fallback("retries = 0"),
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[Lost(0, down), Lost(1, down)],
         r#"
@@ -569,7 +575,7 @@ fn a_target_without_its_key_is_passed_over_and_said() {
     let config = CONFIG.replace("KEY_B", "KEY_C").replace("\"a/gpt-4-turbo\", ", "");
     check_with(
         &config,
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[],
         r#"
@@ -589,7 +595,7 @@ fn an_unknown_model_or_a_broken_body_is_the_clients_to_mend() {
         (STREAM.replace("\"model\":\"m\",", ""), "head 400", "default_model"),
     ];
     for (body, head, named) in rows {
-        let log = Bench::new(Protocol::OpenAi, &body, CONFIG).log;
+        let log = Bench::new(ClientProtocol::OpenAi, &body, CONFIG).log;
         assert!(log[0].starts_with(head), "{log:?}");
         assert!(log[1].contains(named), "{log:?}");
         assert!(log[2].starts_with("settle"), "{log:?}");
@@ -599,7 +605,7 @@ fn an_unknown_model_or_a_broken_body_is_the_clients_to_mend() {
 #[test]
 fn a_break_after_content_is_continued_by_the_next_target() {
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 200, SSE),
@@ -641,7 +647,7 @@ fn a_break_after_content_is_continued_by_the_next_target() {
 
 /// What the targets are asked when an answer breaks: the script's first attempt delivered "Hi".
 fn asked_to_go_on(config: &str, script: &[Step<'_>]) -> Vec<String> {
-    let mut bench = Bench::new(Protocol::OpenAi, STREAM, config);
+    let mut bench = Bench::new(ClientProtocol::OpenAi, STREAM, config);
     [HeadOf(0, 200, SSE), Bytes(0, HI), Over(0)].iter().for_each(|step| bench.step(step));
     script.iter().for_each(|step| bench.step(step));
     bench.asked
@@ -665,7 +671,7 @@ fn a_rejected_prefill_is_asked_again_without_it() {
 
 #[test]
 fn when_nobody_can_go_on_the_first_cause_is_told() {
-    let mut bench = Bench::new(Protocol::OpenAi, STREAM, &with_fallback("retries = 0"));
+    let mut bench = Bench::new(ClientProtocol::OpenAi, STREAM, &with_fallback("retries = 0"));
     let script = [
         HeadOf(0, 200, SSE),
         Bytes(0, HI),
@@ -691,7 +697,7 @@ fn a_tool_call_or_a_thought_is_never_continued() {
         r#"data: {"choices":[{"delta":{"reasoning_content":"hm","content":""}}]}"#,
     ];
     for frame in frames {
-        let mut bench = Bench::new(Protocol::OpenAi, STREAM, CONFIG);
+        let mut bench = Bench::new(ClientProtocol::OpenAi, STREAM, CONFIG);
         let frame = format!("{frame}\n\n");
         [HeadOf(0, 200, SSE), Bytes(0, &frame), Over(0)].iter().for_each(|step| bench.step(step));
         assert!(
@@ -707,7 +713,7 @@ fn a_target_that_failed_in_passing_is_asked_again_when_it_said() {
     let config = CONFIG.replace("\"a/gpt-4-turbo\", ", "");
     check_with(
         &config,
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[
             HeadOf(0, 429, ""),
@@ -746,7 +752,7 @@ fn a_target_that_failed_in_passing_is_asked_again_when_it_said() {
 fn the_first_content_wins_a_hedge_and_an_error_never_does() {
     check_with(
         &with_fallback("hedge_after = 1"),
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[After(1_000), HeadOf(1, 500, ""), Over(1), HeadOf(0, 200, SSE), Bytes(0, HI)],
         r#"
@@ -764,7 +770,7 @@ fn the_first_content_wins_a_hedge_and_an_error_never_does() {
     );
     check_with(
         &with_fallback("hedge_after = 1"),
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[After(1_000), HeadOf(1, 200, SSE), Bytes(1, HI)],
         r#"
@@ -790,10 +796,10 @@ fn when_all_targets_cool_down_the_client_is_told_when_to_come_back() {
         )
         .unwrap(),
     );
-    let mut bench = Bench::of(&gateway, Protocol::OpenAi, STREAM);
+    let mut bench = Bench::of(&gateway, ClientProtocol::OpenAi, STREAM);
     let down = crate::failure::Reason::Connect;
     [Lost(0, down), Lost(1, down)].iter().for_each(|step| bench.step(step));
-    let bench = Bench::of(&gateway, Protocol::OpenAi, STREAM);
+    let bench = Bench::of(&gateway, ClientProtocol::OpenAi, STREAM);
     assert_eq!(bench.log[0], "head 503 application/json retry-after 30");
     assert!(bench.log[1].contains("all_targets_cooling"), "{:?}", bench.log);
 }
@@ -801,7 +807,7 @@ fn when_all_targets_cool_down_the_client_is_told_when_to_come_back() {
 #[test]
 fn what_came_while_a_rival_ran_is_not_billed_to_it() {
     let asked = STREAM.replace("true", "true,\"stream_options\":{\"include_usage\":true}");
-    let mut bench = Bench::new(Protocol::OpenAi, &asked, &with_fallback("hedge_after = 1"));
+    let mut bench = Bench::new(ClientProtocol::OpenAi, &asked, &with_fallback("hedge_after = 1"));
     let script = [After(1_000), HeadOf(1, 200, SSE), Bytes(1, HI), Bytes(1, STOP), Bytes(1, DONE)];
     script.iter().for_each(|step| bench.step(step));
     let usage = bench.log.iter().find(|line| line.contains("usage")).unwrap();
@@ -814,7 +820,7 @@ fn what_follows_the_finishing_frame_comes_after_what_that_says() {
     let last =
         "data: {\"choices\":[{\"delta\":{\"content\":\"one\"},\"finish_reason\":\"stop\"}]}\n\n";
     let more = "data: {\"choices\":[{\"delta\":{\"content\":\"two\"}}]}\n\n";
-    let mut bench = Bench::new(Protocol::OpenAi, STREAM, CONFIG);
+    let mut bench = Bench::new(ClientProtocol::OpenAi, STREAM, CONFIG);
     let script = [HeadOf(0, 200, SSE), Bytes(0, last), Bytes(0, more), Bytes(0, DONE)];
     script.iter().for_each(|step| bench.step(step));
     let all = bench.log.concat();
@@ -830,7 +836,8 @@ fn a_repetition_that_breaks_off_is_not_handed_on_when_nobody_is_left() {
     };
     let (begun, repeated) = (says("The quick brown fox"), says("brown "));
     let config = CONFIG.replace("\"a/gpt-4-turbo\", ", "");
-    let mut bench = Bench::new(Protocol::OpenAi, STREAM, &config.replace("\"KEY_C\"", "\"KEY_B\""));
+    let mut bench =
+        Bench::new(ClientProtocol::OpenAi, STREAM, &config.replace("\"KEY_C\"", "\"KEY_B\""));
     let mut script = vec![HeadOf(0, 200, SSE), Bytes(0, &begun), Over(0)];
     for attempt in 1..=4 {
         script.extend([HeadOf(attempt, 200, SSE), Bytes(attempt, &repeated), Over(attempt)]);
@@ -845,7 +852,7 @@ fn a_repetition_that_breaks_off_is_not_handed_on_when_nobody_is_left() {
 fn each_target_is_asked_again_when_it_is_ready() {
     let down = crate::failure::Reason::Connect;
     check(
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         STREAM,
         &[HeadOf(0, 429, ""), Over(0), Lost(1, down), After(1_000), Lost(2, down), After(6_000)],
         r#"

@@ -105,7 +105,7 @@ fn a_clients_headers_reach_a_provider_of_its_protocol() {
         ("protocol = \"openai\"", &[]),
     ];
     let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
-    let client = Client::asked(Protocol::Anthropic);
+    let client = Client::asked(ClientProtocol::Anthropic);
     let arrival = Arrival {
         caller: None,
         own_keys: Ok(Vec::new()),

@@ -5,8 +5,7 @@ use std::fmt;
 
 use super::learned::LearnedLimit;
 use super::{Terms, UNKNOWN_MODEL_MAX_OUTPUT, catalogue};
-use crate::protocol::Protocol;
-use crate::target::Target;
+use crate::target::{Target, Upstream};
 
 /// What is known of one target's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl<'a> Known<'a> {
     pub fn of(target: &Target, learned: Option<&'a LearnedLimit>) -> Self {
         let configured = |tokens| Fact { tokens, source: Source::Configured };
         let model = target.max_output_tokens.map(configured);
-        if target.provider.protocol == Protocol::Local {
+        if target.provider.upstream == Upstream::Local {
             return Self { model, ..Self::default() };
         }
         let said = learned.map(|row| Source::Learned { text: &row.source, at: row.learned_at });

@@ -65,7 +65,7 @@ fn check(settlement: &Settlement, session: Option<&str>, model: &str, expected: 
     let answered = Answered {
         stream_id: "chatcmpl-1",
         session,
-        client: Protocol::Token,
+        client: ClientProtocol::Token,
         model,
         streaming: true,
     };

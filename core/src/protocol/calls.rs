@@ -3,11 +3,20 @@
 //! that are repeated, or empty. Here each has its place in the order in which it was begun, and its
 //! identifier and name are told once.
 
+use super::ReadError;
 use crate::chat::{Event, FinishReason, ToolCall};
+use crate::failure::{Failure, Reason};
 use crate::json::Text;
 
-/// How many calls one answer makes; what comes beyond is taken for more of the last.
-const CALLS_MAX: usize = 1024;
+/// How many tool calls one answer makes at most, in every protocol. Far beyond what models do, it
+/// bounds what a stream of nothing but calls can make us keep.
+pub(super) const TOOL_CALLS_MAX: usize = 4096;
+
+/// The failure of an answer that makes more.
+pub(super) fn too_many_calls() -> ReadError {
+    let detail = format!("The answer makes more than {TOOL_CALLS_MAX} tool calls.");
+    ReadError::Provider(Failure::new(Reason::AnswerTooLong, detail))
+}
 
 /// The calls so far.
 #[derive(Debug, Default)]
@@ -87,8 +96,9 @@ impl Calls {
         (!is_other).then_some(place)
     }
 
+    /// Beyond the bound, what comes is taken for more of the last call.
     fn begin(&mut self, call: Begun) -> usize {
-        if self.0.len() < CALLS_MAX {
+        if self.0.len() < TOOL_CALLS_MAX {
             self.0.push(call);
         }
         self.0.len() - 1
@@ -192,9 +202,9 @@ mod tests {
             other => panic!("{other:?} is no call"),
         };
         assert_eq!((place(), place()), (0, 1));
-        for _ in 0..2 * CALLS_MAX {
+        for _ in 0..2 * TOOL_CALLS_MAX {
             place();
         }
-        assert_eq!(place(), CALLS_MAX - 1);
+        assert_eq!(place(), TOOL_CALLS_MAX - 1);
     }
 }

@@ -85,7 +85,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::chat::{Message, Role};
-    use crate::protocol::Protocol;
+    use crate::protocol::ClientProtocol;
     use crate::protocol::meaning::{self, written};
 
     fn asked(conversation: Option<&str>) -> ChatRequest {
@@ -120,9 +120,9 @@ mod tests {
             ),
         ];
         for (events, expected) in rows {
-            assert_eq!(written(Protocol::Content, asked(Some("c7")), &events), expected);
+            assert_eq!(written(ClientProtocol::Content, asked(Some("c7")), &events), expected);
         }
-        let unnamed = written(Protocol::Content, asked(None), &meaning::length());
+        let unnamed = written(ClientProtocol::Content, asked(None), &meaning::length());
         assert!(
             unnamed.ends_with("{\"conversationId\":\"answer-1\",\"done\":true}\n\n"),
             "{unnamed}"

@@ -4,8 +4,9 @@
 //! told: ai.google.dev/gemini-api/docs; the names of fields and reasons also by
 //! google/genai/types.py of googleapis/python-genai.
 
-mod answer;
-mod call;
+mod provider_request;
+mod reader;
 
-pub(super) use answer::{read_event, read_whole};
-pub(super) use call::http_call;
+pub(super) use provider_request::http_call;
+pub(super) use reader::StreamReader;
+pub(super) use reader::read_whole;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{AnswerEnd, AnswerMeta, Collected, End, Protocol, Writer};
+use super::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, End, Writer};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 
@@ -38,7 +38,11 @@ pub(super) fn error() -> Vec<Event<'static>> {
 }
 
 /// The stream of these events, from its opening to its end.
-pub(super) fn written(protocol: Protocol, request: ChatRequest, events: &[Event<'_>]) -> String {
+pub(super) fn written(
+    protocol: ClientProtocol,
+    request: ChatRequest,
+    events: &[Event<'_>],
+) -> String {
     let mut writer = writer(protocol, request);
     let mut out = Vec::new();
     writer.open(&mut out);
@@ -58,7 +62,11 @@ pub(super) fn written(protocol: Protocol, request: ChatRequest, events: &[Event<
 }
 
 /// The whole answer of these events.
-pub(super) fn collected(protocol: Protocol, request: ChatRequest, events: &[Event<'_>]) -> String {
+pub(super) fn collected(
+    protocol: ClientProtocol,
+    request: ChatRequest,
+    events: &[Event<'_>],
+) -> String {
     let mut collected = Collected::default();
     events.iter().for_each(|event| collected.add(event));
     let mut out = Vec::new();
@@ -101,7 +109,7 @@ fn call(
     })
 }
 
-fn writer(protocol: Protocol, request: ChatRequest) -> Writer {
+fn writer(protocol: ClientProtocol, request: ChatRequest) -> Writer {
     let opening = AnswerMeta {
         id: "answer-1".into(),
         created: 1_700_000_000,

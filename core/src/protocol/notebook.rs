@@ -103,7 +103,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Protocol;
+    use crate::protocol::ClientProtocol;
     use crate::protocol::meaning::{self, collected, written};
 
     fn asked(with: &str) -> Result<ChatRequest, Failure> {
@@ -137,7 +137,7 @@ mod tests {
             (meaning::error(), tokens(&["Hel"]) + error),
         ];
         for (events, expected) in rows {
-            let out = written(Protocol::Notebook, asked("").unwrap(), &events);
+            let out = written(ClientProtocol::Notebook, asked("").unwrap(), &events);
             assert_eq!(out, OPENED.to_owned() + &expected);
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_whole_answer_is_both_messages() {
         assert_eq!(
-            collected(Protocol::Notebook, asked("").unwrap(), &meaning::text()),
+            collected(ClientProtocol::Notebook, asked("").unwrap(), &meaning::text()),
             r#"{"messages":[{"content":"Hi","role":"user","timestamp":null},{"content":"Hello, wörld 😀!","role":"assistant","timestamp":null}],"session_id":"s1"}"#
         );
     }

@@ -3,8 +3,9 @@
 //! Reference: docs/api.md and api/types.go of ollama/ollama; how its answers end and how errors come
 //! in mid-stream: server/routes.go there.
 
-mod answer;
-mod call;
+mod provider_request;
+mod reader;
 
-pub(super) use answer::{read_event, read_whole};
-pub(super) use call::http_call;
+pub(super) use provider_request::http_call;
+pub(super) use reader::StreamReader;
+pub(super) use reader::read_whole;

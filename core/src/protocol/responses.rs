@@ -1,18 +1,19 @@
 //! OpenAI Responses, both roles. Reference: platform.openai.com/docs/api-reference/responses and
 //! .../responses-streaming; where that is silent, what the official SDKs accumulate.
 //!
-//! `request.rs` and `writer.rs` face the client, `call.rs` and `answer.rs` face a provider. Errors
+//! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider. Errors
 //! have the shape that Chat Completions gives them.
 //!
 //! An answer is a list of items: a message, a thought, a call. The stream opens and closes each, and
 //! its last event repeats the whole answer; there is no `[DONE]`.
 
-mod answer;
-mod call;
+mod provider_request;
+mod reader;
 mod request;
 mod writer;
 
-pub(super) use answer::{Calls, read_event, read_whole};
-pub(super) use call::http_call;
+pub(super) use provider_request::http_call;
+pub(super) use reader::StreamReader;
+pub(super) use reader::read_whole;
 pub(super) use request::parse_request;
 pub(crate) use writer::Writer;

@@ -86,7 +86,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::chat::{Message, Role};
-    use crate::protocol::Protocol;
+    use crate::protocol::ClientProtocol;
     use crate::protocol::meaning::{self, collected, written};
 
     fn asked() -> ChatRequest {
@@ -114,7 +114,7 @@ mod tests {
             (meaning::error(), tokens(&["Hel"]) + error),
         ];
         for (events, expected) in rows {
-            let out = written(Protocol::Session, asked(), &events);
+            let out = written(ClientProtocol::Session, asked(), &events);
             assert_eq!(out, OPENED.to_owned() + &expected);
         }
     }
@@ -125,11 +125,11 @@ mod tests {
         events.insert(0, Event::Warning("a failed.".into()));
         let warning = "data: {\"message\":\"a failed.\",\"type\":\"warning\"}\n\n";
         assert_eq!(
-            written(Protocol::Session, asked(), &events),
+            written(ClientProtocol::Session, asked(), &events),
             [OPENED, warning, &tokens(&["Once upon"]), DONE].concat()
         );
         assert_eq!(
-            collected(Protocol::Session, asked(), &events),
+            collected(ClientProtocol::Session, asked(), &events),
             r#"{"message":"Once upon","session_id":"s1","warnings":["a failed."]}"#
         );
     }

@@ -4,10 +4,11 @@
 use super::*;
 use crate::chat::FinishReason;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
+use crate::target::ProviderProtocol;
 
 /// A provider's protocol, its streams and its whole answers, and what its usage tells.
 struct Vectors {
-    protocol: Protocol,
+    protocol: ProviderProtocol,
     /// In the order of [`NAMES`]: the stream, and the whole answer.
     files: [(&'static [u8], &'static [u8]); NAMES.len()],
     tells_cached: bool,
@@ -43,31 +44,31 @@ macro_rules! files {
 
 const ROWS: &[Vectors] = &[
     Vectors {
-        protocol: Protocol::Responses,
+        protocol: ProviderProtocol::Responses,
         files: files!("responses"),
         tells_cached: true,
         tells_reasoning: true,
     },
     Vectors {
-        protocol: Protocol::Anthropic,
+        protocol: ProviderProtocol::Anthropic,
         files: files!("anthropic"),
         tells_cached: true,
         tells_reasoning: true,
     },
     Vectors {
-        protocol: Protocol::OpenAi,
+        protocol: ProviderProtocol::OpenAi,
         files: files!("openai"),
         tells_cached: true,
         tells_reasoning: true,
     },
     Vectors {
-        protocol: Protocol::Gemini,
+        protocol: ProviderProtocol::Gemini,
         files: files!("gemini"),
         tells_cached: true,
         tells_reasoning: true,
     },
     Vectors {
-        protocol: Protocol::Ollama,
+        protocol: ProviderProtocol::Ollama,
         files: files!("ollama"),
         tells_cached: false,
         tells_reasoning: false,
@@ -93,33 +94,36 @@ impl Told {
         self.answer.add(event);
     }
 
-    fn frame(&mut self, protocol: Protocol, data: &[u8], memory: &mut Memory) {
+    fn frame(&mut self, data: &[u8], reader: &mut StreamReader) {
         assert!(!self.done, "nothing comes after the end");
         if data.is_empty() {
             return;
         }
-        match protocol.read_event(data, memory, &mut |event| self.add(&event)) {
+        match reader.read(data, &mut |event| self.add(&event)) {
             Ok(step) => self.done = step == Step::Done,
             Err(ReadError::Provider(failure)) => self.failure = Some(failure),
             Err(ReadError::Malformed(detail)) => panic!("{detail}"),
         }
     }
 
-    fn streamed<'a>(protocol: Protocol, chunks: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut told, mut memory) = (Self::default(), Memory::default());
+    fn streamed<'a>(
+        protocol: ProviderProtocol,
+        chunks: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        let (mut told, mut reader) = (Self::default(), StreamReader::new(protocol));
         let mut decoder = Decoder::framed(protocol.framing(), EVENT_BYTES_MAX_DEFAULT);
         for mut chunk in chunks {
             while let Some(event) = decoder.next(&mut chunk).unwrap() {
-                told.frame(protocol, event.data, &mut memory);
+                told.frame(event.data, &mut reader);
             }
         }
         if let Some(Leftover::Event(event) | Leftover::Cut(event)) = decoder.finish() {
-            told.frame(protocol, event.data, &mut memory);
+            told.frame(event.data, &mut reader);
         }
         told
     }
 
-    fn whole(protocol: Protocol, body: &[u8]) -> Self {
+    fn whole(protocol: ProviderProtocol, body: &[u8]) -> Self {
         let mut told = Self::default();
         match protocol.read_whole(body, &mut |event| told.add(&event)) {
             Ok(()) => {}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Collected, Protocol, anthropic, content, error, notebook, openai, responses, session, token,
-    ui_message,
+    ClientProtocol, Collected, anthropic, content, error, notebook, openai, responses, session,
+    token, ui_message,
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;
@@ -72,18 +72,16 @@ pub(crate) enum Writer {
 
 impl Writer {
     /// A writer for one answer.
-    pub(crate) fn new(protocol: Protocol, opening: AnswerMeta) -> Self {
+    pub(crate) fn new(protocol: ClientProtocol, opening: AnswerMeta) -> Self {
         match protocol {
-            Protocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
-            Protocol::Token => Self::Token(token::Writer::new(opening)),
-            Protocol::Responses => Self::Responses(responses::Writer::new(opening)),
-            Protocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
-            Protocol::Content => Self::Content(content::Writer::new(&opening)),
-            Protocol::Session => Self::Session(session::Writer::new(&opening)),
-            Protocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
-            Protocol::OpenAi | Protocol::Gemini | Protocol::Ollama | Protocol::Local => {
-                Self::OpenAi(openai::Writer::new(opening))
-            }
+            ClientProtocol::Anthropic => Self::Anthropic(anthropic::Writer::new(opening)),
+            ClientProtocol::Token => Self::Token(token::Writer::new(opening)),
+            ClientProtocol::Responses => Self::Responses(responses::Writer::new(opening)),
+            ClientProtocol::Notebook => Self::Notebook(notebook::Writer::new(&opening)),
+            ClientProtocol::Content => Self::Content(content::Writer::new(&opening)),
+            ClientProtocol::Session => Self::Session(session::Writer::new(&opening)),
+            ClientProtocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
+            ClientProtocol::OpenAi => Self::OpenAi(openai::Writer::new(opening)),
         }
     }
 
@@ -161,17 +159,13 @@ impl Writer {
 }
 
 /// The body of an error answer in a client's protocol; `id` is our name for the answer.
-pub(crate) fn error_body(protocol: Protocol, failure: &Failure, id: Option<&str>) -> Vec<u8> {
+pub(crate) fn error_body(protocol: ClientProtocol, failure: &Failure, id: Option<&str>) -> Vec<u8> {
     match protocol {
-        Protocol::Anthropic => anthropic::error_body(failure, id),
-        Protocol::Token => token::error_body(failure),
-        Protocol::Notebook | Protocol::Session => error::event_body(failure),
-        Protocol::Content => content::error_body(failure),
-        Protocol::UiMessage => ui_message::error_body(failure),
-        Protocol::OpenAi
-        | Protocol::Responses
-        | Protocol::Gemini
-        | Protocol::Ollama
-        | Protocol::Local => openai::error_body(failure),
+        ClientProtocol::Anthropic => anthropic::error_body(failure, id),
+        ClientProtocol::Token => token::error_body(failure),
+        ClientProtocol::Notebook | ClientProtocol::Session => error::event_body(failure),
+        ClientProtocol::Content => content::error_body(failure),
+        ClientProtocol::UiMessage => ui_message::error_body(failure),
+        ClientProtocol::OpenAi | ClientProtocol::Responses => openai::error_body(failure),
     }
 }

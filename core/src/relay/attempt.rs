@@ -12,9 +12,9 @@ use super::settlement::Asked;
 use super::{Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Memory, Protocol, Step};
+use crate::protocol::{Step, StreamReader};
 use crate::sse;
-use crate::target::{Continuation, Target};
+use crate::target::{Continuation, ProviderProtocol, Target, Upstream};
 use crate::time::Instant;
 
 /// How long a finished stream may take to give its usage and its end mark.
@@ -113,19 +113,38 @@ pub(super) struct Attempt {
     /// What its frames have said.
     pub(super) reading: Reading,
     awaiting: Awaiting,
-    decoder: sse::Decoder,
-    memory: Memory,
+    /// What the response's bytes are read by; a local engine gives events and needs none.
+    wire: Option<Wire>,
     event_bytes_max: usize,
+}
+
+/// From a response's bytes to frames, and from frames to events.
+struct Wire {
+    protocol: ProviderProtocol,
+    decoder: sse::Decoder,
+    reader: StreamReader,
+}
+
+impl Wire {
+    fn new(protocol: ProviderProtocol, event_bytes_max: usize) -> Self {
+        let decoder = sse::Decoder::framed(protocol.framing(), event_bytes_max);
+        Self { protocol, decoder, reader: StreamReader::new(protocol) }
+    }
 }
 
 impl Attempt {
     pub(super) fn new(plan: Plan, began: Instant) -> Self {
-        let framing = plan.target.provider.protocol.framing();
         let Plan { id, place, target, stream, continues, asked, is_retry, .. } = plan;
         let mut reading = Reading::new(plan.forwarding, continues.is_some());
-        if target.provider.protocol == Protocol::Local && continues.is_none() {
-            reading.name(&target.model);
-        }
+        let wire = match target.provider.upstream {
+            Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
+            Upstream::Local => {
+                if continues.is_none() {
+                    reading.name(&target.model);
+                }
+                None
+            }
+        };
         Self {
             id,
             place,
@@ -140,8 +159,7 @@ impl Attempt {
             over: false,
             reading,
             awaiting: Awaiting::Head,
-            decoder: sse::Decoder::framed(framing, plan.event_bytes_max),
-            memory: Memory::default(),
+            wire,
             event_bytes_max: plan.event_bytes_max,
         }
     }
@@ -173,8 +191,8 @@ impl Attempt {
     /// Whether a body of this type is one whole answer, though a stream was asked for. Where every
     /// line is an event, a whole answer reads as a stream of one.
     fn is_whole(&self, media: &str) -> bool {
-        let framing = self.target.provider.protocol.framing();
-        framing == sse::Framing::Events && media.eq_ignore_ascii_case("application/json")
+        let framing = self.wire.as_ref().map(|wire| wire.protocol.framing());
+        framing == Some(sse::Framing::Events) && media.eq_ignore_ascii_case("application/json")
     }
 
     /// Bytes of the response's body came.
@@ -209,13 +227,13 @@ impl Attempt {
         mut bytes: &[u8],
         delivery: &mut Delivery,
     ) -> Result<Progress, Failure> {
-        let protocol = self.target.provider.protocol;
+        let Some(wire) = &mut self.wire else { return Ok(Progress::More) };
         loop {
-            match self.decoder.next(&mut bytes) {
+            match wire.decoder.next(&mut bytes) {
                 Ok(None) => return Ok(Progress::More),
                 Ok(Some(event)) => {
                     let (data, raw) = (event.data, event.raw);
-                    let frame = Frame { protocol, data, raw, memory: &mut self.memory };
+                    let frame = Frame { data, raw, reader: &mut wire.reader };
                     let step = self.reading.frame(now, frame, delivery)?;
                     if step == Step::Done {
                         return self.reading.verdict(true).map(|()| Progress::Complete);
@@ -250,7 +268,8 @@ impl Attempt {
             Awaiting::Refusal(refused) => Err(refused.failure(&self.target, now)),
             Awaiting::Whole { body } => {
                 let body = std::mem::take(body);
-                self.reading.whole(now, self.target.provider.protocol, &body, delivery)
+                let Some(wire) = &self.wire else { return self.reading.verdict(false) };
+                self.reading.whole(now, wire.protocol, &body, delivery)
             }
             Awaiting::Head | Awaiting::Content | Awaiting::More { .. } | Awaiting::End { .. } => {
                 self.stream_end(now, delivery)
@@ -261,16 +280,17 @@ impl Attempt {
     /// Providers forget the last blank line, or the last line's end: what is left counts if it can
     /// be read.
     fn stream_end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
-        let protocol = self.target.provider.protocol;
-        let Some(sse::Leftover::Event(event) | sse::Leftover::Cut(event)) = self.decoder.finish()
-        else {
+        let Some(Wire { decoder, reader, .. }) = &mut self.wire else {
+            return self.reading.verdict(false);
+        };
+        let Some(sse::Leftover::Event(event) | sse::Leftover::Cut(event)) = decoder.finish() else {
             return self.reading.verdict(false);
         };
         if event.data.is_empty() {
             return self.reading.verdict(false);
         }
         let raw = &[event.raw, b"\n\n"].concat();
-        let frame = Frame { protocol, data: event.data, raw, memory: &mut self.memory };
+        let frame = Frame { data: event.data, raw, reader };
         let step = self.reading.frame(now, frame, delivery)?;
         self.reading.verdict(step == Step::Done)
     }

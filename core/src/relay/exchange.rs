@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{AttemptId, Settlement};
 use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::limit::{Limit, Terms};
-use crate::protocol::{HttpCall, Protocol, ProviderRequest};
-use crate::target::Target;
+use crate::protocol::{ClientProtocol, HttpCall, ProviderRequest};
+use crate::target::{Target, Upstream};
 use crate::time::Instant;
 
 /// What happened.
@@ -155,7 +155,7 @@ pub struct Call {
     /// What to ask.
     pub request: Arc<ChatRequest>,
     /// What the request's original is written in.
-    pub client: Protocol,
+    pub client: ClientProtocol,
     /// As a stream, or as one whole answer.
     pub stream: bool,
     /// Who asks.
@@ -167,9 +167,13 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call as an HTTP request, for providers that are called so.
+    /// The call as an HTTP request; a local model is called without one, where there is an engine.
     pub fn http(&self) -> Result<HttpCall, Failure> {
-        self.target.provider.protocol.http_call(&ProviderRequest {
+        let Upstream::Http(protocol) = self.target.provider.upstream else {
+            let detail = format!("{} runs on a native server only.", self.target);
+            return Err(Failure::new(Reason::ModelUnavailable, detail));
+        };
+        protocol.http_call(&ProviderRequest {
             target: &self.target,
             request: &self.request,
             client: self.client,

@@ -4,7 +4,9 @@
 use super::delivery::Delivery;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Memory, Protocol, ReadError, Step};
+use crate::json::Halves;
+use crate::protocol::{ReadError, Step, StreamReader};
+use crate::target::ProviderProtocol;
 use crate::time::Instant;
 
 /// How much may come before the first content and be held for it, in bytes.
@@ -35,6 +37,8 @@ pub(super) struct Reading {
     /// Whether those frames say why the model stopped, and what it cost.
     finished_as_it_came: bool,
     counted_as_it_came: bool,
+    /// Characters that are cut in two between frames.
+    halves: Halves,
     /// Whether it goes on with an answer that broke.
     continues: bool,
     /// Whether there was content.
@@ -53,12 +57,10 @@ pub(super) struct Reading {
 
 /// A frame of a stream.
 pub(super) struct Frame<'a> {
-    pub(super) protocol: Protocol,
     pub(super) data: &'a [u8],
     /// The frame as it came.
     pub(super) raw: &'a [u8],
-    /// The stream's memory.
-    pub(super) memory: &'a mut Memory,
+    pub(super) reader: &'a mut StreamReader,
 }
 
 impl Frame<'_> {
@@ -85,6 +87,7 @@ impl Reading {
         Self {
             forwarding,
             continues,
+            halves: Halves::default(),
             start: None,
             held: Vec::new(),
             last: Vec::new(),
@@ -117,10 +120,9 @@ impl Reading {
             Err(ReadError::Provider(failure)) => return Err(failure),
             Err(ReadError::Malformed(detail)) => detail,
         };
-        if let Some(data) = frame.memory.join_halves(frame.data) {
+        if let Some(data) = self.halves.join(frame.data) {
             let raw = &frame.raw_with(&data);
-            let Frame { protocol, memory, .. } = frame;
-            let mut whole = Frame { protocol, data: &data, raw, memory };
+            let mut whole = Frame { data: &data, raw, reader: frame.reader };
             match self.read(now, &mut whole, delivery) {
                 Ok(step) => return Ok(step),
                 Err(ReadError::Provider(failure)) => return Err(failure),
@@ -141,7 +143,7 @@ impl Reading {
     ) -> Result<Step, ReadError> {
         let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
-        let step = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
+        let step = frame.reader.read(frame.data, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
         if forwarded && step == Step::More {
@@ -168,7 +170,7 @@ impl Reading {
     pub(super) fn whole(
         &mut self,
         now: Instant,
-        protocol: Protocol,
+        protocol: ProviderProtocol,
         body: &[u8],
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
@@ -317,8 +319,7 @@ impl Reading {
         self.last.clear();
         (self.finished_as_it_came, self.counted_as_it_came) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
-        let protocol = frame.protocol;
-        let mut words = Frame { protocol, data, raw: data, memory: &mut *frame.memory };
+        let mut words = Frame { data, raw: data, reader: &mut *frame.reader };
         forward_content_of(&mut words, delivery);
     }
 
@@ -338,7 +339,7 @@ impl Reading {
 }
 
 fn forward_content_of(frame: &mut Frame<'_>, delivery: &mut Delivery) {
-    let read = frame.protocol.read_event(frame.data, frame.memory, &mut |event| {
+    let read = frame.reader.read(frame.data, &mut |event| {
         if event.is_content() {
             delivery.outputs.event(&event);
         }

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ApiKey, ChosenBy, Continuation, Provider, headers};
+use super::{
+    ApiKey, ChosenBy, Continuation, DIALECTS, Dialect, Provider, ProviderProtocol, Upstream,
+    headers,
+};
 use crate::failure::{Failure, Reason};
-use crate::protocol::{DIALECTS, Dialect, Protocol};
 use crate::toml::{Error, at, http_url, one_of};
 
 /// The text as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProviderEntry {
-    protocol: UpstreamProtocol,
+    #[serde(rename = "protocol")]
+    upstream: Upstream,
     base_url: Option<Spanned<String>>,
     api_key: Option<Spanned<ApiKeyEntry>>,
     models_dir: Option<String>,
@@ -23,18 +26,6 @@ pub(crate) struct ProviderEntry {
     stream: Option<bool>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
-}
-
-/// The protocols an upstream may speak, by their configured names.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum UpstreamProtocol {
-    OpenAi,
-    Responses,
-    Anthropic,
-    Gemini,
-    Ollama,
-    Local,
 }
 
 /// `{ env = "NAME" }`, `{ user = true }`, or both.
@@ -55,20 +46,12 @@ impl ProviderEntry {
         secret: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Provider, Error> {
         let key = format!("providers.{name}");
-        let protocol = match self.protocol {
-            UpstreamProtocol::OpenAi => Protocol::OpenAi,
-            UpstreamProtocol::Responses => Protocol::Responses,
-            UpstreamProtocol::Anthropic => Protocol::Anthropic,
-            UpstreamProtocol::Gemini => Protocol::Gemini,
-            UpstreamProtocol::Ollama => Protocol::Ollama,
-            UpstreamProtocol::Local => Protocol::Local,
-        };
         let base_url = self.base_url(start, text, &key)?;
         let (api_key, user_keys) = self.api_key(name, text, &key, secret)?;
         let dialect = self.dialect(text, &key)?;
         Ok(Provider {
             name: name.into(),
-            protocol,
+            upstream: self.upstream,
             continuation: self.continuation(dialect, &base_url),
             base_url,
             api_key,
@@ -82,15 +65,16 @@ impl ProviderEntry {
     }
 
     fn base_url(&self, start: usize, text: &str, key: &str) -> Result<String, Error> {
-        let local = matches!(self.protocol, UpstreamProtocol::Local);
-        match &self.base_url {
-            Some(url) if local => {
+        match (self.upstream, &self.base_url) {
+            (Upstream::Local, Some(url)) => {
                 let what = "a local provider has no base_url";
                 Err(at(text, url.span().start, key, what, "only protocol and models_dir"))
             }
-            Some(url) => http_url(url, text, &format!("{key}.base_url")),
-            None if local => Ok(String::new()),
-            None => Err(at(text, start, key, "base_url is missing", "an http(s) URL")),
+            (Upstream::Local, None) => Ok(String::new()),
+            (Upstream::Http(_), Some(url)) => http_url(url, text, &format!("{key}.base_url")),
+            (Upstream::Http(_), None) => {
+                Err(at(text, start, key, "base_url is missing", "an http(s) URL"))
+            }
         }
     }
 
@@ -113,13 +97,17 @@ impl ProviderEntry {
     }
 
     fn continuation(&self, dialect: Option<&'static Dialect>, base_url: &str) -> Continuation {
-        let goes_on = match self.protocol {
-            UpstreamProtocol::Local => true,
-            UpstreamProtocol::OpenAi => dialect.unwrap_or_else(|| Dialect::at(base_url)).goes_on(),
-            UpstreamProtocol::Responses
-            | UpstreamProtocol::Anthropic
-            | UpstreamProtocol::Gemini
-            | UpstreamProtocol::Ollama => false,
+        let goes_on = match self.upstream {
+            Upstream::Local => true,
+            Upstream::Http(ProviderProtocol::OpenAi) => {
+                dialect.unwrap_or_else(|| Dialect::at(base_url)).goes_on()
+            }
+            Upstream::Http(
+                ProviderProtocol::Responses
+                | ProviderProtocol::Anthropic
+                | ProviderProtocol::Gemini
+                | ProviderProtocol::Ollama,
+            ) => false,
         };
         let by_provider = if goes_on { Continuation::Prefill } else { Continuation::Ask };
         self.continuation.unwrap_or(by_provider)
@@ -128,14 +116,15 @@ impl ProviderEntry {
     fn dialect(&self, text: &str, key: &str) -> Result<Option<&'static Dialect>, Error> {
         let Some(written) = &self.dialect else { return Ok(None) };
         let name = written.get_ref();
-        let (what, expected) = match (self.protocol, Dialect::named(name)) {
-            (UpstreamProtocol::OpenAi, Some(dialect)) => return Ok(Some(dialect)),
-            (UpstreamProtocol::OpenAi, None) => {
+        let speaks_openai = self.upstream == Upstream::Http(ProviderProtocol::OpenAi);
+        let (what, expected) = match Dialect::named(name) {
+            _ if !speaks_openai => ("it is known of `openai` alone".into(), "none".into()),
+            Some(dialect) => return Ok(Some(dialect)),
+            None => {
                 let names: Vec<_> =
                     DIALECTS.iter().map(|dialect| dialect.name.to_owned()).collect();
                 (format!("there is no dialect `{name}`"), one_of(names.iter()))
             }
-            _ => ("it is known of `openai` alone".into(), "none".into()),
         };
         Err(at(text, written.span().start, &format!("{key}.dialect"), &what, &expected))
     }

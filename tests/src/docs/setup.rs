@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use streamgate_core::config::Config;
-use streamgate_core::protocol::Dialect;
+use streamgate_core::target::Dialect;
 use toml::{Table, Value};
 
 use crate::provider::wire::Request;

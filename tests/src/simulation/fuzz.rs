@@ -11,8 +11,9 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use streamgate_core::chat::{Event, Part};
 use streamgate_core::config::Config;
-use streamgate_core::protocol::{Memory, Protocol, ProviderRequest, error_message};
+use streamgate_core::protocol::{ClientProtocol, ProviderRequest, StreamReader, error_message};
 use streamgate_core::sse::{Decoder, Leftover};
+use streamgate_core::target::{ProviderProtocol, Upstream};
 
 use super::choices::Choices;
 use super::script::Script;
@@ -35,24 +36,24 @@ pub const TARGETS: [Target; 7] = [
 ];
 
 /// What providers speak.
-pub const PROVIDERS: [Protocol; 5] = [
-    Protocol::OpenAi,
-    Protocol::Responses,
-    Protocol::Anthropic,
-    Protocol::Gemini,
-    Protocol::Ollama,
+pub const PROVIDERS: [ProviderProtocol; 5] = [
+    ProviderProtocol::OpenAi,
+    ProviderProtocol::Responses,
+    ProviderProtocol::Anthropic,
+    ProviderProtocol::Gemini,
+    ProviderProtocol::Ollama,
 ];
 
 /// What clients speak.
-pub const CLIENTS: [Protocol; 8] = [
-    Protocol::OpenAi,
-    Protocol::Responses,
-    Protocol::Anthropic,
-    Protocol::UiMessage,
-    Protocol::Token,
-    Protocol::Notebook,
-    Protocol::Content,
-    Protocol::Session,
+pub const CLIENTS: [ClientProtocol; 8] = [
+    ClientProtocol::OpenAi,
+    ClientProtocol::Responses,
+    ClientProtocol::Anthropic,
+    ClientProtocol::UiMessage,
+    ClientProtocol::Token,
+    ClientProtocol::Notebook,
+    ClientProtocol::Content,
+    ClientProtocol::Session,
 ];
 
 const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -96,13 +97,13 @@ pub fn provider_stream(bytes: &[u8]) {
     let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
     let between = says_nothing(protocol).as_bytes();
     let mut decoder = Decoder::framed(protocol.framing(), EVENT_BYTES_MAX);
-    let (mut warm, mut cold) = (Memory::default(), Memory::default());
+    let (mut warm, mut cold) = (StreamReader::new(protocol), StreamReader::new(protocol));
     while let Ok(Some(event)) = decoder.next(&mut stream) {
         let shown = String::from_utf8_lossy(event.data);
-        let said = Said::by(protocol, event.data, &mut warm);
-        let nothing = Said::by(protocol, between, &mut cold);
+        let said = Said::by(event.data, &mut warm);
+        let nothing = Said::by(between, &mut cold);
         assert!(nothing.text.is_empty() && nothing.others.is_empty(), "{nothing:?}");
-        assert_eq!(said, Said::by(protocol, event.data, &mut cold), "{protocol:?}: {shown}");
+        assert_eq!(said, Said::by(event.data, &mut cold), "{protocol:?}: {shown}");
         if said.read == "Ok(More)" {
             assert!(is_json(event.data), "{protocol:?} read {shown}");
             if let Some(text) = text_in(protocol, event.data) {
@@ -113,28 +114,30 @@ pub fn provider_stream(bytes: &[u8]) {
 }
 
 /// An event whose text is empty.
-fn says_nothing(protocol: Protocol) -> &'static str {
+fn says_nothing(protocol: ProviderProtocol) -> &'static str {
     match protocol {
-        Protocol::Responses => r#"{"type":"response.output_text.delta","delta":""}"#,
-        Protocol::Anthropic => {
+        ProviderProtocol::Responses => r#"{"type":"response.output_text.delta","delta":""}"#,
+        ProviderProtocol::Anthropic => {
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#
         }
-        Protocol::Gemini => r#"{"candidates":[{"content":{"parts":[{"text":""}]}}]}"#,
-        Protocol::Ollama => r#"{"message":{"content":""}}"#,
+        ProviderProtocol::Gemini => r#"{"candidates":[{"content":{"parts":[{"text":""}]}}]}"#,
+        ProviderProtocol::Ollama => r#"{"message":{"content":""}}"#,
         _ => r#"{"choices":[{"delta":{"content":""}}]}"#,
     }
 }
 
 /// The answer's text in an event, as another reader finds it; `None` where that is not so plain.
-fn text_in(protocol: Protocol, data: &[u8]) -> Option<String> {
+fn text_in(protocol: ProviderProtocol, data: &[u8]) -> Option<String> {
     // What leads to the text, each once; and what may put other texts beside it.
     let (path, names, others): (_, &[&str], &[&str]) = match protocol {
-        Protocol::OpenAi => {
+        ProviderProtocol::OpenAi => {
             ("/choices/0/delta/content", &["choices", "delta", "content"], &["message"])
         }
-        Protocol::Responses => ("/delta", &["delta"], &[]),
-        Protocol::Anthropic => ("/delta/text", &["delta", "text"], &["partial_json", "thinking"]),
-        Protocol::Ollama => ("/message/content", &["message", "content"], &[]),
+        ProviderProtocol::Responses => ("/delta", &["delta"], &[]),
+        ProviderProtocol::Anthropic => {
+            ("/delta/text", &["delta", "text"], &["partial_json", "thinking"])
+        }
+        ProviderProtocol::Ollama => ("/message/content", &["message", "content"], &[]),
         _ => return None,
     };
     let shown = str::from_utf8(data).ok()?;
@@ -149,9 +152,11 @@ fn text_in(protocol: Protocol, data: &[u8]) -> Option<String> {
     // A number may be too large for this reader alone.
     let json: Value = serde_json::from_str(shown).ok()?;
     let says = match protocol {
-        Protocol::OpenAi => json.pointer("/choices/0/index").is_none_or(|index| *index == 0),
-        Protocol::Responses => json["type"] == "response.output_text.delta",
-        Protocol::Anthropic => json["type"] == "content_block_delta",
+        ProviderProtocol::OpenAi => {
+            json.pointer("/choices/0/index").is_none_or(|index| *index == 0)
+        }
+        ProviderProtocol::Responses => json["type"] == "response.output_text.delta",
+        ProviderProtocol::Anthropic => json["type"] == "content_block_delta",
         _ => true,
     };
     // Parts are texts too.
@@ -169,9 +174,9 @@ struct Said {
 }
 
 impl Said {
-    fn by(protocol: Protocol, data: &[u8], memory: &mut Memory) -> Self {
+    fn by(data: &[u8], reader: &mut StreamReader) -> Self {
         let mut said = Self::default();
-        let read = protocol.read_event(data, memory, &mut |event| match event {
+        let read = reader.read(data, &mut |event| match event {
             Event::Start { .. } => {}
             Event::Text(text) => said.text.push_str(&text),
             Event::Reasoning(text) | Event::Refusal(text) if text.is_empty() => {}
@@ -206,7 +211,8 @@ pub fn client_request(bytes: &[u8]) {
     let unsigned = |part: &Part| matches!(part, Part::Reasoning { signature: None, .. });
     let thinks = request.messages.iter().flat_map(|message| &message.parts).any(unsigned);
     for protocol in PROVIDERS {
-        let same = protocol == client && !(thinks && client == Protocol::Anthropic);
+        let same = client.is_spoken_by(Upstream::Http(protocol))
+            && !(thinks && client == ClientProtocol::Anthropic);
         let target = &CONFIG.models[protocol.name()].targets[0];
         let (stream, max_output) = (request.stream, request.max_output_tokens);
         let ask = ProviderRequest { target, request: &request, client, stream, max_output };

@@ -9,7 +9,7 @@ mod hearing;
 
 use std::collections::VecDeque;
 
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{Exhausted, Midstream};
 use streamgate_core::target::Continuation;
 
@@ -316,7 +316,7 @@ impl<'a> Walk<'a> {
 
     fn exhausted(self) -> Expected {
         let by_protocol = match self.script.client.protocol {
-            Protocol::Token => Exhausted::Message,
+            ClientProtocol::Token => Exhausted::Message,
             _ => Exhausted::Error,
         };
         let message = self.script.gateway.exhausted.unwrap_or(by_protocol) == Exhausted::Message;

@@ -3,7 +3,7 @@
 
 use streamgate_core::answer::Head;
 use streamgate_core::failure::Reason;
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{AttemptId, Call, End, Settlement, Timer};
 use streamgate_core::relay::{Exhausted, Midstream};
 use streamgate_core::target::Continuation;
@@ -278,7 +278,7 @@ impl<'a> Promises<'a> {
         if settlement.fallback {
             let may = match self.script.gateway.exhausted {
                 Some(exhausted) => exhausted == Exhausted::Message,
-                None => self.script.client.protocol == Protocol::Token,
+                None => self.script.client.protocol == ClientProtocol::Token,
             };
             return promise(may && text.starts_with("Sorry"), || format!("a message: {text:?}"));
         }
@@ -302,7 +302,7 @@ impl<'a> Promises<'a> {
         promise(wants_usage || !outcome.read.usage_event, || "usage that nobody asked for".into())?;
         let must_tell = wants_usage
             && self.script.client.stream
-            && self.script.client.protocol == Protocol::OpenAi
+            && self.script.client.protocol == ClientProtocol::OpenAi
             && matches!(settlement.end, End::Finished(_))
             && !settlement.fallback;
         promise(!must_tell || outcome.read.usage.is_some(), || "the usage is not told".into())

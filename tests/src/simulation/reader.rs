@@ -1,7 +1,7 @@
 //! The client: reads what it gets as strictly as its protocol allows, and keeps what matters.
 
 use serde::Deserialize;
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 
 /// What a client has read.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ struct Usage {
 impl Read {
     /// Reads one write of a stream: always whole events, so that whatever a gateway adds in
     /// between is never within one.
-    pub fn stream(&mut self, protocol: Protocol, bytes: &[u8]) -> Result<(), String> {
+    pub fn stream(&mut self, protocol: ClientProtocol, bytes: &[u8]) -> Result<(), String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("a write: {error}"))?;
         let mut lines = text.replace("\r\n", "\n").replace('\r', "\n");
         if !lines.ends_with("\n\n") {
@@ -66,7 +66,7 @@ impl Read {
         lines.lines().filter(|line| !line.is_empty()).try_for_each(|line| self.line(protocol, line))
     }
 
-    fn line(&mut self, protocol: Protocol, line: &str) -> Result<(), String> {
+    fn line(&mut self, protocol: ClientProtocol, line: &str) -> Result<(), String> {
         if line.starts_with(':') {
             self.heartbeats += 1;
             return Ok(());
@@ -75,7 +75,7 @@ impl Read {
             return Err(format!("after the end came {line}"));
         }
         let data = line.strip_prefix("data: ").ok_or_else(|| format!("no data: {line:?}"))?;
-        if data == "[DONE]" && protocol == Protocol::OpenAi {
+        if data == "[DONE]" && protocol == ClientProtocol::OpenAi {
             self.done = true;
             return Ok(());
         }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use streamgate_core::failure::Reason;
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{Exhausted, Midstream};
 use streamgate_core::target::Continuation;
 
@@ -31,7 +31,7 @@ pub struct Script {
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     /// What it reads.
-    pub protocol: Protocol,
+    pub protocol: ClientProtocol,
     /// As a stream, or whole.
     pub stream: bool,
     /// Whether it wants to be told the usage.
@@ -253,7 +253,7 @@ impl Script {
         let client = match choices.below(3) {
             0 => Client::PLAIN,
             1 => Client { stream: false, ..Client::PLAIN },
-            _ => Client { protocol: Protocol::Token, ..Client::PLAIN },
+            _ => Client { protocol: ClientProtocol::Token, ..Client::PLAIN },
         };
         let gateway = Gateway { retries: choices.below(2), ..Gateway::PLAIN };
         let providers = 1 + choices.below(2);
@@ -266,7 +266,7 @@ impl Script {
     pub fn short_stream(choices: &mut Choices<'_>, frames: u32) -> Self {
         let client = match choices.below(2) {
             0 => Client::PLAIN,
-            _ => Client { protocol: Protocol::Token, ..Client::PLAIN },
+            _ => Client { protocol: ClientProtocol::Token, ..Client::PLAIN },
         };
         let frames = (0..frames).map(|_| choices.pick(&Frame::SHORT)).collect();
         let end = choices.pick(&[Ending::Clean, Ending::Reset, Ending::Stall]);
@@ -280,7 +280,7 @@ impl Script {
 
 impl Client {
     const PLAIN: Self = Self {
-        protocol: Protocol::OpenAi,
+        protocol: ClientProtocol::OpenAi,
         stream: true,
         include_usage: false,
         max_tokens: None,
@@ -289,8 +289,9 @@ impl Client {
     };
 
     fn any(choices: &mut Choices<'_>) -> Self {
-        let protocol = choices.pick(&[Protocol::OpenAi, Protocol::OpenAi, Protocol::Token]);
-        let token = protocol == Protocol::Token;
+        let protocol =
+            choices.pick(&[ClientProtocol::OpenAi, ClientProtocol::OpenAi, ClientProtocol::Token]);
+        let token = protocol == ClientProtocol::Token;
         Self {
             protocol,
             stream: !choices.once_in(5) || token,

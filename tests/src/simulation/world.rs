@@ -11,10 +11,11 @@ use streamgate_core::failure::Failure;
 use streamgate_core::gateway::{self, Arrival, Gateway};
 use streamgate_core::health;
 use streamgate_core::limit::ByteLimits;
-use streamgate_core::protocol::Protocol;
-use streamgate_core::relay::{AttemptId, Call, Head, Input, Settlement};
-use streamgate_core::relay::{Fallback, Timeouts};
-use streamgate_core::target::{ApiKey, ChosenBy, Model, Provider, Target};
+use streamgate_core::protocol::ClientProtocol;
+use streamgate_core::relay::{AttemptId, Call, Fallback, Head, Input, Settlement, Timeouts};
+use streamgate_core::target::{
+    ApiKey, ChosenBy, Model, Provider, ProviderProtocol, Target, Upstream,
+};
 use streamgate_core::time::Instant;
 
 use super::choices::Random;
@@ -292,7 +293,7 @@ impl<'a> World<'a> {
     }
 
     fn call(&mut self, call: &Call) -> Result<(), String> {
-        let asked = if call.target.provider.protocol == Protocol::Local {
+        let asked = if call.target.provider.upstream == Upstream::Local {
             Asked::of(call)
         } else {
             let http = call.http().map_err(|failure| failure.to_string())?;
@@ -373,7 +374,7 @@ fn retry_after_headers(asked: RetryAfter) -> (Option<String>, Option<String>) {
 /// What the client sends.
 fn request(script: &Script) -> Vec<u8> {
     let client = &script.client;
-    if client.protocol == Protocol::Token {
+    if client.protocol == ClientProtocol::Token {
         return format!(r#"{{"message":"{QUESTION}","model":"{MODEL}"}}"#).into_bytes();
     }
     let max_tokens = client.max_tokens.map(|n| format!(r#","max_tokens":{n}"#)).unwrap_or_default();
@@ -386,6 +387,8 @@ fn request(script: &Script) -> Vec<u8> {
     .into_bytes()
 }
 
+const OPENAI: Upstream = Upstream::Http(ProviderProtocol::OpenAi);
+
 static TIMEOUTS: LazyLock<Timeouts> = LazyLock::new(Timeouts::default);
 
 /// The gateway of a script, as its configuration would have made it.
@@ -395,7 +398,7 @@ fn gateway(script: &Script) -> Gateway {
         Arc::new(Target {
             provider: Arc::new(Provider {
                 name: name.into(),
-                protocol: if provider.local { Protocol::Local } else { Protocol::OpenAi },
+                upstream: if provider.local { Upstream::Local } else { OPENAI },
                 base_url: "http://x/v1".into(),
                 api_key: ApiKey::None,
                 user_keys: false,

@@ -27,7 +27,7 @@ macro_rules! vector {
 }
 
 fn bench(body: &str) -> Bench {
-    Bench::new(Protocol::Anthropic, body, CONFIG)
+    Bench::new(ClientProtocol::Anthropic, body, CONFIG)
 }
 
 /// All that the client got, and how the answer ended.
@@ -76,7 +76,7 @@ fn frames_of_the_same_protocol_go_through_byte_for_byte() {
 fn a_limit_is_always_sent() {
     assert_eq!(bench(ASKED).log[0], "call 0 a/unheard-of stream max 500 by requested");
     let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
-    let bench = Bench::new(Protocol::OpenAi, body, CONFIG);
+    let bench = Bench::new(ClientProtocol::OpenAi, body, CONFIG);
     assert_eq!(bench.log[0], "call 0 a/unheard-of whole max 4096 by model");
 }
 
@@ -87,7 +87,7 @@ fn a_cut_stream_costs_what_came_of_it() {
     for end in [Over(0), Hangup, Lost(0, crate::failure::Reason::Lost)] {
         let config = format!("{CONFIG}\n[fallback]\nmidstream = \"stop\"");
         let gateway = Gateway::new(Config::parse(&config, |_| None).unwrap());
-        let mut answer = Bench::of(&gateway, Protocol::Anthropic, ASKED).answer;
+        let mut answer = Bench::of(&gateway, ClientProtocol::Anthropic, ASKED).answer;
         let mut usage = None;
         let id = AttemptId::for_test(0);
         let head = UpstreamHead { status: 200, content_type: SSE, ..UpstreamHead::default() };

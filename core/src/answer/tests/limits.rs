@@ -32,7 +32,7 @@ fn gateway() -> Gateway {
 
 /// What of a script's log is a call or an end.
 fn calls(gateway: &Gateway, body: &str, script: &[Step<'_>]) -> Vec<String> {
-    let mut bench = Bench::of(gateway, Protocol::OpenAi, body);
+    let mut bench = Bench::of(gateway, ClientProtocol::OpenAi, body);
     script.iter().for_each(|step| bench.step(step));
     bench.log.retain(|line| line.starts_with("call") || line.starts_with("settle"));
     bench.log
@@ -123,7 +123,7 @@ fn a_conversation_too_long_by_any_estimate_is_not_sent() {
     assert_eq!(calls[0], "call 0 b/gpt-4-turbo stream max 4096 by model");
     let longer = "lorem ipsum ".repeat(200_000);
     let body = ASKED.replace("\"m\"", "\"small-first\"").replace("hi", &longer);
-    let bench = Bench::of(&gateway(), Protocol::OpenAi, &body);
+    let bench = Bench::of(&gateway(), ClientProtocol::OpenAi, &body);
     assert_eq!(bench.log[0], "head 400 application/json");
     let told = &bench.log[1];
     assert!(told.contains("context_length_exceeded"), "{told}");
@@ -134,7 +134,7 @@ fn a_conversation_too_long_by_any_estimate_is_not_sent() {
 fn an_engine_counts_exactly_and_the_next_target_is_asked() {
     let config =
         TWO.replace("[\"a/mine\"", "[\"here/tiny\"") + "\n[providers.here]\nprotocol = \"local\"";
-    let mut bench = Bench::new(Protocol::OpenAi, ASKED, &config);
+    let mut bench = Bench::new(ClientProtocol::OpenAi, ASKED, &config);
     let overflow = crate::failure::Overflow { input: 9000, window: 8192 };
     let failure = Failure::too_long(overflow, true);
     assert_eq!(

@@ -18,7 +18,7 @@ fn said(client: Client, fallback: &str, script: &[Step<'_>]) -> String {
     log.iter().filter_map(|line| line.strip_prefix("body ")).collect()
 }
 
-const STREAMING: Client = Client::streaming(Protocol::Session);
+const STREAMING: Client = Client::streaming(ClientProtocol::Session);
 const INFO: &str =
     "data: {\"session_id\":\"s1\",\"status\":\"processing\",\"type\":\"session_info\"}|";
 const TOKEN: &str = "data: {\"type\":\"token\",\"content\":\"Hi\"}|";
@@ -41,7 +41,7 @@ fn the_head_goes_with_the_first_event_at_once() {
             "wait FirstByte 15000",
         ]
     );
-    let notebook = logged(Client::streaming(Protocol::Notebook), "", &[]);
+    let notebook = logged(Client::streaming(ClientProtocol::Notebook), "", &[]);
     assert_eq!(notebook[1], "head 200 text/event-stream");
     assert_eq!(
         notebook[2],
@@ -127,7 +127,7 @@ fn a_whole_answer_lists_its_warnings() {
         Over(1),
     ];
     assert_eq!(
-        said(Client::whole(Protocol::Session), "", &script),
+        said(Client::whole(ClientProtocol::Session), "", &script),
         r#"{"message":"Hi","session_id":"s1","warnings":["Now asking b/unknown: The provider could not be reached."]}"#
     );
 }
@@ -146,10 +146,12 @@ fn a_rival_that_fails_is_told() {
 #[test]
 fn who_has_no_form_for_warnings_gets_none() {
     let lost = Lost(0, crate::failure::Reason::Connect);
-    for client in [Client::streaming(Protocol::Token), Client::streaming(Protocol::Content)] {
+    for client in
+        [Client::streaming(ClientProtocol::Token), Client::streaming(ClientProtocol::Content)]
+    {
         let log = logged(client, "", std::slice::from_ref(&lost));
         assert!(!log.iter().any(|line| line.starts_with("head")), "{log:?}");
     }
-    let notebook = said(Client::streaming(Protocol::Notebook), "", &[lost]);
+    let notebook = said(Client::streaming(ClientProtocol::Notebook), "", &[lost]);
     assert!(!notebook.contains("warning"), "{notebook}");
 }

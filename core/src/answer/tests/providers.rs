@@ -10,7 +10,7 @@ fn config(keys: &str) -> String {
 
 /// The lines of the log that say what the client read and what became of it.
 fn read(keys: &str, script: &[Step<'_>]) -> Vec<String> {
-    let mut bench = Bench::new(Protocol::Token, ASKED, &config(keys));
+    let mut bench = Bench::new(ClientProtocol::Token, ASKED, &config(keys));
     for step in script {
         bench.step(step);
     }
@@ -105,7 +105,7 @@ fn a_refusal_is_told_in_the_clients_protocol() {
         Over(0),
     ];
     let body = r#"{"model":"m","messages":[{"role":"user","content":"q"}]}"#;
-    let mut bench = Bench::new(Protocol::OpenAi, body, &config("protocol = \"gemini\""));
+    let mut bench = Bench::new(ClientProtocol::OpenAi, body, &config("protocol = \"gemini\""));
     script.iter().for_each(|step| bench.step(step));
     let told = bench.log.iter().find(|line| line.starts_with("body")).unwrap();
     assert!(told.contains("request_rejected") && told.contains("too hot"), "{told}");

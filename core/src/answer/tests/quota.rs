@@ -19,8 +19,11 @@ fn bench(says: Option<Result<(), Denial>>) -> Bench {
         headers: Vec::new(),
     };
     let gateway = Gateway::new(Config::parse(CONFIG, |_| None).unwrap());
-    let mut bench =
-        Bench::with(gateway.answer(Client::asked(Protocol::OpenAi), STREAM.as_bytes(), &arrival));
+    let mut bench = Bench::with(gateway.answer(
+        Client::asked(ClientProtocol::OpenAi),
+        STREAM.as_bytes(),
+        &arrival,
+    ));
     bench.quota_says = says;
     bench.drain();
     bench

@@ -7,7 +7,7 @@ const HELLO: &str = include_str!("../../../../tests/vectors/responses/text.strea
 const ON_FIRE: &str = include_str!("../../../../tests/vectors/responses/error.stream");
 
 fn log_with(config: &str, script: &[Step<'_>]) -> Vec<String> {
-    let mut bench = Bench::new(Protocol::Responses, BODY, config);
+    let mut bench = Bench::new(ClientProtocol::Responses, BODY, config);
     script.iter().for_each(|step| bench.step(step));
     bench.log
 }

@@ -211,7 +211,7 @@ fn usage_value(usage: &Usage) -> Value {
 mod tests {
     use super::*;
     use crate::chat::{ChatRequest, Message, Part, ToolCall};
-    use crate::protocol::Protocol;
+    use crate::protocol::ClientProtocol;
     use crate::protocol::meaning::{self, written};
 
     fn asked() -> ChatRequest {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn parts(request: ChatRequest, events: &[Event<'_>]) -> Vec<String> {
-        let out = written(Protocol::UiMessage, request, events);
+        let out = written(ClientProtocol::UiMessage, request, events);
         let parts = out.strip_suffix("\n\n").unwrap().split("\n\n");
         parts.map(|part| part.strip_prefix("data: ").unwrap().to_owned()).collect()
     }

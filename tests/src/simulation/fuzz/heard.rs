@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use streamgate_core::answer::{Answer, Output};
 use streamgate_core::gateway::{self, Arrival, Gateway};
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{Call, End, Head, Input};
 use streamgate_core::sse::{Decoder, Framing};
+use streamgate_core::target::ProviderProtocol;
 use streamgate_core::time::Instant;
 
 use super::CONFIG;
@@ -27,7 +28,12 @@ pub(super) struct Heard {
 
 impl Heard {
     /// What comes of a stream that is sent in pieces of so many bytes, whatever is asked.
-    pub(super) fn by(client: Protocol, provider: Protocol, stream: &[u8], piece: usize) -> Self {
+    pub(super) fn by(
+        client: ClientProtocol,
+        provider: ProviderProtocol,
+        stream: &[u8],
+        piece: usize,
+    ) -> Self {
         let mut answer = ask(client, provider);
         let mut hearing = Hearing::new(client);
         while hearing.drain(&mut answer) {
@@ -55,7 +61,7 @@ impl Heard {
     }
 }
 
-fn ask(client: Protocol, provider: Protocol) -> Answer {
+fn ask(client: ClientProtocol, provider: ProviderProtocol) -> Answer {
     static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| Gateway::new(CONFIG.clone()));
     let arrival = Arrival {
         caller: None,
@@ -70,19 +76,19 @@ fn ask(client: Protocol, provider: Protocol) -> Answer {
 }
 
 /// The same question in each protocol.
-pub(super) fn request(client: Protocol, model: &str) -> Value {
+pub(super) fn request(client: ClientProtocol, model: &str) -> Value {
     let said = json!([{"role": "user", "content": "hi"}]);
     let parts = json!([{"role": "user", "parts": [{"type": "text", "text": "hi"}]}]);
     match client {
-        Protocol::Responses => json!({"model": model, "stream": true, "input": said}),
-        Protocol::Anthropic => {
+        ClientProtocol::Responses => json!({"model": model, "stream": true, "input": said}),
+        ClientProtocol::Anthropic => {
             json!({"model": model, "stream": true, "max_tokens": 9, "messages": said})
         }
-        Protocol::UiMessage => json!({"model": model, "messages": parts}),
-        Protocol::Notebook => {
+        ClientProtocol::UiMessage => json!({"model": model, "messages": parts}),
+        ClientProtocol::Notebook => {
             json!({"model_override": model, "session_id": "s", "message": "hi"})
         }
-        Protocol::Token | Protocol::Content | Protocol::Session => {
+        ClientProtocol::Token | ClientProtocol::Content | ClientProtocol::Session => {
             json!({"model": model, "message": "hi"})
         }
         _ => json!({"model": model, "stream": true, "messages": said}),
@@ -91,7 +97,7 @@ pub(super) fn request(client: Protocol, model: &str) -> Value {
 
 /// A client that listens.
 struct Hearing {
-    protocol: Protocol,
+    protocol: ClientProtocol,
     heard: Heard,
     bytes: usize,
     done: bool,
@@ -100,7 +106,7 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn new(protocol: Protocol) -> Self {
+    fn new(protocol: ClientProtocol) -> Self {
         Self { protocol, heard: Heard::default(), bytes: 0, done: false, call: None }
     }
 
@@ -142,17 +148,17 @@ impl Hearing {
 }
 
 /// Whether this is the event that ends an answer well.
-fn is_end(protocol: Protocol, data: &[u8]) -> bool {
-    if matches!(protocol, Protocol::OpenAi | Protocol::UiMessage) {
+fn is_end(protocol: ClientProtocol, data: &[u8]) -> bool {
+    if matches!(protocol, ClientProtocol::OpenAi | ClientProtocol::UiMessage) {
         return data == b"[DONE]";
     }
     let json: Value = serde_json::from_slice(data).unwrap_or_default();
     let kind = json["type"].as_str().unwrap_or("");
     match protocol {
-        Protocol::Responses => matches!(kind, "response.completed" | "response.incomplete"),
-        Protocol::Anthropic => kind == "message_stop",
-        Protocol::Notebook => kind == "complete",
-        Protocol::Session => kind == "stream_end",
+        ClientProtocol::Responses => matches!(kind, "response.completed" | "response.incomplete"),
+        ClientProtocol::Anthropic => kind == "message_stop",
+        ClientProtocol::Notebook => kind == "complete",
+        ClientProtocol::Session => kind == "stream_end",
         _ => json["done"] == true,
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use streamgate_core::protocol::Protocol;
+use streamgate_core::protocol::ClientProtocol;
 
 use super::super::choices::Random;
 use super::heard::request;
@@ -59,21 +59,21 @@ const WORDS: [&str; 40] = [
 const CHANGES_MAX: u32 = 6;
 
 /// Requests that say more than a text, beside the plain one of each protocol.
-const REQUESTS: [(Protocol, &str); 4] = [
+const REQUESTS: [(ClientProtocol, &str); 4] = [
     (
-        Protocol::OpenAi,
+        ClientProtocol::OpenAi,
         r#"{"model":"m","max_completion_tokens":9,"stop":["x"],"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},{"role":"assistant","reasoning_content":"r","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"auto","response_format":{"type":"json_object"}}"#,
     ),
     (
-        Protocol::Responses,
+        ClientProtocol::Responses,
         r#"{"model":"m","instructions":"s","input":[{"role":"user","content":[{"type":"input_text","text":"t"},{"type":"input_image","image_url":"https://x/y.png"}]},{"type":"reasoning","summary":[{"type":"summary_text","text":"r"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"4"}],"tools":[{"type":"function","name":"f","parameters":{"type":"object"}}],"text":{"format":{"type":"json_object"}}}"#,
     ),
     (
-        Protocol::Anthropic,
+        ClientProtocol::Anthropic,
         r#"{"model":"m","max_tokens":9000,"system":[{"type":"text","text":"s"}],"thinking":{"type":"enabled","budget_tokens":2000},"messages":[{"role":"user","content":[{"type":"text","text":"t"},{"type":"image","source":{"type":"url","url":"https://x/y.png"}}]},{"role":"assistant","content":[{"type":"thinking","thinking":"r","signature":"g"},{"type":"tool_use","id":"c","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c","content":"4"}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"stop_sequences":["x"]}"#,
     ),
     (
-        Protocol::UiMessage,
+        ClientProtocol::UiMessage,
         r#"{"model":"m","messages":[{"role":"user","parts":[{"type":"text","text":"t"},{"type":"file","mediaType":"image/png","url":"data:image/png;base64,AAAA"}]},{"role":"assistant","parts":[{"type":"reasoning","text":"r"},{"type":"tool-f","toolCallId":"c","state":"output-available","input":{},"output":4},{"type":"text","text":"u"}]},{"role":"user","parts":[{"type":"text","text":"v"}]}]}"#,
     ),
 ];

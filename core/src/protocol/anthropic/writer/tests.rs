@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use super::super::{read_event, read_whole};
+use super::super::{StreamReader, read_whole};
 use super::*;
 use crate::failure::{Original, Reason};
-use crate::protocol::Memory;
 
 fn writer() -> Writer {
     Writer::new(AnswerMeta {
@@ -310,12 +309,12 @@ fn what_is_written_reads_back() {
     let mut expected = Collected::default();
     events.iter().for_each(|event| expected.add(event));
 
-    let (mut read, mut memory) = (Collected::default(), Memory::default());
+    let (mut read, mut reader) = (Collected::default(), StreamReader::default());
     let text = write(&events, &End::Finished(finish));
     let mut decoder = sse::Decoder::new(1 << 20);
     let mut rest = text.as_bytes();
     while let Some(event) = decoder.next(&mut rest).unwrap() {
-        read_event(event.data, &mut memory, &mut |event| read.add(&event)).unwrap();
+        reader.read(event.data, &mut |event| read.add(&event)).unwrap();
     }
     assert_eq!(format!("{read:?}"), format!("{expected:?}"));
 

@@ -5,7 +5,7 @@ use super::Writer;
 use super::item::{Item, Kind, Part};
 use crate::json::{Number, Shape, Text};
 use crate::protocol::TextKind;
-use crate::protocol::responses::answer::Frame;
+use crate::protocol::responses::reader::Frame;
 use crate::sse::Decoder;
 
 /// How much is kept of items that are done, in bytes; the last event of an answer that is continued

@@ -1,6 +1,7 @@
+use super::super::StreamReader;
 use super::*;
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Memory, ReadError, Sink};
+use crate::protocol::{ReadError, Sink};
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 use std::sync::Arc;
 
@@ -311,8 +312,8 @@ fn the_response_repeats_the_request() {
     }
 }
 
-fn read(data: &[u8], memory: &mut Memory, sink: &mut Sink<'_>) {
-    match super::super::read_event(data, memory, sink) {
+fn read(data: &[u8], reader: &mut StreamReader, sink: &mut Sink<'_>) {
+    match reader.read(data, sink) {
         Ok(_) => {}
         Err(ReadError::Malformed(detail)) => panic!("{detail}"),
         Err(ReadError::Provider(failure)) => panic!("{failure}"),
@@ -331,10 +332,10 @@ fn what_is_written_reads_back() {
         text("more"),
     ];
     let out = written(&events, FinishReason::ToolCalls);
-    let (mut streamed, mut memory) = (Collected::default(), Memory::default());
+    let (mut streamed, mut reader) = (Collected::default(), StreamReader::default());
     let (mut decoder, mut rest) = (Decoder::new(EVENT_BYTES_MAX_DEFAULT), out.as_slice());
     while let Some(event) = decoder.next(&mut rest).unwrap() {
-        read(event.data, &mut memory, &mut |event| streamed.add(&event));
+        read(event.data, &mut reader, &mut |event| streamed.add(&event));
     }
     let (response, _) = accumulated(&out);
     let mut whole = Collected::default();

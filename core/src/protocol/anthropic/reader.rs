@@ -1,0 +1,510 @@
+//! A provider's answer, read. Fields nobody needs are skipped, and texts are borrowed from the bytes
+//! they came in. A text delta that differs from the one before in its text alone is recognised
+//! instead of read.
+//!
+//! What is not told: signatures, citations, redacted thoughts, and what tools of the provider's own
+//! did. It is in the frames, which a client of the same protocol is handed as they came.
+
+use std::borrow::Cow;
+
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Reader, Text};
+use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
+use crate::protocol::{ReadError, Sink, Step, TextKind, Texts, error_message};
+
+/// Reads the stream of one answer.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    texts: Texts,
+    blocks: Blocks,
+}
+
+/// What a stream said of its blocks and its prompt.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// The index of each block that is a tool call, in order.
+    calls: Vec<u32>,
+    /// The last of them has said nothing of its arguments.
+    bare: bool,
+    /// What `message_start` counted.
+    counted: Counted,
+}
+
+impl StreamReader {
+    /// Reads the data of the next event.
+    pub(in crate::protocol) fn read(
+        &mut self,
+        data: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<Step, ReadError> {
+        if self.texts.recognise(data, sink) {
+            return Ok(Step::More);
+        }
+        let mut event = StreamEvent::default();
+        let malformed = |malformed| garbage("an event of Messages", malformed);
+        event.read(data).map_err(malformed)?;
+        if let Some(error) = event.error {
+            return Err(reported(error).map_err(malformed)?);
+        }
+        if let Some(text) = event.tell(self, sink)? {
+            self.texts.learn(data, text, None, None);
+        }
+        Ok(if event.kind == Kind::MessageStop { Step::Done } else { Step::More })
+    }
+}
+
+/// Reads a whole `message`.
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let malformed = |malformed| garbage("a message", malformed);
+    let mut message = Message::default();
+    let mut read = || {
+        let mut reader = Reader::new(body)?;
+        message.read(&mut reader)?;
+        reader.end()
+    };
+    read().map_err(malformed)?;
+    if let Some(error) = message.error {
+        return Err(reported(error).map_err(malformed)?);
+    }
+    message.tell(sink);
+    Ok(())
+}
+
+fn garbage(what: &str, malformed: Malformed) -> ReadError {
+    ReadError::Malformed(format!("not {what}: {malformed}"))
+}
+
+/// The failure in an error object: `{"type": "overloaded_error", "message": "Overloaded"}`.
+fn reported(error: &str) -> Result<ReadError, Malformed> {
+    let mut kind = None;
+    let mut reader = Reader::new(error.as_bytes())?;
+    if error.starts_with('{') {
+        reader.object(|value, name| match name {
+            "type" => value.text_or_skip().map(|text| kind = text),
+            _ => value.skip(),
+        })?;
+    }
+    let reason = match kind.map(Text::into_cow).as_deref() {
+        Some("overloaded_error") => Reason::Overloaded,
+        Some("rate_limit_error") => Reason::RateLimited,
+        _ => Reason::InBand,
+    };
+    Ok(ReadError::Provider(Failure::new(reason, error_message(error.as_bytes()))))
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    MessageStart,
+    BlockStart,
+    BlockDelta,
+    BlockStop,
+    MessageDelta,
+    MessageStop,
+    /// `ping`, and what is not known yet.
+    #[default]
+    Other,
+}
+
+/// One event of a stream; its type says which of the fields count.
+#[derive(Default)]
+struct StreamEvent<'a> {
+    kind: Kind,
+    index: u32,
+    message: Message<'a>,
+    block: Block<'a>,
+    delta: Delta<'a>,
+    counted: Option<Counted>,
+    /// As it stands there.
+    error: Option<&'a str>,
+}
+
+/// A `message`: empty at a stream's start, else the whole answer.
+#[derive(Default)]
+struct Message<'a> {
+    id: Option<Text<'a>>,
+    model: Option<Text<'a>>,
+    /// The list of blocks: read once to check it, and again to tell it.
+    content: Option<Reader<'a>>,
+    stop: Stop<'a>,
+    counted: Option<Counted>,
+    error: Option<&'a str>,
+}
+
+#[derive(Default)]
+struct Block<'a> {
+    kind: Option<Text<'a>>,
+    id: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    text: Option<Text<'a>>,
+    thinking: Option<Text<'a>>,
+    /// As it stands there.
+    input: Option<&'a str>,
+}
+
+/// A `content_block_delta`'s delta, or a `message_delta`'s.
+#[derive(Default)]
+struct Delta<'a> {
+    text: Option<Text<'a>>,
+    thinking: Option<Text<'a>>,
+    partial_json: Option<Text<'a>>,
+    stop: Stop<'a>,
+}
+
+#[derive(Default)]
+struct Stop<'a> {
+    reason: Option<Text<'a>>,
+    /// Why the model declined.
+    explanation: Option<Text<'a>>,
+}
+
+/// What a `usage` says; what it does not say has been said before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    input: Option<u32>,
+    cache_read: Option<u32>,
+    cache_creation: Option<u32>,
+    output: Option<u32>,
+    thinking: Option<u32>,
+}
+
+impl<'a> StreamEvent<'a> {
+    fn read(&mut self, data: &'a [u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(data)?;
+        reader.object(|value, name| {
+            match name {
+                "type" => self.kind = Kind::of(value.text()?),
+                "index" => self.index = value.u32()?,
+                "delta" => self.delta.read(value)?,
+                "content_block" => self.block.read(value)?,
+                "message" => self.message.read(value)?,
+                "usage" => self.counted = value.nullable(Counted::read)?,
+                "error" => self.error = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()
+    }
+
+    /// Tells what it says, and gives the text in it if that is all.
+    fn tell(
+        &self,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<(TextKind, Text<'a>)>, ReadError> {
+        let StreamReader { texts: Texts { buffer: scratch, .. }, blocks } = state;
+        match self.kind {
+            Kind::MessageStart => {
+                self.message.tell_start(sink);
+                if let Some(counted) = self.message.counted {
+                    blocks.counted = counted;
+                    sink(Event::Prompt(Usage { output_tokens: 0, ..counted.usage() }));
+                }
+            }
+            Kind::BlockStart => blocks.open(self.index, &self.block, scratch, sink)?,
+            Kind::BlockDelta => return Ok(self.tell_delta(blocks, scratch, sink)),
+            Kind::BlockStop => blocks.close(self.index, sink),
+            Kind::MessageDelta => {
+                self.delta.stop.tell(sink);
+                if let Some(counted) = self.counted {
+                    sink(Event::Usage(counted.or(blocks.counted).usage()));
+                }
+            }
+            Kind::MessageStop | Kind::Other => {}
+        }
+        Ok(None)
+    }
+
+    fn tell_delta(
+        &self,
+        blocks: &mut Blocks,
+        scratch: &mut String,
+        sink: &mut Sink<'_>,
+    ) -> Option<(TextKind, Text<'a>)> {
+        let Delta { text, thinking, partial_json, .. } = self.delta;
+        if let Some(json) = partial_json {
+            blocks.add(self.index, json.decode(scratch), sink);
+            return None;
+        }
+        let only = text
+            .map(|text| (TextKind::Answer, text))
+            .or(thinking.map(|text| (TextKind::Reasoning, text)))?;
+        sink(only.0.event(only.1.decode(scratch)));
+        Some(only)
+    }
+}
+
+impl Blocks {
+    fn open(
+        &mut self,
+        index: u32,
+        block: &Block<'_>,
+        scratch: &mut String,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        if !block.is("tool_use") {
+            block.tell(0, scratch, sink);
+            return Ok(());
+        }
+        if self.calls.len() == TOOL_CALLS_MAX {
+            return Err(too_many_calls());
+        }
+        self.bare = !block.tell(self.calls.len() as u32, scratch, sink);
+        self.calls.push(index);
+        Ok(())
+    }
+
+    fn add(&mut self, index: u32, arguments: &str, sink: &mut Sink<'_>) {
+        let call = self.calls.iter().rposition(|&call| call == index);
+        if let Some(call) = call.filter(|_| !arguments.is_empty()) {
+            self.bare &= call + 1 != self.calls.len();
+            sink(more_of(call, arguments));
+        }
+    }
+
+    /// A call that takes no arguments says none: an empty object in other protocols.
+    fn close(&mut self, index: u32, sink: &mut Sink<'_>) {
+        if self.bare && self.calls.last() == Some(&index) {
+            self.bare = false;
+            sink(more_of(self.calls.len() - 1, "{}"));
+        }
+    }
+}
+
+fn more_of(call: usize, arguments: &str) -> Event<'_> {
+    let index = call as u32;
+    Event::ToolCall(ToolCall { index, id: None, name: None, arguments: arguments.into() })
+}
+
+impl<'a> Message<'a> {
+    fn read(&mut self, message: &mut Reader<'a>) -> Result<(), Malformed> {
+        message.object(|value, name| {
+            match name {
+                "id" => self.id = value.nullable(Reader::text)?,
+                "model" => self.model = value.nullable(Reader::text)?,
+                "content" => {
+                    self.content =
+                        value.nullable(|list| list.checked(|list| read_blocks(list, |_| {})))?
+                }
+                "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
+                "stop_details" => self.stop.read_details(value)?,
+                "usage" => self.counted = value.nullable(Counted::read)?,
+                "error" => self.error = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn tell_start(&self, sink: &mut Sink<'_>) {
+        if let (Some(id), Some(model)) = (self.id, self.model) {
+            sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
+        }
+    }
+
+    fn tell(&self, sink: &mut Sink<'_>) {
+        self.tell_start(sink);
+        let mut calls = 0;
+        if let Some(mut content) = self.content.clone() {
+            let told = read_blocks(&mut content, |block| {
+                block.tell(calls, &mut String::new(), sink);
+                calls += u32::from(block.is("tool_use"));
+            });
+            told.expect("the list was checked");
+        }
+        self.stop.tell(sink);
+        if let Some(counted) = self.counted {
+            sink(Event::Usage(counted.usage()));
+        }
+    }
+}
+
+fn read_blocks<'a>(
+    content: &mut Reader<'a>,
+    mut tell: impl FnMut(&Block<'a>),
+) -> Result<(), Malformed> {
+    content.list(|element| {
+        let mut block = Block::default();
+        block.read(element)?;
+        tell(&block);
+        Ok(())
+    })
+}
+
+impl<'a> Block<'a> {
+    fn read(&mut self, block: &mut Reader<'a>) -> Result<(), Malformed> {
+        block.object(|value, name| {
+            match name {
+                "type" => self.kind = Some(value.text()?),
+                "id" => self.id = value.text_or_skip()?,
+                "name" => self.name = value.text_or_skip()?,
+                "text" => self.text = value.text_or_skip()?,
+                "thinking" => self.thinking = value.text_or_skip()?,
+                "input" => self.input = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.kind.is_some_and(|text| text.into_cow() == kind)
+    }
+
+    /// Tells what it says already, as the call of that index if it is one. Gives whether it says
+    /// anything of a call's arguments: a stream's first frame of a call has an empty object in
+    /// their place.
+    fn tell(&self, call: u32, scratch: &mut String, sink: &mut Sink<'_>) -> bool {
+        let said = |text: Option<Text<'a>>| text.filter(|text| !text.is_empty());
+        match self.kind.map(Text::into_cow).as_deref() {
+            Some("text") => {
+                if let Some(text) = said(self.text) {
+                    sink(Event::Text(text.decode(scratch).into()));
+                }
+            }
+            Some("thinking") => {
+                if let Some(text) = said(self.thinking) {
+                    sink(Event::Reasoning(text.decode(scratch).into()));
+                }
+            }
+            Some("tool_use") => {
+                let input = self.input.filter(|input| *input != "{}").unwrap_or("");
+                sink(Event::ToolCall(ToolCall {
+                    index: call,
+                    id: self.id.map(Text::into_cow),
+                    name: self.name.map(Text::into_cow),
+                    arguments: Cow::Borrowed(input),
+                }));
+                return !input.is_empty();
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn read(&mut self, delta: &mut Reader<'a>) -> Result<(), Malformed> {
+        delta.object(|value, name| {
+            match name {
+                "text" => self.text = Some(value.text()?),
+                "thinking" => self.thinking = Some(value.text()?),
+                "partial_json" => self.partial_json = Some(value.text()?),
+                "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
+                "stop_details" => self.stop.read_details(value)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<'a> Stop<'a> {
+    fn read_details(&mut self, details: &mut Reader<'a>) -> Result<(), Malformed> {
+        let read = details.nullable(|details| {
+            details.object(|value, name| {
+                if name == "explanation" {
+                    self.explanation = value.text_or_skip()?;
+                    return Ok(());
+                }
+                value.skip()
+            })
+        });
+        read.map(drop)
+    }
+
+    fn tell(&self, sink: &mut Sink<'_>) {
+        if let Some(why) = self.explanation.filter(|why| !why.is_empty()) {
+            sink(Event::Refusal(why.into_cow()));
+        }
+        if let Some(reason) = self.reason {
+            sink(Event::Finish(finish_reason(&reason.into_cow())));
+        }
+    }
+}
+
+impl Counted {
+    fn read(usage: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        usage.object(|value, name| {
+            match name {
+                "input_tokens" => read.input = value.nullable(Reader::u32)?,
+                "cache_read_input_tokens" => read.cache_read = value.nullable(Reader::u32)?,
+                "cache_creation_input_tokens" => {
+                    read.cache_creation = value.nullable(Reader::u32)?
+                }
+                "output_tokens" => read.output = value.nullable(Reader::u32)?,
+                "output_tokens_details" => {
+                    value.nullable(|details| read.read_details(details))?;
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    fn read_details(&mut self, details: &mut Reader<'_>) -> Result<(), Malformed> {
+        details.object(|value, name| {
+            if name == "thinking_tokens" {
+                self.thinking = value.nullable(Reader::u32)?;
+                return Ok(());
+            }
+            value.skip()
+        })
+    }
+
+    /// With what was said before where nothing is said now.
+    fn or(self, before: Self) -> Self {
+        Self {
+            input: self.input.or(before.input),
+            cache_read: self.cache_read.or(before.cache_read),
+            cache_creation: self.cache_creation.or(before.cache_creation),
+            output: self.output.or(before.output),
+            thinking: self.thinking.or(before.thinking),
+        }
+    }
+
+    /// Anthropic counts what came from a cache, and what went into one, apart from the rest.
+    fn usage(self) -> Usage {
+        let [input, cached_tokens, cache_write_tokens] =
+            [self.input, self.cache_read, self.cache_creation].map(Option::unwrap_or_default);
+        Usage {
+            input_tokens: input.saturating_add(cached_tokens).saturating_add(cache_write_tokens),
+            output_tokens: self.output.unwrap_or(0),
+            cached_tokens,
+            cache_write_tokens,
+            reasoning_tokens: self.thinking.unwrap_or(0),
+            estimated: false,
+        }
+    }
+}
+
+impl Kind {
+    fn of(name: Text<'_>) -> Self {
+        match &*name.into_cow() {
+            "message_start" => Self::MessageStart,
+            "content_block_start" => Self::BlockStart,
+            "content_block_delta" => Self::BlockDelta,
+            "content_block_stop" => Self::BlockStop,
+            "message_delta" => Self::MessageDelta,
+            "message_stop" => Self::MessageStop,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// An unknown reason is still an end the model chose; so is `pause_turn`, in which the provider's own
+/// tools took long.
+fn finish_reason(name: &str) -> FinishReason {
+    match name {
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+        "tool_use" => FinishReason::ToolCalls,
+        "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests;

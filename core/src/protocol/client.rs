@@ -1,0 +1,160 @@
+//! The protocols that clients speak.
+
+use super::{anthropic, content, notebook, openai, responses, session, token, ui_message};
+use crate::chat::ChatRequest;
+use crate::failure::Failure;
+use crate::target::{ProviderProtocol, Upstream};
+
+/// A protocol that faces the client: its requests are read, its answers written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientProtocol {
+    /// OpenAI Chat Completions.
+    OpenAi,
+    /// OpenAI Responses.
+    Responses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// The `token` events of `POST /chat/stream`.
+    Token,
+    /// The `notebook` events of `POST /chat/execute/stream`.
+    Notebook,
+    /// The `content` events of `POST /api/chat/stream`.
+    Content,
+    /// The `session` events of `POST /api/ai/chat/stream`.
+    Session,
+    /// The AI SDK's UI message stream.
+    UiMessage,
+}
+
+/// What is particular to a protocol.
+struct Facts {
+    name: &'static str,
+    marks_fallback: bool,
+    tells_warnings: bool,
+    stream_headers: &'static [(&'static str, &'static str)],
+    forwarded_headers: &'static [&'static str],
+    error_media_type: &'static str,
+}
+
+/// Opts in to features of OpenAI's that are in beta.
+const OPENAI_BETA: &[&str] = &["openai-beta"];
+
+impl ClientProtocol {
+    const fn facts(self) -> Facts {
+        match self {
+            Self::OpenAi => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("openai") },
+            Self::Responses => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("responses") },
+            Self::Anthropic => {
+                Facts { forwarded_headers: &["anthropic-beta"], ..Facts::of("anthropic") }
+            }
+            Self::Token => Facts { marks_fallback: true, ..Facts::of("token") },
+            Self::Notebook => Facts::of("notebook"),
+            Self::Content => Facts::of("content"),
+            Self::Session => {
+                Facts { marks_fallback: true, tells_warnings: true, ..Facts::of("session") }
+            }
+            Self::UiMessage => Facts {
+                stream_headers: ui_message::STREAM_HEADERS,
+                error_media_type: "text/plain; charset=utf-8",
+                ..Facts::of("ui-message")
+            },
+        }
+    }
+
+    /// The name in logs.
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Whether an upstream speaks it too: then requests and frames pass through as they are.
+    pub const fn is_spoken_by(self, upstream: Upstream) -> bool {
+        let Upstream::Http(provider) = upstream else { return false };
+        match self {
+            Self::OpenAi => matches!(provider, ProviderProtocol::OpenAi),
+            Self::Responses => matches!(provider, ProviderProtocol::Responses),
+            Self::Anthropic => matches!(provider, ProviderProtocol::Anthropic),
+            Self::Token | Self::Notebook | Self::Content | Self::Session | Self::UiMessage => false,
+        }
+    }
+
+    /// Reads a request.
+    pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
+        match self {
+            Self::OpenAi => openai::parse_request(body),
+            Self::Responses => responses::parse_request(body),
+            Self::Anthropic => anthropic::parse_request(body),
+            Self::Token => token::parse_request(body),
+            Self::Notebook => notebook::parse_request(body),
+            Self::Content => content::parse_request(body),
+            Self::Session => session::parse_request(body),
+            Self::UiMessage => ui_message::parse_request(body),
+        }
+    }
+
+    /// Whether a client can tell a fallback message from a model's answer.
+    pub const fn marks_fallback(self) -> bool {
+        self.facts().marks_fallback
+    }
+
+    /// Whether its streams carry warnings, such as that another target is tried.
+    pub const fn tells_warnings(self) -> bool {
+        self.facts().tells_warnings
+    }
+
+    /// Headers of its streams that no other protocol's have.
+    pub(crate) const fn stream_headers(self) -> &'static [(&'static str, &'static str)] {
+        self.facts().stream_headers
+    }
+
+    /// Headers of a client's request that a provider of the same protocol is sent too.
+    pub(crate) const fn forwarded_headers(self) -> &'static [&'static str] {
+        self.facts().forwarded_headers
+    }
+
+    /// The media type of its error bodies.
+    pub(crate) const fn error_media_type(self) -> &'static str {
+        self.facts().error_media_type
+    }
+}
+
+impl Facts {
+    /// What most are like.
+    const fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            marks_fallback: false,
+            tells_warnings: false,
+            stream_headers: &[],
+            forwarded_headers: &[],
+            error_media_type: "application/json",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_and_text_throughout() {
+        let rows: [(ClientProtocol, &[u8], &str); 3] = [
+            (
+                ClientProtocol::OpenAi,
+                b"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"unread\":\"\xff\"}",
+                "not UTF-8 at byte 54",
+            ),
+            (
+                ClientProtocol::Anthropic,
+                b"{\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"unread\":\"\xff\"}]}",
+                "not UTF-8",
+            ),
+            (ClientProtocol::Token, br#"["hi", null, null]"#, "expected an object"),
+        ];
+        for (protocol, body, expected) in rows {
+            let failure = protocol.parse_request(body).unwrap_err();
+            assert!(failure.message().contains(expected), "{protocol:?}: {failure}");
+            assert_eq!(failure.status(), 400, "{protocol:?}");
+        }
+        assert!(ClientProtocol::Token.parse_request(br#" {"message": "hi"}"#).is_ok());
+    }
+}

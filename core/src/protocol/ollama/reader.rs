@@ -1,0 +1,192 @@
+//! A line of the stream, read; a whole answer is one such line.
+
+use crate::chat::{Event, FinishReason, Usage};
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Reader, Text};
+use crate::protocol::calls::WholeCall;
+use crate::protocol::texts::trim;
+use crate::protocol::{Calls, ReadError, Sink, Step, error_message};
+
+/// Reads the stream of one answer.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    /// Where texts are decoded.
+    buffer: String,
+    calls: Calls,
+}
+
+impl StreamReader {
+    /// Reads the next line. The one that is `done` is the last.
+    pub(in crate::protocol) fn read(
+        &mut self,
+        data: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<Step, ReadError> {
+        trim(&mut self.buffer);
+        let mut line = Line::default();
+        line.read(data)?;
+        line.tell(self, sink);
+        Ok(if line.done { Step::Done } else { Step::More })
+    }
+}
+
+/// Reads a whole answer.
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    StreamReader::default().read(body, sink).map(drop)
+}
+
+/// A `ChatResponse`. Of equal names the last counts.
+#[derive(Default)]
+struct Line<'a> {
+    model: Option<Text<'a>>,
+    created_at: Option<Text<'a>>,
+    message: Message<'a>,
+    done: bool,
+    done_reason: Option<Text<'a>>,
+    prompt_eval_count: Option<u32>,
+    eval_count: Option<u32>,
+    /// As it stands there.
+    error: Option<&'a str>,
+}
+
+#[derive(Default)]
+struct Message<'a> {
+    content: Option<Text<'a>>,
+    thinking: Option<Text<'a>>,
+    /// The list of them: read once to check it, and again to tell it.
+    tool_calls: Option<Reader<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
+        self.read_members(json).map_err(|malformed| {
+            ReadError::Malformed(format!("not a JSON line of Ollama's chat: {malformed}"))
+        })?;
+        match self.error {
+            None => Ok(()),
+            Some(error) => {
+                let message = error_message(error.as_bytes());
+                Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
+            }
+        }
+    }
+
+    fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(json)?;
+        reader.object(|value, name| {
+            match name {
+                "model" => self.model = value.nullable(Reader::text)?,
+                "created_at" => self.created_at = value.nullable(Reader::text)?,
+                "message" => self.message = value.nullable(Message::read)?.unwrap_or_default(),
+                "done" => self.done = value.nullable(Reader::bool)?.unwrap_or(false),
+                "done_reason" => self.done_reason = value.nullable(Reader::text)?,
+                "prompt_eval_count" => self.prompt_eval_count = value.nullable(Reader::u32)?,
+                "eval_count" => self.eval_count = value.nullable(Reader::u32)?,
+                "error" => self.error = value.nullable(Reader::raw)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()
+    }
+
+    fn tell(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
+        if let Some(model) = self.model {
+            // Ollama names its models and not its answers.
+            sink(Event::Start { id: "".into(), model: model.into_cow() });
+        }
+        if let Some(text) = self.message.thinking {
+            sink(Event::Reasoning(text.decode(&mut state.buffer).into()));
+        }
+        if let Some(text) = self.message.content {
+            sink(Event::Text(text.decode(&mut state.buffer).into()));
+        }
+        self.tell_calls(state, sink);
+        if self.done {
+            let calls = state.calls.any();
+            sink(Event::Finish(finish_reason(self.done_reason, calls, &mut state.buffer)));
+            self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
+        }
+    }
+
+    /// Ollama names its answers by the time alone.
+    fn tell_calls(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
+        let Some(mut calls) = self.message.tool_calls.clone() else { return };
+        let created = self.created_at.map(Text::into_cow).unwrap_or_default();
+        let answer: String = created.chars().filter(char::is_ascii_digit).collect();
+        let told = read_tool_calls(&mut calls, |call| sink(state.calls.add(call, &answer)));
+        told.expect("the list was checked");
+    }
+
+    /// A prompt that is all in the cache is left out by older versions: then nothing was counted.
+    fn usage(&self) -> Option<Usage> {
+        let input_tokens = self.prompt_eval_count?;
+        let output_tokens = self.eval_count.unwrap_or(0);
+        Some(Usage { input_tokens, output_tokens, ..Usage::default() })
+    }
+}
+
+impl<'a> Message<'a> {
+    fn read(message: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        message.object(|value, name| {
+            match name {
+                "content" => read.content = value.nullable(Reader::text)?,
+                "thinking" => read.thinking = value.nullable(Reader::text)?,
+                "tool_calls" => {
+                    read.tool_calls =
+                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+}
+
+fn read_tool_calls<'a>(
+    calls: &mut Reader<'a>,
+    mut call: impl FnMut(WholeCall<'a>),
+) -> Result<(), Malformed> {
+    calls.list(|value| {
+        call(read_call(value)?);
+        Ok(())
+    })
+}
+
+fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
+    let mut read = WholeCall::default();
+    call.object(|value, name| {
+        match name {
+            "id" => read.id = value.nullable(Reader::text)?,
+            "function" => value.nullable(|value| read_function(value, &mut read)).map(drop)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+fn read_function<'a>(function: &mut Reader<'a>, read: &mut WholeCall<'a>) -> Result<(), Malformed> {
+    function.object(|value, name| {
+        match name {
+            "name" => read.name = value.nullable(Reader::text)?,
+            "arguments" => read.arguments = value.nullable(Reader::raw)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })
+}
+
+/// A call is an end the model chose: Ollama calls it `stop`.
+fn finish_reason(name: Option<Text<'_>>, calls: bool, scratch: &mut String) -> FinishReason {
+    match name.map(|name| name.decode(scratch)) {
+        Some("length") => FinishReason::Length,
+        _ if calls => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,384 @@
+//! The call to a provider, written: the client's own body where it speaks this protocol too, else a
+//! new one.
+
+use serde_json::{Map, Value, json};
+
+use crate::chat::{
+    ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+};
+use crate::failure::Failure;
+use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
+use crate::target::{ApiKey, Dialect, Prefix, Thought};
+
+/// The call that asks for an answer.
+pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+    let dialect = ask.target.provider.dialect();
+    let body = match (ask.original(), dialect.strict) {
+        (Some((body, added)), None) => patched(body, added, ask, dialect)?,
+        (Some((body, _)), Some(known)) => {
+            let mut written = written(ask, dialect)?;
+            written.extend(body.take(known));
+            Value::Object(written).to_string()
+        }
+        (None, _) => Value::Object(written(ask, dialect)?).to_string(),
+    };
+    let url = format!("{}/chat/completions", ask.target.provider.base_url);
+    Ok(HttpCall::new(url, headers(ask), body.into_bytes()))
+}
+
+/// What is said of the body, and the key.
+pub(in crate::protocol) fn headers(ask: &ProviderRequest<'_>) -> Vec<(&'static str, String)> {
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+    if let ApiKey::Set(key) = &ask.target.provider.api_key {
+        let name = ask.target.provider.dialect().key;
+        let scheme = if name == "authorization" { "Bearer " } else { "" };
+        headers.push((name, format!("{scheme}{key}")));
+    }
+    headers
+}
+
+/// The client's own body.
+fn patched(
+    mut body: Body<'_>,
+    added: &[Message],
+    ask: &ProviderRequest<'_>,
+    dialect: &Dialect,
+) -> Result<String, Failure> {
+    for name in dialect.refused {
+        body.remove(name);
+    }
+    body.remove("max_tokens");
+    let new_name = body.remove("max_completion_tokens").is_some_and(|limit| limit != "null");
+    body.set("model", &ask.target.model.as_str().into());
+    body.set("stream", &ask.stream.into());
+    if ask.stream && dialect.asks_usage {
+        // Always, so that an answer can be accounted; whether the client is shown it is its choice.
+        body.set_in("stream_options", "include_usage", &true.into());
+    } else {
+        body.remove("stream_options");
+    }
+    if let Some(max_output) = ask.max_output {
+        body.set(dialect.limit(new_name), &max_output.into());
+    }
+    if !added.is_empty() {
+        body.append("messages", messages(added, dialect)?);
+        for (name, value) in prefix_options(added, dialect) {
+            body.set(name, &value);
+        }
+    }
+    Ok(body.text())
+}
+
+fn written(ask: &ProviderRequest<'_>, dialect: &Dialect) -> Result<Map<String, Value>, Failure> {
+    let request = ask.request;
+    let mut body = Map::new();
+    body.insert("model".into(), ask.target.model.as_str().into());
+    body.insert("messages".into(), messages(&request.messages, dialect)?.into());
+    body.insert("stream".into(), ask.stream.into());
+    if ask.stream && dialect.asks_usage {
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+    }
+    let optional = optional(request, ask.max_output, dialect);
+    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let effort = request.effort.into_iter().flat_map(|effort| dialect.effort(effort));
+    let fields = optional.chain(effort).chain(prefix_options(&request.messages, dialect));
+    let fields = fields.filter(|(name, _)| !dialect.refused.contains(name));
+    body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    Ok(body)
+}
+
+fn optional(
+    request: &ChatRequest,
+    max_output: Option<u32>,
+    dialect: &Dialect,
+) -> [(&'static str, Option<Value>); 12] {
+    let sampling = &request.sampling;
+    [
+        (dialect.limit(false), max_output.map(Value::from)),
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("top_p", sampling.top_p.map(Value::from)),
+        ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
+        ("presence_penalty", sampling.presence_penalty.map(Value::from)),
+        ("top_k", sampling.top_k.filter(|_| dialect.top_k).map(Value::from)),
+        (dialect.seed, sampling.seed.map(Value::from)),
+        ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
+        ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
+        ("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, dialect))),
+        ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
+        ("response_format", request.format.as_ref().map(format)),
+    ]
+}
+
+/// What marks the last message, if it is the assistant's, beside the messages.
+fn prefix_options(messages: &[Message], dialect: &Dialect) -> Vec<(&'static str, Value)> {
+    if dialect.prefix != Prefix::Option || !ends_open(messages) {
+        return Vec::new();
+    }
+    vec![("continue_final_message", true.into()), ("add_generation_prompt", false.into())]
+}
+
+fn ends_open(messages: &[Message]) -> bool {
+    messages.last().is_some_and(|message| message.role == Role::Assistant)
+}
+
+/// The messages on the wire; the results of several calls are a message each.
+fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
+    let mut wire = Vec::with_capacity(messages.len());
+    for message in messages {
+        if message.role == Role::Tool {
+            for part in &message.parts {
+                wire.push(tool_result(part, dialect)?);
+            }
+        } else {
+            wire.push(said(message, dialect)?);
+        }
+    }
+    if dialect.prefix == Prefix::Marked && ends_open(messages) {
+        wire.last_mut().expect("a message")["prefix"] = true.into();
+    }
+    Ok(wire)
+}
+
+fn tool_result(part: &Part, dialect: &Dialect) -> Result<Value, Failure> {
+    match part {
+        Part::ToolResult { id, parts, .. } => {
+            let id = dialect.call_id(id);
+            Ok(json!({"role": "tool", "tool_call_id": id, "content": content(parts.iter())?}))
+        }
+        other => Err(unsupported(other, "openai")),
+    }
+}
+
+fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
+    let role = match message.role {
+        Role::System => "system",
+        Role::Developer => dialect.developer,
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    let is_content = |part: &&Part| matches!(part, Part::Text(_) | Part::Media(_) | Part::Other(_));
+    let mut wire =
+        json!({"role": role, "content": content(message.parts.iter().filter(is_content))?});
+    let calls: Vec<_> = message.parts.iter().filter_map(|part| call(part, dialect)).collect();
+    if !calls.is_empty() {
+        wire["tool_calls"] = calls.into();
+    }
+    for part in &message.parts {
+        match part {
+            Part::Refusal(text) => wire["refusal"] = text.as_str().into(),
+            Part::Reasoning { text, .. } => think(&mut wire, text, dialect),
+            Part::ToolResult { .. } => return Err(unsupported(part, "openai")),
+            Part::Text(_) | Part::Media(_) | Part::ToolCall { .. } | Part::Other(_) => {}
+        }
+    }
+    Ok(wire)
+}
+
+/// Adds a thought to a message whose content is there.
+fn think(wire: &mut Value, thought: &str, dialect: &Dialect) {
+    match dialect.thought {
+        Thought::Unsupported => {}
+        Thought::Field(name) => wire[name] = thought.into(),
+        Thought::Part => {
+            let text = json!({"type": "text", "text": thought});
+            let mut parts = vec![json!({"type": "thinking", "thinking": [text]})];
+            match wire["content"].take() {
+                Value::Null => {}
+                Value::Array(mut said) => parts.append(&mut said),
+                said => parts.push(json!({"type": "text", "text": said})),
+            }
+            wire["content"] = parts.into();
+        }
+    }
+}
+
+fn call(part: &Part, dialect: &Dialect) -> Option<Value> {
+    let Part::ToolCall { id, name, arguments } = part else { return None };
+    let id = dialect.call_id(id);
+    let function = json!({"name": name, "arguments": arguments});
+    Some(json!({"id": id, "type": "function", "function": function}))
+}
+
+/// Plain text where there is no more to it, for not every provider reads parts.
+fn content<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<Value, Failure> {
+    let parts: Vec<_> = parts.collect();
+    match parts.as_slice() {
+        [] => Ok(Value::Null),
+        [Part::Text(text)] => Ok(text.as_str().into()),
+        parts => parts.iter().map(|part| content_part(part)).collect(),
+    }
+}
+
+fn content_part(part: &Part) -> Result<Value, Failure> {
+    match part {
+        Part::Text(text) => Ok(json!({"type": "text", "text": text})),
+        Part::Media(media) => medium(media).ok_or_else(|| unsupported(part, "openai")),
+        other => Err(unsupported(other, "openai")),
+    }
+}
+
+fn medium(media: &Media) -> Option<Value> {
+    let media_type = media.media_type.as_deref();
+    match (media.kind, &media.source) {
+        (MediaKind::Image, _) => Some(image(&media.url("image/png")?, media)),
+        (MediaKind::Audio, Source::Data(data)) => {
+            let format = media_type?.strip_prefix("audio/")?;
+            Some(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
+        }
+        (MediaKind::File, Source::Data(_)) => {
+            let data = media.url("application/pdf")?;
+            let name = media.name.as_deref().unwrap_or("file");
+            Some(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
+        }
+        (MediaKind::Audio | MediaKind::File, _) => None,
+    }
+}
+
+fn image(url: &str, media: &Media) -> Value {
+    let mut image = json!({"url": url});
+    if let Some(detail) = &media.detail {
+        image["detail"] = detail.as_str().into();
+    }
+    json!({"type": "image_url", "image_url": image})
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut function = json!({"name": tool.name});
+    let optional = [
+        ("description", tool.description.as_deref().map(Value::from)),
+        ("parameters", tool.parameters.clone()),
+        ("strict", tool.strict.map(Value::from)),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            function[name] = value;
+        }
+    }
+    json!({"type": "function", "function": function})
+}
+
+fn tool_choice(choice: &ToolChoice, dialect: &Dialect) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Required => dialect.required.into(),
+        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+fn format(format: &Format) -> Value {
+    match format {
+        Format::Json => json!({"type": "json_object"}),
+        Format::Schema { name, description, schema, strict } => {
+            let mut wire = json!({"name": name, "schema": schema});
+            if let Some(description) = description {
+                wire["description"] = description.as_str().into();
+            }
+            if let Some(strict) = strict {
+                wire["strict"] = (*strict).into();
+            }
+            json!({"type": "json_schema", "json_schema": wire})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_request;
+    use super::*;
+    use crate::config::Config;
+    use crate::protocol::ClientProtocol;
+    use crate::target::Target;
+    use std::sync::Arc;
+
+    const BODY: &str = r#"{"model":"m","messages":[{"role":"developer","content":"be brief"},
+        {"role":"user","name":"ada","content":[{"type":"text","text":"what is this?"},
+            {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}},
+            {"type":"image_url","image_url":{"url":"https://x/y.png"}},
+            {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}},
+            {"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}}]},
+        {"role":"assistant","content":null,"reasoning_content":"hm","tool_calls":[
+            {"id":"t","type":"function","function":{"name":"f","arguments":"{}"}},
+            {"id":"u","type":"function","function":{"name":"g","arguments":"{\"x\":1}"}}]},
+        {"role":"tool","tool_call_id":"t","content":"4"},
+        {"role":"tool","tool_call_id":"u","content":[{"type":"text","text":"5"},{"type":"text","text":"6"}]},
+        {"role":"assistant","content":"no","refusal":"really"}],
+        "stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
+        "max_completion_tokens":99,"temperature":0.7,"top_p":0.9,"seed":-5,"stop":["a","b"],
+        "frequency_penalty":0.5,"presence_penalty":-0.5,"user":"u","reasoning_effort":"low",
+        "tools":[{"type":"function","function":{"name":"f","description":"d","strict":true,
+            "parameters":{"type":"object"}}}],
+        "tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,
+        "response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}}}"#;
+
+    fn target() -> Arc<Target> {
+        let text = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                    dialect = \"openai\"\n[models.m]\ntargets = [\"p/there\"]";
+        Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone()
+    }
+
+    fn sent(request: &ChatRequest, client: ClientProtocol, stream: bool) -> Vec<u8> {
+        let target = target();
+        let ask =
+            ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
+        let call = http_call(&ask).unwrap();
+        assert_eq!(call.url, "http://p/chat/completions");
+        call.body
+    }
+
+    /// What its own protocol says reaches a provider as it was said, word by word.
+    #[test]
+    fn a_clients_own_body_travels() {
+        let request = parse_request(BODY.as_bytes()).unwrap();
+        let mut expected: Value = serde_json::from_str(BODY).unwrap();
+        expected["model"] = "there".into();
+        expected["max_completion_tokens"] = 50.into();
+        let body = sent(&request, ClientProtocol::OpenAi, true);
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+
+        let mut longer = request.clone();
+        longer.messages.push(Message::text(Role::Assistant, "so"));
+        let body: Value =
+            serde_json::from_slice(&sent(&longer, ClientProtocol::OpenAi, false)).unwrap();
+        expected["messages"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"role": "assistant", "content": "so"}));
+        expected["stream"] = false.into();
+        expected.as_object_mut().unwrap().remove("stream_options");
+        assert_eq!(body, expected);
+    }
+
+    /// A request that came in another protocol reads back as the same request, but for thoughts.
+    #[test]
+    fn a_translated_request_says_the_same() {
+        let mut request = parse_request(BODY.as_bytes()).unwrap();
+        request.messages[2].parts.retain(|part| !matches!(part, Part::Reasoning { .. }));
+        let mut again = parse_request(&sent(&request, ClientProtocol::Token, true)).unwrap();
+        assert_eq!(again.max_output_tokens, Some(50));
+        again.max_output_tokens = request.max_output_tokens;
+        (again.model, again.original) = (request.model.clone(), None);
+        request.original = None;
+        assert_eq!(again, request);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_dropped() {
+        let mut request = parse_request(BODY.as_bytes()).unwrap();
+        request.messages[1].parts.push(Part::Other("hologram".into()));
+        let target = target();
+        let client = ClientProtocol::Token;
+        let ask = ProviderRequest {
+            target: &target,
+            request: &request,
+            client,
+            stream: true,
+            max_output: None,
+        };
+        let failure = http_call(&ask).unwrap_err();
+        assert!(failure.message().contains("hologram"), "{failure}");
+    }
+}

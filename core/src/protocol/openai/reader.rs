@@ -1,0 +1,404 @@
+//! A provider's answer, read. Fields nobody needs are skipped, and nothing is allocated: texts are
+//! borrowed from the bytes they came in, or decoded into a buffer that is used again. A chunk that
+//! differs from the one before in its text alone is recognised instead of read.
+
+use std::borrow::Cow;
+use std::mem;
+
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Reader, Text};
+use crate::protocol::{Calls, ReadError, Sink, Step, TextKind, Texts, error_message};
+
+/// Reads the stream of one answer.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    texts: Texts,
+    calls: Calls,
+}
+
+impl StreamReader {
+    /// Reads the data of the next event.
+    pub(in crate::protocol) fn read(
+        &mut self,
+        data: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<Step, ReadError> {
+        let Self { texts, calls } = self;
+        if texts.recognise(data, sink) {
+            return Ok(Step::More);
+        }
+        read_chunk(data, texts, &mut |event| sink(calls.place(event)))
+    }
+}
+
+/// Reads one event by itself: its calls have the index that stands there.
+fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Step, ReadError> {
+    if data == b"[DONE]" {
+        return Ok(Step::Done);
+    }
+    let mut chunk = Chunk::default();
+    chunk.read(data)?;
+    chunk.tell(&mut texts.buffer, sink);
+    if let Some(text) = chunk.only_text() {
+        texts.learn(data, text, chunk.padding, None);
+    }
+    Ok(Step::More)
+}
+
+/// Reads a whole `chat.completion`.
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let (mut whole, mut calls) = (Chunk::default(), Calls::default());
+    whole.read(body)?;
+    whole.tell(&mut String::new(), &mut |event| sink(calls.place(event)));
+    Ok(())
+}
+
+/// A `chat.completion.chunk`, and a `chat.completion`: they differ in `delta` and `message` alone.
+///
+/// Of equal names the last counts, as it does for a client that reads the same bytes. Values are
+/// read into their place: to hand them up from call to call costs more than to read them.
+#[derive(Default)]
+struct Chunk<'a> {
+    id: Option<Text<'a>>,
+    model: Option<Text<'a>>,
+    /// The first of the list. The others are further answers to one prompt: the client's to read.
+    choice: Choice<'a>,
+    usage: Option<Usage>,
+    /// As it stands there.
+    error: Option<&'a str>,
+    /// Random, to hide how long a token is: `obfuscation` is OpenAI's name for it, `p` Mistral's.
+    padding: Option<Text<'a>>,
+}
+
+#[derive(Default)]
+struct Choice<'a> {
+    index: u32,
+    delta: Delta<'a>,
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Default)]
+struct Delta<'a> {
+    content: Option<Text<'a>>,
+    /// In place of it the list of its parts, as Mistral's models write it that think aloud: read
+    /// once to check it, and again to tell it.
+    parts: Option<Reader<'a>>,
+    /// Providers name it one way, the other, or both at once.
+    reasoning: Option<Text<'a>>,
+    reasoning_content: Option<Text<'a>>,
+    refusal: Option<Text<'a>>,
+    /// The list of them: read once to check it, and again to tell it.
+    tool_calls: Option<Reader<'a>>,
+}
+
+impl<'a> Chunk<'a> {
+    fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
+        self.read_members(json).map_err(|malformed| {
+            ReadError::Malformed(format!("not a JSON chunk of Chat Completions: {malformed}"))
+        })?;
+        let message = match (self.error, self.choice.finish_reason) {
+            (Some(error), _) => error_message(error.as_bytes()),
+            // What Mistral and OpenRouter call it, with and without saying more.
+            (None, Some(reason)) if reason.is("error") => String::new(),
+            _ => return Ok(()),
+        };
+        Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
+    }
+
+    fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(json)?;
+        reader.object(|value, name| {
+            match name {
+                "id" => self.id = value.nullable(Reader::text)?,
+                "model" => self.model = value.nullable(Reader::text)?,
+                "choices" => self.choice.read_first_of(value)?,
+                "usage" => self.usage = value.nullable(read_usage)?,
+                // Where Groq tells it unasked.
+                "x_groq" => {
+                    let told = value.nullable(|value| read_member(value, "usage", read_usage))?;
+                    self.usage = self.usage.or(told.flatten());
+                }
+                "error" => self.error = value.nullable(Reader::raw)?,
+                "obfuscation" | "p" => self.padding = value.text_or_skip()?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()
+    }
+
+    /// The text in it, if there is just one and nothing else that is told of each chunk.
+    fn only_text(&self) -> Option<(TextKind, Text<'a>)> {
+        let Choice { index, delta, finish_reason } = &self.choice;
+        let says_more = self.usage.is_some() || finish_reason.is_some() || *index != 0;
+        if says_more { None } else { delta.only_text() }
+    }
+
+    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+        if let (Some(id), Some(model)) = (self.id, self.model) {
+            sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
+        }
+        if self.choice.index == 0 {
+            self.choice.tell(scratch, sink);
+        }
+        if let Some(usage) = self.usage {
+            sink(Event::Usage(usage));
+        }
+    }
+}
+
+impl<'a> Choice<'a> {
+    fn read_first_of(&mut self, choices: &mut Reader<'a>) -> Result<(), Malformed> {
+        *self = Self::default();
+        let mut is_first = true;
+        let list = choices.nullable(|choices| {
+            choices.list(|choice| match mem::take(&mut is_first) {
+                true => self.read(choice),
+                false => choice.skip(),
+            })
+        });
+        list.map(drop)
+    }
+
+    fn read(&mut self, choice: &mut Reader<'a>) -> Result<(), Malformed> {
+        choice.object(|value, name| {
+            match name {
+                "index" => self.index = value.nullable(Reader::u32)?.unwrap_or(0),
+                "delta" | "message" => {
+                    self.delta = Delta::default();
+                    value.nullable(|value| self.delta.read(value))?;
+                }
+                "finish_reason" => self.finish_reason = value.nullable(Reader::text)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+        self.delta.tell(scratch, sink);
+        if let Some(reason) = self.finish_reason {
+            sink(Event::Finish(finish_reason(reason.decode(scratch))));
+        }
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn read(&mut self, delta: &mut Reader<'a>) -> Result<(), Malformed> {
+        delta.object(|value, name| {
+            match name {
+                "content" if value.is_list() => {
+                    let parts = value.checked(|parts| read_parts(parts, |_, _| {}))?;
+                    (self.content, self.parts) = (None, Some(parts));
+                }
+                "content" => (self.content, self.parts) = (value.nullable(Reader::text)?, None),
+                "reasoning" => self.reasoning = value.nullable(Reader::text)?,
+                "reasoning_content" => self.reasoning_content = value.nullable(Reader::text)?,
+                "refusal" => self.refusal = value.nullable(Reader::text)?,
+                "tool_calls" => {
+                    self.tool_calls =
+                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn only_text(&self) -> Option<(TextKind, Text<'a>)> {
+        let mut texts = [
+            (TextKind::Answer, self.content),
+            (TextKind::Reasoning, self.reasoning_content),
+            (TextKind::Reasoning, self.reasoning),
+            (TextKind::Refusal, self.refusal),
+        ]
+        .into_iter()
+        .filter_map(|(kind, text)| Some((kind, text?)));
+        let first = texts.next()?;
+        let more = self.tool_calls.is_some() || self.parts.is_some();
+        (texts.next().is_none() && !more).then_some(first)
+    }
+
+    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+        let reasoning = self.reasoning_content.filter(|text| !text.is_empty()).or(self.reasoning);
+        if let Some(text) = reasoning {
+            sink(Event::Reasoning(text.decode(scratch).into()));
+        }
+        if let Some(text) = self.content {
+            sink(Event::Text(text.decode(scratch).into()));
+        }
+        if let Some(mut parts) = self.parts.clone() {
+            let told = read_parts(&mut parts, |kind, text| sink(kind.event(text.decode(scratch))));
+            told.expect("the list was checked");
+        }
+        if let Some(text) = self.refusal {
+            sink(Event::Refusal(text.decode(scratch).into()));
+        }
+        if let Some(mut calls) = self.tool_calls.clone() {
+            let told =
+                read_tool_calls(&mut calls, |call| sink(Event::ToolCall(call.tell(scratch))));
+            told.expect("the list was checked");
+        }
+    }
+}
+
+/// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts.
+fn read_parts<'a>(
+    parts: &mut Reader<'a>,
+    mut tell: impl FnMut(TextKind, Text<'a>),
+) -> Result<(), Malformed> {
+    parts.list(|part| {
+        part.object(|value, name| match name {
+            "text" => {
+                let text = value.nullable(Reader::text)?;
+                text.into_iter().for_each(|text| tell(TextKind::Answer, text));
+                Ok(())
+            }
+            "thinking" if value.is_list() => value.list(|part| {
+                let text = read_member(part, "text", Reader::text)?;
+                text.into_iter().for_each(|text| tell(TextKind::Reasoning, text));
+                Ok(())
+            }),
+            _ => value.skip(),
+        })
+    })
+}
+
+/// What `read` makes of the member of this name.
+fn read_member<'a, T>(
+    object: &mut Reader<'a>,
+    wanted: &str,
+    read: fn(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Option<T>, Malformed> {
+    let mut found = None;
+    object.object(|value, name| {
+        if name != wanted {
+            return value.skip();
+        }
+        found = value.nullable(read)?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn read_tool_calls<'a>(
+    calls: &mut Reader<'a>,
+    mut call: impl FnMut(WireCall<'a>),
+) -> Result<(), Malformed> {
+    let mut position = 0;
+    calls.list(|value| {
+        call(WireCall::read(value, position)?);
+        position += 1;
+        Ok(())
+    })
+}
+
+#[derive(Default)]
+struct WireCall<'a> {
+    index: u32,
+    id: Option<Text<'a>>,
+    function: WireFunction<'a>,
+}
+
+#[derive(Default)]
+struct WireFunction<'a> {
+    name: Option<Text<'a>>,
+    arguments: Option<Text<'a>>,
+}
+
+impl<'a> WireCall<'a> {
+    /// A call without an index is the next in its list, as in a whole answer.
+    fn read(call: &mut Reader<'a>, position: u32) -> Result<Self, Malformed> {
+        let mut read = Self { index: position, ..Self::default() };
+        call.object(|value, name| {
+            match name {
+                "index" => read.index = value.nullable(Reader::u32)?.unwrap_or(position),
+                "id" => read.id = value.nullable(Reader::text)?,
+                "function" => {
+                    read.function = value.nullable(WireFunction::read)?.unwrap_or_default();
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    fn tell<'s>(self, scratch: &'s mut String) -> ToolCall<'s>
+    where
+        'a: 's,
+    {
+        ToolCall {
+            index: self.index,
+            id: self.id.map(Text::into_cow),
+            name: self.function.name.map(Text::into_cow),
+            arguments: self
+                .function
+                .arguments
+                .map_or(Cow::Borrowed(""), |text| text.decode(scratch).into()),
+        }
+    }
+}
+
+impl<'a> WireFunction<'a> {
+    fn read(function: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        function.object(|value, name| {
+            match name {
+                "name" => read.name = value.nullable(Reader::text)?,
+                "arguments" => read.arguments = value.nullable(Reader::text)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+}
+
+fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
+    let (mut read, mut total_tokens) = (Usage::default(), None);
+    usage.object(|value, name| {
+        match name {
+            "total_tokens" => total_tokens = value.nullable(Reader::u32)?,
+            // What DeepSeek calls the cached ones.
+            "prompt_cache_hit_tokens" => {
+                let cached = value.nullable(Reader::u32)?.unwrap_or(0);
+                read.cached_tokens = read.cached_tokens.max(cached);
+            }
+            "prompt_tokens" => read.input_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
+            "completion_tokens" => read.output_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
+            "prompt_tokens_details" => {
+                let cached =
+                    value.nullable(|value| read_member(value, "cached_tokens", Reader::u32))?;
+                read.cached_tokens = read.cached_tokens.max(cached.flatten().unwrap_or(0));
+            }
+            "completion_tokens_details" => {
+                let thought =
+                    value.nullable(|value| read_member(value, "reasoning_tokens", Reader::u32))?;
+                read.reasoning_tokens = thought.flatten().unwrap_or(0);
+            }
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    // xAI counts thoughts beside the answer: there the total says so.
+    let beside = read.total_tokens().checked_add(read.reasoning_tokens);
+    if read.reasoning_tokens > 0 && total_tokens == beside {
+        read.output_tokens = read.output_tokens.saturating_add(read.reasoning_tokens);
+    }
+    Ok(read)
+}
+
+/// An unknown reason is still an end the model chose.
+fn finish_reason(name: &str) -> FinishReason {
+    match name {
+        "length" | "model_length" => FinishReason::Length,
+        "tool_calls" | "function_call" => FinishReason::ToolCalls,
+        "content_filter" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests;

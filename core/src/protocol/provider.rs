@@ -1,0 +1,103 @@
+//! The protocols that providers speak: requests are written, answers read.
+
+use std::borrow::Cow;
+
+use super::body::Body;
+use super::{ClientProtocol, ReadError, Sink, anthropic, gemini, ollama, openai, responses};
+use crate::chat::{ChatRequest, Message};
+use crate::failure::Failure;
+use crate::sse::Framing;
+use crate::target::{ProviderProtocol, Target};
+
+/// An HTTP call to a provider, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Always a POST to this URL.
+    pub url: String,
+    /// Headers by lower-case name.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// The JSON body.
+    pub body: Vec<u8>,
+}
+
+impl HttpCall {
+    pub(super) fn new(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
+        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        Self { url, headers, body }
+    }
+}
+
+/// What a provider is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderRequest<'a> {
+    /// The provider and its model.
+    pub target: &'a Target,
+    /// The conversation and its parameters.
+    pub request: &'a ChatRequest,
+    /// What the request's original is written in.
+    pub client: ClientProtocol,
+    /// As a stream, or as one whole answer.
+    pub stream: bool,
+    /// The longest answer, in tokens; with `None` the provider's own default holds.
+    pub max_output: Option<u32>,
+}
+
+impl<'a> ProviderRequest<'a> {
+    /// The request as the client wrote it, if it wrote it in the target's own protocol, and the
+    /// messages that were added since.
+    pub(super) fn original(&self) -> Option<(Body<'a>, &'a [Message])> {
+        let original = self.request.original.as_ref().filter(|_| self.passes_through())?;
+        Some((Body::read(&original.body), &self.request.messages[original.messages..]))
+    }
+
+    /// The client's own headers, where the provider speaks its protocol. Those that the operator set
+    /// are the operator's.
+    fn forwarded_headers(&self) -> impl Iterator<Item = (Cow<'static, str>, String)> {
+        let configured = &self.target.provider.headers;
+        let original = self.request.original.iter().filter(|_| self.passes_through());
+        original
+            .flat_map(|original| &original.headers)
+            .filter(|(name, _)| configured.iter().all(|(set, _)| set != name))
+            .map(|(name, value)| (Cow::Borrowed(*name), value.clone()))
+    }
+
+    fn passes_through(&self) -> bool {
+        self.client.is_spoken_by(self.target.provider.upstream)
+    }
+}
+
+impl ProviderProtocol {
+    /// How a stream is cut into events.
+    pub const fn framing(self) -> Framing {
+        match self {
+            Self::OpenAi | Self::Responses | Self::Anthropic | Self::Gemini => Framing::Events,
+            Self::Ollama => Framing::Lines,
+        }
+    }
+
+    /// Writes a call.
+    pub fn http_call(self, ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+        let mut call = match self {
+            Self::OpenAi => openai::http_call(ask),
+            Self::Responses => responses::http_call(ask),
+            Self::Anthropic => anthropic::http_call(ask),
+            Self::Gemini => gemini::http_call(ask),
+            Self::Ollama => ollama::http_call(ask),
+        }?;
+        call.headers.extend(ask.forwarded_headers());
+        let own = ask.target.provider.headers.iter();
+        call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
+        Ok(call)
+    }
+
+    /// Reads a whole, non-streaming answer.
+    pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+        match self {
+            Self::OpenAi => openai::read_whole(body, sink),
+            Self::Responses => responses::read_whole(body, sink),
+            Self::Anthropic => anthropic::read_whole(body, sink),
+            Self::Gemini => gemini::read_whole(body, sink),
+            Self::Ollama => ollama::read_whole(body, sink),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The answer of a provider, read in its protocol as a stream.
+
+use super::{ReadError, Sink, Step, anthropic, gemini, ollama, openai, responses};
+use crate::target::ProviderProtocol;
+
+/// Reads the stream of one answer.
+#[derive(Debug)]
+pub enum StreamReader {
+    /// OpenAI Chat Completions.
+    OpenAi(openai::StreamReader),
+    /// OpenAI Responses.
+    Responses(responses::StreamReader),
+    /// Anthropic Messages.
+    Anthropic(anthropic::StreamReader),
+    /// Google's Gemini API.
+    Gemini(gemini::StreamReader),
+    /// Ollama's chat.
+    Ollama(ollama::StreamReader),
+}
+
+impl StreamReader {
+    /// A reader for one answer.
+    pub fn new(protocol: ProviderProtocol) -> Self {
+        match protocol {
+            ProviderProtocol::OpenAi => Self::OpenAi(openai::StreamReader::default()),
+            ProviderProtocol::Responses => Self::Responses(responses::StreamReader::default()),
+            ProviderProtocol::Anthropic => Self::Anthropic(anthropic::StreamReader::default()),
+            ProviderProtocol::Gemini => Self::Gemini(gemini::StreamReader::default()),
+            ProviderProtocol::Ollama => Self::Ollama(ollama::StreamReader::default()),
+        }
+    }
+
+    /// Reads the data of the next event. [`Event::Start`](crate::chat::Event::Start) comes with the
+    /// first one, if at all.
+    pub fn read(&mut self, data: &[u8], sink: &mut Sink<'_>) -> Result<Step, ReadError> {
+        match self {
+            Self::OpenAi(reader) => reader.read(data, sink),
+            Self::Responses(reader) => reader.read(data, sink),
+            Self::Anthropic(reader) => reader.read(data, sink),
+            Self::Gemini(reader) => reader.read(data, sink),
+            Self::Ollama(reader) => reader.read(data, sink),
+        }
+    }
+}

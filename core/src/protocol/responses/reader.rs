@@ -1,0 +1,196 @@
+//! A provider's answer, read. An event that differs from the one before in its text and its number
+//! alone is recognised instead of read; what the last event repeats is skipped.
+
+mod calls;
+mod response;
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use calls::Calls;
+use response::tell_arguments;
+pub(super) use response::{Item, Response};
+
+use crate::chat::Event;
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Number, Reader, Shape, Text};
+use crate::protocol::{ReadError, Sink, Step, TextKind, Texts, error_message};
+
+/// Between two summaries of thoughts.
+const PARAGRAPH: &str = "\n\n";
+
+/// Reads the stream of one answer.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    texts: Texts,
+    calls: Calls,
+}
+
+impl StreamReader {
+    /// Reads the data of the next event.
+    pub(in crate::protocol) fn read(
+        &mut self,
+        data: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<Step, ReadError> {
+        if self.texts.recognise(data, sink) {
+            return Ok(Step::More);
+        }
+        // Of Chat Completions; some servers end every stream with it.
+        if data == b"[DONE]" {
+            return Ok(Step::Done);
+        }
+        let frame = Frame::read(data)?;
+        if let Some((kind, text)) = frame.text() {
+            sink(kind.event(text.decode(&mut self.texts.buffer)));
+            self.texts.learn(data, (kind, text), frame.padding, frame.number);
+            return Ok(Step::More);
+        }
+        frame.tell(self, sink).map(|()| Step::More)
+    }
+}
+
+/// Reads a whole `response`.
+pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let response = Response::read_from(body)?;
+    response.check()?;
+    response.tell_start(sink);
+    let mut state = StreamReader::default();
+    response.tell_output(&mut state, sink)?;
+    response.tell_end(&state.calls, sink);
+    Ok(())
+}
+
+fn garbage(malformed: &Malformed) -> ReadError {
+    ReadError::Malformed(format!("not JSON of Responses: {malformed}"))
+}
+
+/// The failure that an error tells of, be it flat or in `error`.
+fn failure(json: &[u8]) -> ReadError {
+    let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
+    let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
+    let word = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("");
+    let reason = match (word("code"), word("type")) {
+        ("rate_limit_exceeded", _) | (_, "rate_limit_error" | "too_many_requests") => {
+            Reason::RateLimited
+        }
+        ("server_is_overloaded" | "slow_down" | "overloaded", _) => Reason::Overloaded,
+        _ => Reason::InBand,
+    };
+    let nested = json!({ "error": error }).to_string();
+    ReadError::Provider(Failure::new(reason, error_message(nested.as_bytes())))
+}
+
+/// One event of the stream; its type says which of the fields count.
+#[derive(Default)]
+pub(super) struct Frame<'a> {
+    data: &'a [u8],
+    pub(super) kind: Cow<'a, str>,
+    /// `sequence_number`; some servers do not count.
+    pub(super) number: Option<Number<'a>>,
+    /// The place of the item it is about.
+    pub(super) output_index: u32,
+    /// The place in it of the part it is about.
+    pub(super) content_index: u32,
+    summary_index: u32,
+    pub(super) delta: Option<Text<'a>>,
+    pub(super) item: Item<'a>,
+    /// The type of the part.
+    pub(super) part: Option<Text<'a>>,
+    pub(super) response: Response<'a>,
+    /// Random, to hide how long a token is.
+    padding: Option<Text<'a>>,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn read(data: &'a [u8]) -> Result<Self, ReadError> {
+        let mut frame = Self { data, ..Self::default() };
+        frame.read_members().map_err(|malformed| garbage(&malformed))?;
+        Ok(frame)
+    }
+
+    /// The text that it adds to the answer.
+    pub(super) fn text(&self) -> Option<(TextKind, Text<'a>)> {
+        let kind = match self.kind.as_ref() {
+            "response.output_text.delta" => TextKind::Answer,
+            "response.refusal.delta" => TextKind::Refusal,
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                TextKind::Reasoning
+            }
+            _ => return None,
+        };
+        Some((kind, self.delta?))
+    }
+
+    /// Teaches `shape` the events that differ from this one in their text and number alone.
+    pub(super) fn teach(&self, shape: &mut Shape, text: Text<'_>) {
+        shape.learn(self.data, text, self.padding, self.number);
+    }
+
+    fn read_members(&mut self) -> Result<(), Malformed> {
+        let mut reader = Reader::new(self.data)?;
+        reader.object(|value, name| {
+            match name {
+                "type" => self.kind = value.text()?.into_cow(),
+                "sequence_number" => self.number = value.number_or_skip()?,
+                "output_index" => self.output_index = value.nullable(Reader::u32)?.unwrap_or(0),
+                "content_index" => self.content_index = value.nullable(Reader::u32)?.unwrap_or(0),
+                "summary_index" => self.summary_index = value.nullable(Reader::u32)?.unwrap_or(0),
+                "delta" => self.delta = value.text_or_skip()?,
+                "item" => self.item = value.nullable(Item::read)?.unwrap_or_default(),
+                "part" => self.part = value.nullable(read_type)?.flatten(),
+                "response" => self.response = value.nullable(Response::read)?.unwrap_or_default(),
+                "obfuscation" => self.padding = value.text_or_skip()?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()
+    }
+
+    /// Tells what is not a text.
+    fn tell(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+        let place = self.output_index;
+        match self.kind.as_ref() {
+            "response.created" => self.response.tell_start(sink),
+            "response.reasoning_summary_part.added" if self.summary_index > 0 => {
+                sink(Event::Reasoning(PARAGRAPH.into()));
+            }
+            "response.output_item.added" => self.item.tell_call(place, state, sink)?,
+            "response.output_item.done" => {
+                self.item.tell_call(place, state, sink)?;
+                self.item.tell_arguments(place, state, sink);
+            }
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                if let Some(delta) = self.delta {
+                    tell_arguments(place, delta, state, sink);
+                }
+            }
+            "response.completed" | "response.incomplete" => {
+                self.response.check()?;
+                self.response.tell_end(&state.calls, sink);
+            }
+            "response.failed" | "response.cancelled" => return Err(self.response.failure()),
+            "error" => return Err(failure(self.data)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The type of an object that has one.
+fn read_type<'a>(object: &mut Reader<'a>) -> Result<Option<Text<'a>>, Malformed> {
+    let mut kind = None;
+    object.object(|value, name| {
+        match name {
+            "type" => kind = value.text_or_skip()?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(kind)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! The objects that events carry and a whole answer is: a response, and the items of its output.
+
+use super::{Calls, PARAGRAPH, StreamReader, failure, garbage};
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Reason};
+use crate::json::{Malformed, Reader, Text};
+use crate::protocol::{ReadError, Sink};
+
+/// Items that wait for the client, or are content by themselves. Others are the provider's own
+/// doings on the way to its answer.
+const CALLS: [&str; 8] = [
+    "function_call",
+    "custom_tool_call",
+    "computer_call",
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "mcp_approval_request",
+    "image_generation_call",
+];
+
+/// A `response`, as far as it is known when it is told.
+#[derive(Default)]
+pub(in crate::protocol::responses) struct Response<'a> {
+    pub(in crate::protocol::responses) id: Option<Text<'a>>,
+    pub(in crate::protocol::responses) model: Option<Text<'a>>,
+    /// Seconds since 1970, as it stands there.
+    pub(in crate::protocol::responses) created_at: Option<&'a str>,
+    status: Option<Text<'a>>,
+    /// Why it is incomplete.
+    reason: Option<Text<'a>>,
+    usage: Option<Usage>,
+    /// As it stands there.
+    error: Option<&'a str>,
+    /// The list of its items, skipped.
+    output: Option<Reader<'a>>,
+}
+
+impl<'a> Response<'a> {
+    pub(super) fn read_from(body: &'a [u8]) -> Result<Self, ReadError> {
+        let read = || {
+            let mut reader = Reader::new(body)?;
+            let response = Self::read(&mut reader)?;
+            reader.end().map(|()| response)
+        };
+        read().map_err(|malformed| garbage(&malformed))
+    }
+
+    pub(super) fn read(response: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        response.object(|value, name| {
+            match name {
+                "id" => read.id = value.text_or_skip()?,
+                "model" => read.model = value.text_or_skip()?,
+                "created_at" => read.created_at = value.nullable(Reader::raw)?,
+                "status" => read.status = value.text_or_skip()?,
+                "incomplete_details" => read.reason = value.nullable(read_reason)?.flatten(),
+                "usage" => read.usage = value.nullable(read_usage)?,
+                "error" => read.error = value.nullable(Reader::raw)?,
+                "output" => {
+                    read.output = Some(value.clone());
+                    value.skip()?;
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    /// Whether it is an answer, and over.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        let status = self.status.map(Text::into_cow);
+        match status.as_deref() {
+            _ if self.error.is_some() => Err(self.failure()),
+            Some("failed" | "cancelled") => Err(self.failure()),
+            Some(status @ ("queued" | "in_progress")) => {
+                let detail = format!("the response is {status}: expected one that is over");
+                Err(ReadError::Malformed(detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn failure(&self) -> ReadError {
+        match self.error {
+            Some(error) => failure(error.as_bytes()),
+            None => ReadError::Provider(Failure::from(Reason::InBand)),
+        }
+    }
+
+    pub(super) fn tell_start(&self, sink: &mut Sink<'_>) {
+        if let (Some(id), Some(model)) = (self.id, self.model) {
+            sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
+        }
+    }
+
+    pub(super) fn tell_output(
+        &self,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        let mut items = Vec::new();
+        let read = self.output.clone().map_or(Ok(()), |mut output| {
+            output
+                .nullable(|output| {
+                    output.list(|item| {
+                        items.push(Item::read(item)?);
+                        Ok(())
+                    })
+                })
+                .map(drop)
+        });
+        read.map_err(|malformed| garbage(&malformed))?;
+        for (place, item) in (0..).zip(&items) {
+            item.tell_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
+            item.tell_call(place, state, sink)?;
+            item.tell_arguments(place, state, sink);
+        }
+        Ok(())
+    }
+
+    /// What it cost, and why it is over; `calls` are all that it made.
+    pub(super) fn tell_end(&self, calls: &Calls, sink: &mut Sink<'_>) {
+        if let Some(usage) = self.usage {
+            sink(Event::Usage(usage));
+        }
+        let is_incomplete = self.status.is_some_and(|status| status.into_cow() == "incomplete");
+        let reason = self.reason.map(Text::into_cow);
+        sink(Event::Finish(match reason.as_deref() {
+            Some("content_filter") => FinishReason::ContentFilter,
+            Some("max_output_tokens") => FinishReason::Length,
+            _ if is_incomplete => FinishReason::Length,
+            _ if !calls.is_empty() => FinishReason::ToolCalls,
+            _ => FinishReason::Stop,
+        }));
+    }
+}
+
+/// An item of an answer; its type says which of the fields count.
+#[derive(Default)]
+pub(in crate::protocol::responses) struct Item<'a> {
+    pub(in crate::protocol::responses) kind: Option<Text<'a>>,
+    pub(in crate::protocol::responses) id: Option<Text<'a>>,
+    call_id: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    /// A function's arguments, or a custom tool's input.
+    arguments: Option<Text<'a>>,
+    /// The lists of its parts, skipped.
+    summary: Option<Reader<'a>>,
+    content: Option<Reader<'a>>,
+    /// As it stands there.
+    pub(in crate::protocol::responses) json: &'a str,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn read(item: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        let before = item.clone();
+        item.object(|value, name| {
+            match name {
+                "type" => read.kind = value.text_or_skip()?,
+                "id" => read.id = value.text_or_skip()?,
+                "call_id" => read.call_id = value.text_or_skip()?,
+                "name" => read.name = value.text_or_skip()?,
+                "arguments" | "input" => read.arguments = value.text_or_skip()?,
+                "summary" | "content" => {
+                    let list = Some(value.clone());
+                    *(if name == "summary" { &mut read.summary } else { &mut read.content }) = list;
+                    value.skip()?;
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        read.json = item.since(&before);
+        Ok(read)
+    }
+
+    /// Tells of the call that it is, unless that was told before.
+    pub(super) fn tell_call(
+        &self,
+        place: u32,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        let kind = self.kind.map(Text::into_cow).filter(|kind| CALLS.contains(&kind.as_ref()));
+        let Some(kind) = kind else { return Ok(()) };
+        if let Some(index) = state.calls.begin(place)? {
+            let id = Some(self.call_id.or(self.id).map_or("".into(), Text::into_cow));
+            let name = Some(self.name.map_or(kind, Text::into_cow));
+            sink(Event::ToolCall(ToolCall { index, id, name, arguments: "".into() }));
+        }
+        Ok(())
+    }
+
+    /// Tells the arguments of a call that is over, unless they came before in pieces.
+    pub(super) fn tell_arguments(&self, place: u32, state: &mut StreamReader, sink: &mut Sink<'_>) {
+        let arguments = self.arguments.filter(|text| !text.is_empty());
+        if let Some(arguments) = arguments.filter(|_| state.calls.lacks_arguments(place)) {
+            tell_arguments(place, arguments, state, sink);
+        }
+    }
+
+    /// Tells what a whole message or thought says.
+    fn tell_texts(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), Malformed> {
+        let kind = self.kind.map(Text::into_cow);
+        match kind.as_deref() {
+            Some("message") => each_text(self.content.as_ref(), |name, text| {
+                let text = text.decode(&mut state.texts.buffer).into();
+                sink(if name == "refusal" { Event::Refusal(text) } else { Event::Text(text) });
+            }),
+            Some("reasoning") => {
+                let mut before = "";
+                let mut tell = |_: &str, text: Text<'_>| {
+                    sink(Event::Reasoning(before.into()));
+                    before = PARAGRAPH;
+                    sink(Event::Reasoning(text.decode(&mut state.texts.buffer).into()));
+                };
+                each_text(self.summary.as_ref(), &mut tell)?;
+                each_text(self.content.as_ref(), &mut tell)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Tells some of the arguments of the call at this place.
+pub(super) fn tell_arguments(
+    place: u32,
+    arguments: Text<'_>,
+    state: &mut StreamReader,
+    sink: &mut Sink<'_>,
+) {
+    if let Some(index) = state.calls.argue(place) {
+        let arguments = arguments.decode(&mut state.texts.buffer).into();
+        sink(Event::ToolCall(ToolCall { index, id: None, name: None, arguments }));
+    }
+}
+
+/// Hands over the text of each part in a list, with the name it has there.
+fn each_text<'a>(
+    parts: Option<&Reader<'a>>,
+    mut tell: impl FnMut(&str, Text<'a>),
+) -> Result<(), Malformed> {
+    let Some(mut parts) = parts.cloned() else { return Ok(()) };
+    let list = parts.nullable(|parts| {
+        parts.list(|part| {
+            part.object(|value, name| {
+                match name {
+                    "text" | "refusal" => {
+                        if let Some(text) = value.text_or_skip()? {
+                            tell(name, text);
+                        }
+                    }
+                    _ => value.skip()?,
+                }
+                Ok(())
+            })
+        })
+    });
+    list.map(drop)
+}
+
+fn read_reason<'a>(details: &mut Reader<'a>) -> Result<Option<Text<'a>>, Malformed> {
+    let mut reason = None;
+    details.object(|value, name| {
+        match name {
+            "reason" => reason = value.text_or_skip()?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(reason)
+}
+
+fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
+    let mut read = Usage::default();
+    read_counts(usage, &mut |name, tokens| match name {
+        "input_tokens" => read.input_tokens = tokens,
+        "output_tokens" => read.output_tokens = tokens,
+        "cached_tokens" => read.cached_tokens = tokens,
+        "cache_write_tokens" => read.cache_write_tokens = tokens,
+        "reasoning_tokens" => read.reasoning_tokens = tokens,
+        _ => {}
+    })?;
+    Ok(read)
+}
+
+/// The numbers of a usage, and of its details.
+fn read_counts(counts: &mut Reader<'_>, count: &mut dyn FnMut(&str, u32)) -> Result<(), Malformed> {
+    counts.object(|value, name| {
+        match name {
+            "input_tokens_details" | "output_tokens_details" => {
+                value.nullable(|details| read_counts(details, count))?;
+            }
+            "input_tokens" | "output_tokens" | "cached_tokens" | "cache_write_tokens"
+            | "reasoning_tokens" => count(name, value.nullable(Reader::u32)?.unwrap_or(0)),
+            _ => value.skip()?,
+        }
+        Ok(())
+    })
+}
