@@ -1,4 +1,4 @@
-//! How each gate is checked: mostly a cargo command, sometimes a look at what it built.
+//! How each gate is checked: mostly a cargo command, sometimes an inspection of what it built.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,10 +11,10 @@ use xshell::{Cmd, Shell, cmd};
 use crate::cargo::{self, HOST, WASM};
 use crate::wasm;
 
-/// A paid plan takes 10 MB, a free one 3; a small Worker starts sooner.
+/// Cloudflare allows more; a small Worker starts sooner.
 const WORKER_GZIPPED_BYTES_MAX: usize = 600 * 1024;
 
-/// How a check ended that did not fail, with a note for the summary.
+/// The result of a check that did not fail, with a note for the summary.
 pub(crate) enum Verdict {
     Passed(String),
     Skipped(&'static str),
@@ -28,17 +28,17 @@ pub(crate) fn deny(sh: &Shell) -> Result<Verdict> {
     succeeds(cmd!(sh, "cargo deny check licenses bans sources"))
 }
 
-/// The database lies on a code host that not every machine can reach.
+/// The database is on a code host that not every machine can reach.
 pub(crate) fn advisories(sh: &Shell) -> Result<Verdict> {
     if cmd!(sh, "cargo deny fetch db").ignore_stderr().run().is_err() {
-        return Ok(Verdict::Skipped("the advisory database is out of reach"));
+        return Ok(Verdict::Skipped("the advisory database cannot be reached"));
     }
     succeeds(cmd!(sh, "cargo deny check advisories"))
 }
 
-/// Core's library as a module of its own. It exports nothing, so `cdylib` alone would be empty and
-/// import nothing whatever core does: `rlib` makes its functions reachable, and the linker is told
-/// to keep them.
+/// Core's library as a module of its own. It exports nothing, so a plain `cdylib` would be empty and
+/// import nothing, whatever core does: `rlib` makes its functions reachable, and the linker option
+/// keeps them.
 pub(crate) fn core_imports(sh: &Shell) -> Result<Verdict> {
     let crate_types = ["--lib", "--crate-type", "cdylib,rlib"];
     let keep_all = ["--", "-C", "link-arg=--no-gc-sections"];
@@ -50,6 +50,23 @@ pub(crate) fn core_imports(sh: &Shell) -> Result<Verdict> {
     let imports = wasm::imports(&module)?;
     ensure!(imports.is_empty(), "core imports {}", imports.join(", "));
     Ok(Verdict::Passed(String::new()))
+}
+
+/// With a toolchain and a target directory of its own. The shells are left to clippy's
+/// `incompatible_msrv`: llama.cpp would be built once more for them.
+pub(crate) fn minimum_rust(sh: &Shell) -> Result<Verdict> {
+    const VERSION: &str = env!("CARGO_PKG_RUST_VERSION");
+    let toolchain = ["toolchain", "install", VERSION, "--profile", "minimal", "--no-self-update"];
+    let is_installed = || cmd!(sh, "rustup run {VERSION} rustc --version").quiet().ignore_stdout();
+    if is_installed().ignore_stderr().run().is_err()
+        && cmd!(sh, "rustup {toolchain...}").run().is_err()
+    {
+        return Ok(Verdict::Skipped("the oldest supported Rust cannot be installed"));
+    }
+    let target = cargo::target_dir(sh)?.join("msrv");
+    let packages = ["--package", "streamgate-core", "--package", "streamgate-tests"];
+    cmd!(sh, "rustup run {VERSION} cargo check {packages...} --target-dir {target}").run()?;
+    Ok(Verdict::Passed(format!("Rust {VERSION}")))
 }
 
 pub(crate) fn clippy(sh: &Shell) -> Result<Verdict> {
@@ -78,13 +95,13 @@ pub(crate) fn edge(sh: &Shell) -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{} KB after gzip", bytes / 1024)))
 }
 
-/// `--tests` also unites the features that only tests ask for, so that tests later start the very
-/// binary they were built beside.
+/// `--tests` includes the features that only tests enable, so that tests later start exactly the
+/// binary built here.
 pub(crate) fn build(sh: &Shell) -> Result<Verdict> {
     succeeds(cmd!(sh, "cargo build {HOST...} --bins --tests"))
 }
 
-/// Streams what `cargo test` prints, and adds up the counts of its many suites.
+/// Streams the output of `cargo test`, and adds up the counts of its suites.
 pub(crate) fn test(sh: &Shell, filter: &str) -> Result<Verdict> {
     let filter = Some(filter).filter(|filter| !filter.is_empty());
     let command = cmd!(sh, "cargo test {HOST...} --no-fail-fast {filter...}");
@@ -99,7 +116,7 @@ pub(crate) fn test(sh: &Shell, filter: &str) -> Result<Verdict> {
         counts.add(&line);
     }
     ensure!(child.wait()?.success(), "{} tests passed, {} failed", counts.passed, counts.failed);
-    ensure!(counts.passed > 0, "no test has a name that contains {:?}", filter.unwrap_or_default());
+    ensure!(counts.passed > 0, "no test name contains {:?}", filter.unwrap_or_default());
     Ok(Verdict::Passed(format!("{} tests passed, {} failed", counts.passed, counts.failed)))
 }
 
@@ -115,7 +132,7 @@ struct TestCounts {
 }
 
 impl TestCounts {
-    /// Reads `test result: ok. 12 passed; 0 failed; ...`; other lines count nothing.
+    /// Reads `test result: ok. 12 passed; 0 failed; ...`; ignores other lines.
     fn add(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let words: Vec<&str> = result.split([' ', ';']).collect();
@@ -133,7 +150,7 @@ mod tests {
     use super::TestCounts;
 
     #[test]
-    fn adds_up_what_every_suite_counted() {
+    fn the_counts_of_all_suites_are_added_up() {
         let mut counts = TestCounts::default();
         for line in [
             "running 3 tests",

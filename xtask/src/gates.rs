@@ -1,4 +1,4 @@
-//! What must hold before a change goes in: one row each, cheap ones first.
+//! What must hold before a change is merged, one row each, cheap ones first.
 
 use std::time::Instant;
 
@@ -7,13 +7,13 @@ use xshell::Shell;
 
 use crate::checks::{self, Verdict};
 use crate::install;
-use crate::needs::{self, Need};
 use crate::report::Report;
+use crate::requirements::{self, Requirement};
 
 pub(crate) struct Gate {
     pub(crate) name: &'static str,
     about: &'static str,
-    needs: &'static [&'static [&'static Need]],
+    requires: &'static [&'static [&'static Requirement]],
     run: fn(&Shell, filter: &str) -> Result<Verdict>,
 }
 
@@ -21,61 +21,67 @@ static GATES: &[Gate] = &[
     Gate {
         name: "fmt",
         about: "every Rust file is formatted",
-        needs: &[&[&needs::RUSTFMT]],
+        requires: &[&[&requirements::RUSTFMT]],
         run: |sh, _| checks::fmt(sh),
     },
     Gate {
         name: "deny",
-        about: "what we depend on: its licences, its sources, what we banned",
-        needs: &[&[&needs::CARGO_DENY]],
+        about: "dependencies: their licences, their sources, the banned ones",
+        requires: &[&[&requirements::CARGO_DENY]],
         run: |sh, _| checks::deny(sh),
     },
     Gate {
         name: "advisories",
         about: "no dependency has a known vulnerability",
-        needs: &[&[&needs::CARGO_DENY]],
+        requires: &[&[&requirements::CARGO_DENY]],
         run: |sh, _| checks::advisories(sh),
     },
     Gate {
         name: "imports",
-        about: "core builds for wasm and asks its host for nothing",
-        needs: &[&[&needs::WASM_TARGET]],
+        about: "core builds for wasm and imports nothing but memory",
+        requires: &[&[&requirements::WASM_TARGET]],
         run: |sh, _| checks::core_imports(sh),
     },
     Gate {
+        name: "msrv",
+        about: "core and the tests compile with the oldest supported Rust",
+        requires: &[],
+        run: |sh, _| checks::minimum_rust(sh),
+    },
+    Gate {
         name: "clippy",
-        about: "clippy has no warning, for this machine",
-        needs: &[needs::NATIVE, &[&needs::CLIPPY]],
+        about: "clippy has no warning, native",
+        requires: &[requirements::NATIVE, &[&requirements::CLIPPY]],
         run: |sh, _| checks::clippy(sh),
     },
     Gate {
         name: "clippy-edge",
-        about: "clippy has no warning, for the Worker",
-        needs: &[&[&needs::WASM_TARGET, &needs::CLIPPY]],
+        about: "clippy has no warning, Worker",
+        requires: &[&[&requirements::WASM_TARGET, &requirements::CLIPPY]],
         run: |sh, _| checks::clippy_edge(sh),
     },
     Gate {
         name: "doc",
-        about: "the documentation builds, and its links lead somewhere",
-        needs: &[needs::NATIVE],
+        about: "the API documentation builds, without broken links",
+        requires: &[requirements::NATIVE],
         run: |sh, _| checks::doc(sh),
     },
     Gate {
         name: "edge",
-        about: "the Worker builds, and is small",
-        needs: &[needs::EDGE],
+        about: "the Worker builds, within its size limit",
+        requires: &[requirements::EDGE],
         run: |sh, _| checks::edge(sh),
     },
     Gate {
         name: "build",
         about: "the server and all tests build",
-        needs: &[needs::NATIVE],
+        requires: &[requirements::NATIVE],
         run: |sh, _| checks::build(sh),
     },
     Gate {
         name: "test",
         about: "all tests pass: core, server, Worker, real clients, a browser",
-        needs: &[needs::NATIVE, needs::EDGE, needs::CLIENTS],
+        requires: &[requirements::NATIVE, requirements::EDGE, requirements::CLIENTS],
         run: checks::test,
     },
 ];
@@ -87,15 +93,15 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs the gates in order, up to the first that fails, and sums up.
+/// Runs the gates in order, up to the first that fails, and prints a summary.
 ///
 /// # Errors
 ///
-/// The gate that failed; its own output has been shown by then.
+/// The gate that failed; its own output has been printed by then.
 pub(crate) fn run(sh: &Shell, filter: Option<&str>, only: &[String]) -> Result<()> {
     let gates = select(filter, only)?;
-    install::ensure(sh, &needs_of(&gates))?;
-    if let Some(chromium) = needs::chromium() {
+    install::ensure(sh, &requirements_of(&gates))?;
+    if let Some(chromium) = requirements::chromium() {
         sh.set_var("CHROMIUM", chromium);
     }
 
@@ -114,11 +120,11 @@ pub(crate) fn run(sh: &Shell, filter: Option<&str>, only: &[String]) -> Result<(
     Ok(())
 }
 
-/// With a filter, the tests and what they run; else the gates named, or all.
+/// With a filter, the tests and what they run; otherwise the named gates, or all.
 fn select(filter: Option<&str>, only: &[String]) -> Result<Vec<&'static Gate>> {
     let names = || GATES.iter().map(|gate| gate.name);
     if let Some(unknown) = only.iter().find(|&name| names().all(|known| known != name)) {
-        bail!("no gate is called {unknown}; there are {}", names().collect::<Vec<_>>().join(", "));
+        bail!("unknown gate {unknown}; expected one of {}", names().collect::<Vec<_>>().join(", "));
     }
     let is_wanted = |gate: &&Gate| match filter {
         Some(_) => ["edge", "build", "test"].contains(&gate.name),
@@ -127,12 +133,12 @@ fn select(filter: Option<&str>, only: &[String]) -> Result<Vec<&'static Gate>> {
     Ok(GATES.iter().filter(is_wanted).collect())
 }
 
-fn needs_of(gates: &[&Gate]) -> Vec<&'static Need> {
-    let mut needs: Vec<&Need> = Vec::new();
-    for &need in gates.iter().flat_map(|gate| gate.needs).copied().flatten() {
-        if needs.iter().all(|known| known.name != need.name) {
-            needs.push(need);
+fn requirements_of(gates: &[&Gate]) -> Vec<&'static Requirement> {
+    let mut requirements: Vec<&Requirement> = Vec::new();
+    for &required in gates.iter().flat_map(|gate| gate.requires).copied().flatten() {
+        if requirements.iter().all(|known| known.name != required.name) {
+            requirements.push(required);
         }
     }
-    needs
+    requirements
 }

@@ -1,94 +1,96 @@
-//! Brings in what is missing: said first, then done, then checked.
+//! Installs what is missing: lists it, installs it, checks that it is there.
 
 use anyhow::{Context as _, Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::needs::{Need, Source, on_path};
+use crate::requirements::{Requirement, Source, on_path};
 
-/// Makes sure of every need; does and says nothing if none is missing.
+/// Installs every missing requirement; silent if there is none.
 ///
 /// # Errors
 ///
-/// What could not be installed, and how to install it by hand.
-pub(crate) fn ensure(sh: &Shell, needs: &[&'static Need]) -> Result<()> {
-    let missing: Vec<_> = needs.iter().copied().filter(|need| !(need.found)(sh)).collect();
+/// What could not be installed; the list printed before states how to do it by hand.
+pub(crate) fn ensure(sh: &Shell, requirements: &[&'static Requirement]) -> Result<()> {
+    let missing: Vec<_> =
+        requirements.iter().copied().filter(|required| !(required.is_installed)(sh)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let manager = PackageManager::of_this_machine();
-    eprintln!("Missing on this machine, to be installed now:");
-    for need in &missing {
-        eprintln!("  {}: {}", need.name, manager.method(need));
+    eprintln!("Missing on this machine, installing now:");
+    for required in &missing {
+        eprintln!("  {}: {}", required.name, manager.method(required));
     }
 
     let packages: Vec<_> =
-        missing.iter().flat_map(|need| manager.packages(need)).copied().collect();
+        missing.iter().flat_map(|required| manager.packages(required)).copied().collect();
     if !packages.is_empty() {
         manager.install(sh, &packages).context("please install what is listed above by hand")?;
     }
-    for need in missing {
-        bring(sh, need)?;
-        if !(need.found)(sh) {
-            bail!("{} was installed, yet it is not found or too old", need.name);
+    for required in missing {
+        install(sh, required)?;
+        if !(required.is_installed)(sh) {
+            bail!("{} was installed, but is still missing or too old", required.name);
         }
     }
     Ok(())
 }
 
-fn bring(sh: &Shell, need: &Need) -> Result<()> {
-    match need.source {
+/// Packages have been installed by then, all at once.
+fn install(sh: &Shell, required: &Requirement) -> Result<()> {
+    match required.source {
         Source::Packages { .. } => Ok(()),
         Source::Rustup(args) => {
             let added = cmd!(sh, "rustup {args...}").run();
-            added.context("without rustup, add this the way your Rust was installed")
+            added.context("without rustup, add it the way Rust itself was installed")
         }
-        Source::Project { bring, .. } => bring(sh),
+        Source::Workspace { install, .. } => install(sh),
     }
 }
 
 enum PackageManager {
     Apt,
     Brew,
-    /// None that we know; packages are then named as Debian names them.
+    /// None that we support; packages are then listed by their Debian names.
     Unknown,
 }
 
 impl PackageManager {
     fn of_this_machine() -> Self {
         if on_path("apt-get").is_some() {
-            PackageManager::Apt
+            Self::Apt
         } else if on_path("brew").is_some() {
-            PackageManager::Brew
+            Self::Brew
         } else {
-            PackageManager::Unknown
+            Self::Unknown
         }
     }
 
-    /// How a need is met here, as a person would type it.
-    fn method(&self, need: &Need) -> String {
-        let verb = match (&need.source, self) {
+    /// How a requirement is installed here, as a person would type it.
+    fn method(&self, required: &Requirement) -> String {
+        let verb = match (&required.source, self) {
             (Source::Rustup(args), _) => return format!("rustup {}", args.join(" ")),
-            (Source::Project { with, .. }, _) => return (*with).to_string(),
-            (Source::Packages { .. }, PackageManager::Apt) => "apt-get install",
-            (Source::Packages { .. }, PackageManager::Brew) => "brew install",
-            (Source::Packages { .. }, PackageManager::Unknown) => "Debian calls it",
+            (Source::Workspace { tool, .. }, _) => return (*tool).to_string(),
+            (Source::Packages { .. }, Self::Apt) => "apt-get install",
+            (Source::Packages { .. }, Self::Brew) => "brew install",
+            (Source::Packages { .. }, Self::Unknown) => "in Debian",
         };
-        format!("{verb} {}", self.packages(need).join(" "))
+        format!("{verb} {}", self.packages(required).join(" "))
     }
 
-    fn packages(&self, need: &Need) -> &'static [&'static str] {
-        match (&need.source, self) {
-            (Source::Packages { brew, .. }, PackageManager::Brew) => brew,
-            (Source::Packages { apt, .. }, PackageManager::Apt | PackageManager::Unknown) => apt,
-            (Source::Rustup(_) | Source::Project { .. }, _) => &[],
+    fn packages(&self, required: &Requirement) -> &'static [&'static str] {
+        match (&required.source, self) {
+            (Source::Packages { brew, .. }, Self::Brew) => brew,
+            (Source::Packages { apt, .. }, Self::Apt | Self::Unknown) => apt,
+            (Source::Rustup(_) | Source::Workspace { .. }, _) => &[],
         }
     }
 
     fn install(&self, sh: &Shell, packages: &[&str]) -> Result<()> {
         match self {
-            PackageManager::Apt => apt_get_install(sh, packages),
-            PackageManager::Brew => Ok(cmd!(sh, "brew install {packages...}").run()?),
-            PackageManager::Unknown => bail!("neither apt-get nor brew is here"),
+            Self::Apt => apt_get_install(sh, packages),
+            Self::Brew => Ok(cmd!(sh, "brew install {packages...}").run()?),
+            Self::Unknown => bail!("found neither apt-get nor brew"),
         }
     }
 }
@@ -98,7 +100,7 @@ fn apt_get_install(sh: &Shell, packages: &[&str]) -> Result<()> {
     apt_get(sh, &[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
-/// Never asks: sudo refuses where it would want a password.
+/// Never prompts: sudo fails where it would need a password.
 fn apt_get(sh: &Shell, args: &[&str]) -> Result<()> {
     let is_root = cmd!(sh, "id -u").quiet().read()? == "0";
     let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n", "env"] };

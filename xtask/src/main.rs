@@ -1,14 +1,14 @@
-//! The project's chores: `cargo xtask run`, `test`, `edge`, `bench`.
+//! The project's tasks: `cargo xtask run`, `test`, `edge`, `bench`.
 //!
-//! Each first makes sure of what it needs, says what it is about to install before it does, asks
-//! nothing, and does nothing twice. What a chore builds is cargo's business, not ours.
+//! Each installs what it needs first, after listing it; none ever prompts. Whether something must be
+//! rebuilt is left to cargo.
 
 mod cargo;
 mod checks;
 mod gates;
 mod install;
-mod needs;
 mod report;
+mod requirements;
 mod wasm;
 
 use std::env;
@@ -21,13 +21,13 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use xshell::{Cmd, Shell, cmd};
 
-/// The chores of streamgate. Each installs what it needs, and says so first.
+/// The tasks of streamgate. Each installs what it needs, after listing it.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
     /// Serve on http://localhost:8000: the chat page, the API and a small built-in model
     Run {
-        /// Build for real use: slower to build, faster to serve
+        /// Build with optimisations: slower to build, faster to serve
         #[arg(long)]
         release: bool,
         /// Also build a GPU backend of llama.cpp: cuda, metal or vulkan
@@ -37,14 +37,14 @@ enum Task {
         #[arg(last = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
-    /// Check everything that CI checks: every gate in order, up to the first that fails
+    /// Run every gate that CI runs, in order, up to the first that fails
     Test {
         /// Run only the tests whose name contains this, without the other gates
         filter: Option<String>,
-        /// Run only this gate of --list; may be given more than once
+        /// Run only this gate of --list; may be repeated
         #[arg(long, value_name = "GATE", conflicts_with = "filter")]
         only: Vec<String>,
-        /// Print the gates and do nothing
+        /// Print the gates and exit
         #[arg(long)]
         list: bool,
     },
@@ -53,11 +53,11 @@ enum Task {
         /// Then run it at http://localhost:8787, in Cloudflare's own runtime
         #[arg(long)]
         serve: bool,
-        /// What to run it with, streamgate.toml unless given
+        /// Its configuration; streamgate.toml by default
         #[arg(long, value_name = "FILE", requires = "serve")]
         config: Option<PathBuf>,
     },
-    /// Measure: what a chunk costs us in time and allocations, and what it costs our peers
+    /// Run the benchmarks: time and allocations per chunk, here and in peers
     Bench {
         /// For `cargo bench`, such as `--bench relay`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     match perform(Task::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The chain of causes, without a backtrace: what failed is a command, not our code.
+            // The chain of causes, without a backtrace: a command failed, not our code.
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
@@ -91,7 +91,7 @@ fn perform(task: Task) -> Result<()> {
 }
 
 fn run(sh: &Shell, release: bool, features: Option<String>, args: Vec<OsString>) -> Result<()> {
-    install::ensure(sh, needs::NATIVE)?;
+    install::ensure(sh, requirements::NATIVE)?;
     let release = release.then_some("--release");
     let features = features.map(|list| format!("--features={list}"));
     replace_by(cmd!(
@@ -101,7 +101,7 @@ fn run(sh: &Shell, release: bool, features: Option<String>, args: Vec<OsString>)
 }
 
 fn edge(sh: &Shell, serve: bool, config: Option<PathBuf>) -> Result<()> {
-    install::ensure(sh, needs::EDGE)?;
+    install::ensure(sh, requirements::EDGE)?;
     let serve = serve.then_some("--serve");
     let config = config.map(path::absolute).transpose()?;
     let config = config.map(|file| ["--config".into(), file]).into_iter().flatten();
@@ -116,7 +116,7 @@ fn bench(sh: &Shell, args: Vec<OsString>) -> Result<()> {
 /// Becomes the command, so that a signal sent to this process reaches the server itself.
 fn replace_by(command: Cmd) -> Result<()> {
     eprintln!("$ {command}");
-    Err(Command::from(command).exec()).context("it could not be started")
+    Err(Command::from(command).exec()).context("cannot be started")
 }
 
 /// A shell at the root of the workspace that prefers the project's own tools to the machine's.
@@ -124,13 +124,13 @@ fn workspace_shell() -> Result<Shell> {
     let root = root();
     let sh = Shell::new()?;
     sh.change_dir(&root);
-    let own = [root.join("node_modules/.bin"), root.join(needs::TOOLS).join("bin")];
+    let own = [root.join("node_modules/.bin"), root.join(requirements::TOOLS).join("bin")];
     let inherited = env::var_os("PATH").unwrap_or_default();
     sh.set_var("PATH", env::join_paths(own.into_iter().chain(env::split_paths(&inherited)))?);
     Ok(sh)
 }
 
-/// Cargo says at run time where this package lies; a binary started by hand remembers it.
+/// Set by cargo at run time; a binary started by hand uses the path it was built at.
 fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
     let package = Path::new(&package);

@@ -1,4 +1,4 @@
-//! What the gates said, as one table.
+//! The results of the gates, as one table.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a WebAssembly module must not have: imports nobody gives, bytes nobody needs.
+//! Checks on a WebAssembly module: its imports and its compressed size.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasmparser::{Parser, Payload, TypeRef};
 
-/// Names every import of a module but memory, as `module.name`.
+/// Every import of a module except memory, as `module.name`.
 pub(crate) fn imports(module: &[u8]) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
@@ -48,19 +48,19 @@ mod tests {
     const MEMORY: &[u8] = b"\x02\x0f\x01\x03env\x06memory\x02\0\x01";
 
     #[test]
-    fn names_what_a_module_asks_of_its_host() {
+    fn imports_are_listed_by_name() {
         let module = [HEADER, TYPES, FUNCTION].concat();
         assert_eq!(imports(&module).unwrap(), ["env.now"]);
     }
 
     #[test]
-    fn lets_a_module_have_memory() {
+    fn memory_is_not_listed() {
         assert!(imports(HEADER).unwrap().is_empty());
         assert!(imports(&[HEADER, MEMORY].concat()).unwrap().is_empty());
     }
 
     #[test]
-    fn refuses_what_is_no_module() {
+    fn other_bytes_are_rejected() {
         assert!(imports(b"text").is_err());
     }
 }

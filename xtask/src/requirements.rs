@@ -1,5 +1,5 @@
-//! What a machine must have before a chore can run: one row each, how to see that it is there and
-//! where it comes from. How the missing are brought in is `install`'s part.
+//! What a machine must have before a task can run, one row each: how to detect it and where it comes
+//! from. `install` installs what is missing.
 
 use std::env;
 use std::fs;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
-use Source::{Packages, Project, Rustup};
+use Source::{Packages, Rustup, Workspace};
 
-/// Where tools are installed that belong to this project and not to the machine.
+/// Where this project's own tools are installed, apart from the machine's.
 pub(crate) const TOOLS: &str = "target/tools";
 const CARGO_DENY_PIN: &str = "cargo-deny@0.20.2";
 const VENV: &str = "target/venv";
@@ -19,132 +19,134 @@ const REQUIREMENTS: &str = "tests/requirements.txt";
 const LOCKFILE: &str = "package-lock.json";
 
 /// What `streamgate` needs to compile: llama.cpp is C++, and bindgen reads its headers.
-pub(crate) static NATIVE: &[&Need] = &[&CPP_COMPILER, &MAKE, &CMAKE, &LIBCLANG];
-/// What the Worker needs to be built and to run locally.
-pub(crate) static EDGE: &[&Need] = &[&WASM_TARGET, &NODE, &NODE_MODULES];
+pub(crate) static NATIVE: &[&Requirement] = &[&CPP_COMPILER, &MAKE, &CMAKE, &LIBCLANG];
+/// What building the Worker and running it locally needs.
+pub(crate) static EDGE: &[&Requirement] = &[&WASM_TARGET, &NODE, &NODE_MODULES];
 /// What tests need beyond what they test.
-pub(crate) static CLIENTS: &[&Need] =
+pub(crate) static CLIENTS: &[&Requirement] =
     &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CURL, &CHROMIUM, &POSTGRES];
 
-/// One thing that a chore needs.
-pub(crate) struct Need {
-    /// For messages, and the need's identity.
+/// Something a task requires.
+pub(crate) struct Requirement {
+    /// Identifies it, and names it in messages.
     pub(crate) name: &'static str,
-    pub(crate) found: fn(&Shell) -> bool,
+    pub(crate) is_installed: fn(&Shell) -> bool,
     pub(crate) source: Source,
 }
 
-/// Where a missing thing comes from.
+/// Where a missing requirement comes from.
 pub(crate) enum Source {
-    /// The system's package manager, by the name each gives it.
+    /// The system's package manager; each has its own names.
     Packages { apt: &'static [&'static str], brew: &'static [&'static str] },
     /// `rustup`, with these arguments.
     Rustup(&'static [&'static str]),
-    /// A function that puts it below the workspace; `with` names the tool it uses.
-    Project { with: &'static str, bring: fn(&Shell) -> Result<()> },
+    /// A function that installs it inside the workspace; `tool` is what it runs.
+    Workspace { tool: &'static str, install: fn(&Shell) -> Result<()> },
 }
 
-static CPP_COMPILER: Need = Need {
+static CPP_COMPILER: Requirement = Requirement {
     name: "a C++ compiler",
-    found: |_| on_path("c++").is_some(),
+    is_installed: |_| on_path("c++").is_some(),
     source: Packages { apt: &["g++"], brew: &["llvm"] },
 };
 
 // CMake's default generator on Unix writes makefiles; Debian's cmake only recommends make.
-static MAKE: Need = Need {
+static MAKE: Requirement = Requirement {
     name: "make",
-    found: |_| on_path("make").is_some(),
+    is_installed: |_| on_path("make").is_some(),
     source: Packages { apt: &["make"], brew: &["make"] },
 };
 
-static CMAKE: Need = Need {
+static CMAKE: Requirement = Requirement {
     name: "CMake",
-    found: |_| on_path("cmake").is_some(),
+    is_installed: |_| on_path("cmake").is_some(),
     source: Packages { apt: &["cmake"], brew: &["cmake"] },
 };
 
-static LIBCLANG: Need = Need {
+static LIBCLANG: Requirement = Requirement {
     name: "libclang",
-    found: |_| libclang_is_installed(),
+    is_installed: |_| libclang_is_installed(),
     source: Packages { apt: &["libclang-dev"], brew: &["llvm"] },
 };
 
-static NODE: Need = Need {
+static NODE: Requirement = Requirement {
     name: "Node.js with npm",
-    found: |sh| on_path("npm").is_some() && node_major(sh) >= NODE_MAJOR_MIN,
+    is_installed: |sh| on_path("npm").is_some() && node_major(sh) >= NODE_MAJOR_MIN,
     source: Packages { apt: &["nodejs", "npm"], brew: &["node"] },
 };
 
-static PYTHON: Need = Need {
+static PYTHON: Requirement = Requirement {
     name: "Python with venv",
-    found: |sh| succeeds(sh, "python3", &["-c", "import ensurepip, venv"]),
+    is_installed: |sh| succeeds(sh, "python3", &["-c", "import ensurepip, venv"]),
     source: Packages { apt: &["python3-venv"], brew: &["python"] },
 };
 
-static CURL: Need = Need {
+static CURL: Requirement = Requirement {
     name: "curl",
-    found: |_| on_path("curl").is_some(),
+    is_installed: |_| on_path("curl").is_some(),
     source: Packages { apt: &["curl"], brew: &["curl"] },
 };
 
-static CHROMIUM: Need = Need {
+static CHROMIUM: Requirement = Requirement {
     name: "Chrome or Chromium",
-    found: |_| chromium().is_some(),
+    is_installed: |_| chromium().is_some(),
     source: Packages { apt: &["chromium"], brew: &["google-chrome"] },
 };
 
-static POSTGRES: Need = Need {
+static POSTGRES: Requirement = Requirement {
     name: "a Postgres server",
-    found: |_| postgres_is_installed(),
+    is_installed: |_| postgres_is_installed(),
     source: Packages { apt: &["postgresql"], brew: &["postgresql"] },
 };
 
-pub(crate) static RUSTFMT: Need = Need {
+pub(crate) static RUSTFMT: Requirement = Requirement {
     name: "rustfmt",
-    found: |sh| succeeds(sh, "cargo", &["fmt", "--version"]),
+    is_installed: |sh| succeeds(sh, "cargo", &["fmt", "--version"]),
     source: Rustup(&["component", "add", "rustfmt"]),
 };
 
-pub(crate) static CLIPPY: Need = Need {
+pub(crate) static CLIPPY: Requirement = Requirement {
     name: "clippy",
-    found: |sh| succeeds(sh, "cargo", &["clippy", "--version"]),
+    is_installed: |sh| succeeds(sh, "cargo", &["clippy", "--version"]),
     source: Rustup(&["component", "add", "clippy"]),
 };
 
-pub(crate) static WASM_TARGET: Need = Need {
+pub(crate) static WASM_TARGET: Requirement = Requirement {
     name: "Rust for WebAssembly",
-    found: wasm_target_is_installed,
+    is_installed: wasm_target_is_installed,
     source: Rustup(&["target", "add", "wasm32-unknown-unknown"]),
 };
 
-pub(crate) static CARGO_DENY: Need = Need {
+pub(crate) static CARGO_DENY: Requirement = Requirement {
     name: "cargo-deny",
-    found: |sh| succeeds(sh, "cargo", &["deny", "--version"]),
-    source: Project { with: "cargo install", bring: install_cargo_deny },
+    is_installed: |sh| succeeds(sh, "cargo", &["deny", "--version"]),
+    source: Workspace { tool: "cargo install", install: install_cargo_deny },
 };
 
-static NODE_MODULES: Need = Need {
+static NODE_MODULES: Requirement = Requirement {
     name: "node_modules",
-    found: |sh| is_stamped(sh, "node_modules", LOCKFILE),
-    source: Project { with: "npm ci", bring: install_node_modules },
+    is_installed: |sh| is_stamped(sh, "node_modules", LOCKFILE),
+    source: Workspace { tool: "npm ci", install: install_node_modules },
 };
 
-static PYTHON_PACKAGES: Need = Need {
+static PYTHON_PACKAGES: Requirement = Requirement {
     name: "Python packages",
-    found: |sh| is_stamped(sh, VENV, REQUIREMENTS) && succeeds(sh, VENV_PYTHON, &["--version"]),
-    source: Project { with: "pip install", bring: install_python_packages },
+    is_installed: |sh| {
+        is_stamped(sh, VENV, REQUIREMENTS) && succeeds(sh, VENV_PYTHON, &["--version"])
+    },
+    source: Workspace { tool: "pip install", install: install_python_packages },
 };
 
-/// npm runs on any of these. On Linux, package.json brings the Node that wrangler wants; elsewhere
-/// the machine's own must do.
+/// npm runs on any of these. On Linux, package.json installs the Node that wrangler requires;
+/// elsewhere the machine's own is used.
 const NODE_MAJOR_MIN: u32 = if cfg!(target_os = "linux") { 18 } else { 22 };
 
 /// The browser to test the chat page with.
 pub(crate) fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
     let application = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
-    let given = env::var_os("CHROMIUM").map(PathBuf::from);
-    given
+    let configured = env::var_os("CHROMIUM").map(PathBuf::from);
+    configured
         .or_else(|| names.into_iter().find_map(on_path))
         .or_else(|| Some(application).filter(|path| path.exists()))
 }
@@ -164,8 +166,8 @@ fn node_major(sh: &Shell) -> u32 {
     major.and_then(|major| major.parse().ok()).unwrap_or(0)
 }
 
-/// Where bindgen would look. Only the development package has the name without a version, and it
-/// brings the compiler's own headers, which bindgen needs too.
+/// Where bindgen looks. Only the development package has the name without a version; it also
+/// contains the compiler's own headers, which bindgen needs.
 fn libclang_is_installed() -> bool {
     let fixed = [
         "/usr/lib",
@@ -184,7 +186,7 @@ fn libclang_is_installed() -> bool {
         || dirs.any(|dir| dir.join("libclang.so").exists() || dir.join("libclang.dylib").exists())
 }
 
-/// Debian keeps each version's programs in a folder of its own, off the PATH.
+/// Debian keeps each version's programs in a directory of its own, not on the PATH.
 fn postgres_is_installed() -> bool {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut programs = versions.map(|entry| entry.path().join("bin/initdb"));
@@ -196,27 +198,27 @@ fn wasm_target_is_installed(sh: &Shell) -> bool {
     query.quiet().read().is_ok_and(|dir| Path::new(&dir).exists())
 }
 
-/// Unoptimised it is built in a minute and checks in two seconds.
+/// Unoptimised, it builds in a minute and checks in two seconds.
 fn install_cargo_deny(sh: &Shell) -> Result<()> {
     Ok(cmd!(sh, "cargo install --quiet --locked --debug --root {TOOLS} {CARGO_DENY_PIN}").run()?)
 }
 
 fn install_node_modules(sh: &Shell) -> Result<()> {
     cmd!(sh, "npm ci --loglevel=error").run()?;
-    // npm 9, Debian's, takes back `.bin/node` together with the Node of the other architecture.
+    // Debian's npm 9 removes `.bin/node` together with the Node of the other architecture.
     cmd!(sh, "npm rebuild --ignore-scripts --loglevel=error").run()?;
     stamp(sh, "node_modules", LOCKFILE)
 }
 
 fn install_python_packages(sh: &Shell) -> Result<()> {
-    // --clear: what is there may belong to a Python that has been upgraded away.
+    // --clear: an existing environment may belong to a Python that was upgraded since.
     cmd!(sh, "python3 -m venv --clear {VENV}").run()?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     cmd!(sh, "{VENV_PYTHON} {pip...} --requirement {REQUIREMENTS}").run()?;
     stamp(sh, VENV, REQUIREMENTS)
 }
 
-/// A directory is stamped with a copy of the file that says what must be in it.
+/// Stamps a directory with a copy of the file that specifies its contents.
 fn stamp(sh: &Shell, dir: &str, contents: &str) -> Result<()> {
     Ok(sh.copy_file(contents, stamp_path(dir))?)
 }
