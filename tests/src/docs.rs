@@ -5,7 +5,12 @@
 //! none of its own, those of `README.md` count. Below it stand what the provider was asked, a
 //! ` ```http ` block that may be left out, and what `curl` printed, a ` ```text ` block. What differs
 //! from run to run (identifiers, times) is `…`.
+//!
+//! Beside them: [`links`] lead somewhere, and the references agree with what they document.
 
+pub mod configuration;
+pub mod errors;
+pub mod links;
 mod page;
 mod provider;
 mod setup;
@@ -63,6 +68,47 @@ pub async fn check(path: &Path) -> Result<(), String> {
         [] => Ok(()),
         wrong => Err(format!("{}\n(UPDATE_EXPECT=1 writes it down)", wrong.join("\n"))),
     }
+}
+
+/// The text of a page, by its path below the root.
+fn read_text(page: &str) -> Result<String, String> {
+    std::fs::read_to_string(root().join(page)).map_err(|error| format!("{page}: {error}"))
+}
+
+/// Compares a page with what was generated for it; with `UPDATE_EXPECT=1` writes that down.
+fn expect(page: &str, generated: &str) -> Result<(), String> {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let written = std::fs::write(root().join(page), generated);
+        return written.map_err(|error| format!("{page}: {error}"));
+    }
+    let text = read_text(page)?;
+    let differs = text.lines().zip(generated.lines()).find(|(is, should)| is != should);
+    let differs = differs.or((text != generated).then_some(("another length", "")));
+    match differs {
+        None => Ok(()),
+        Some((is, should)) => {
+            Err(format!("{page} is out of date (UPDATE_EXPECT=1 rewrites it):\n- {is}\n+ {should}"))
+        }
+    }
+}
+
+/// The rows of a page's tables as cells, each table by the heading above it, without its head.
+fn tables(page: &str) -> Vec<(String, Vec<Vec<String>>)> {
+    let mut heading = "";
+    let mut tables = Vec::new();
+    for paragraph in page.split("\n\n").map(str::trim) {
+        if paragraph.starts_with('#') {
+            heading = paragraph.trim_start_matches('#').trim();
+        } else if paragraph.starts_with('|') {
+            tables.push((heading.to_owned(), paragraph.lines().skip(2).map(cells).collect()));
+        }
+    }
+    tables
+}
+
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim_start_matches('|').trim_end_matches('|');
+    row.split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
 fn folder() -> PathBuf {

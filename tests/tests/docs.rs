@@ -1,19 +1,30 @@
-//! The examples in the documentation of the protocols, run against the built server: each page a
-//! test by its name. `UPDATE_EXPECT=1 cargo test -p streamgate-tests --test docs` writes down what
-//! came.
+//! The documentation, tested: the examples of the protocols' pages run against the built server, each
+//! page a test by its name; the references compared with what they document; links followed.
+//! `UPDATE_EXPECT=1 cargo test -p streamgate-tests --test docs` rewrites examples and references.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use streamgate_tests::docs;
+use streamgate_tests::docs::{self, configuration, errors, links};
 use tokio::runtime::Builder;
+
+/// Pages whose TOML examples are configurations.
+const CONFIGURED: [&str; 3] = ["README.md", "docs/access.md", "docs/edge.md"];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = docs::pages().into_iter().map(|path| {
+    let mut trials = vec![
+        Trial::test("links", || links::check().map_err(Failed::from)),
+        Trial::test("reference::configuration", || configuration::check().map_err(Failed::from)),
+        Trial::test("reference::errors", || errors::check().map_err(Failed::from)),
+    ];
+    trials.extend(CONFIGURED.map(|page| {
+        Trial::test(page, || configuration::check_examples(page).map_err(Failed::from))
+    }));
+    trials.extend(docs::pages().into_iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(docs::check(&path)).map_err(Failed::from)
         })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    }));
+    libtest_mimic::run(&arguments, trials).exit();
 }
