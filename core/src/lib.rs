@@ -14,8 +14,9 @@
 //!                                  └──── handle(now, Head | Bytes | End | Lost | Tick) ◄──┘
 //! ```
 //!
-//! Inside: `answer` writes a client's protocol from what [`relay`] decides; `relay` reads a
-//! provider's frames through [`protocol`] and [`sse`], and bounds the answer by [`limit`].
+//! Inside: [`relay`] decides what is called and what is delivered; it reads a provider's frames
+//! through [`protocol`] and [`sse`], and bounds the answer by [`limit`]. A [`response`] is
+//! what is delivered, in the client's protocol.
 
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,7 @@ pub mod page;
 pub mod protocol;
 pub mod provider_keys;
 pub mod relay;
+pub mod response;
 pub mod seal;
 pub mod splice;
 pub mod sse;

@@ -1,7 +1,10 @@
 //! Whole answers, step by step: a script of inputs, and every output they lead to. The scenarios of
 //! the tests package run on both shells; these show the machine's own steps and deadlines.
 
+use std::time::Duration;
+
 use super::*;
+use crate::chat::Event;
 use crate::config::Config;
 use crate::gateway::{Arrival, Client, Gateway};
 use crate::relay::Head as UpstreamHead;
@@ -167,7 +170,7 @@ impl Bench {
                 }
                 Output::Wait { until } => {
                     let until =
-                        until.map(|(at, timer)| format!("{timer:?} {}", at.as_micros() / 1000));
+                        until.map(|(at, timer)| format!("{timer} {}", at.as_micros() / 1000));
                     self.log.push(format!("wait {}", until.unwrap_or_default()).trim().into());
                     return;
                 }

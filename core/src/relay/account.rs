@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::delivery::Delivery;
+use super::delivery::Delivered;
 use super::{AttemptRecord, End, Settlement};
 use crate::access::Caller;
 use crate::chat::Usage;
@@ -78,12 +78,14 @@ impl Account {
 
     /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
     /// nothing counted.
-    pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivery: &Delivery) {
+    pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivered: &Delivered) {
         // What came since is not the attempt's own if it lost a hedge.
         let estimate = || match attempt.reading.content {
             false => Usage::default(),
             true => Usage {
-                output_tokens: delivery.tokens(attempt.bytes_before, attempt.text_before).likely,
+                output_tokens: delivered
+                    .tokens(attempt.plan.bytes_before, attempt.plan.text_before)
+                    .likely,
                 estimated: true,
                 ..attempt.reading.prompt.unwrap_or(Usage { input_tokens, ..Usage::default() })
             },
@@ -95,9 +97,9 @@ impl Account {
     pub(super) fn close(&mut self, attempt: &Attempt, end: End, now: Instant) {
         self.skipped += attempt.reading.skipped;
         self.attempts.push(AttemptRecord {
-            target: attempt.target.clone(),
-            asked: Some(attempt.asked),
-            stream: attempt.stream,
+            target: attempt.plan.target.clone(),
+            asked: Some(attempt.plan.asked),
+            stream: attempt.plan.stream,
             began: attempt.began.since(self.began),
             took: now.since(attempt.began),
             end,
@@ -134,7 +136,7 @@ impl Account {
         &mut self,
         end: End,
         fallback: bool,
-        delivery: &Delivery,
+        delivered: &Delivered,
         now: Instant,
     ) -> Settlement {
         Settlement {
@@ -144,9 +146,9 @@ impl Account {
             served_by: self.served_by.take(),
             fallback,
             usage: self.spent,
-            chunks: delivery.chunks,
+            chunks: delivered.chunks,
             skipped: self.skipped,
-            first_content: delivery.first.map(|first| first.since(self.began)),
+            first_content: delivered.first.map(|first| first.since(self.began)),
             took: now.since(self.began),
             learned: Vec::new(),
         }

@@ -1,4 +1,4 @@
-//! One call to one target: what it awaits, until when, and what its bytes have said so far.
+//! One call to one target: what it awaits, until when, and what its bytes meant so far.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use super::Timeouts;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
-use super::settlement::Asked;
-use super::{Head, Timer};
+use super::{Asked, Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::protocol::{Step, StreamReader};
@@ -47,7 +46,7 @@ impl fmt::Display for AttemptId {
 /// ```text
 ///  Head ──2xx──► Content ──content──► More ──finish──► End ──► over
 ///   │  │            └──────────finish───────────────────▲
-///   │  └─2xx, JSON or asked whole─► Whole ──► over
+///   │  └─2xx, JSON or not streaming─► Body ──► over
 ///   └─any other status──► Refusal ──► over
 /// ```
 /// Whatever goes wrong in any state ends the attempt with a [`Failure`].
@@ -55,10 +54,10 @@ impl fmt::Display for AttemptId {
 enum Awaiting {
     /// The response's head.
     Head,
-    /// The rest of an error answer.
+    /// The rest of an error response.
     Refusal(Refusal),
-    /// The rest of a whole answer.
-    Whole { body: Vec<u8> },
+    /// The rest of a response that is not a stream.
+    Body { body: Vec<u8> },
     /// The first content of a stream.
     Content,
     /// More content.
@@ -67,7 +66,7 @@ enum Awaiting {
     End { since: Instant },
 }
 
-/// Whether an attempt goes on.
+/// Whether an attempt continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// It does.
@@ -76,46 +75,38 @@ pub(super) enum Progress {
     Complete,
 }
 
-/// What an attempt is to be.
+/// What one call is for.
 pub(super) struct Plan {
-    pub(super) id: AttemptId,
-    pub(super) place: usize,
     pub(super) target: Arc<Target>,
+    /// Its index among the job's targets.
+    pub(super) index: usize,
+    /// Called for a stream, not for one response.
     pub(super) stream: bool,
+    /// How it is asked to continue an answer that broke; `None`: it answers from the start.
     pub(super) continues: Option<Continuation>,
+    /// How long an answer it asks for.
     pub(super) asked: Asked,
+    /// It follows a refusal that stated the target's limit.
     pub(super) is_retry: bool,
+    /// Bytes of content that were delivered before it, and how many of them were text.
     pub(super) bytes_before: usize,
     pub(super) text_before: usize,
     pub(super) forwarding: Forwarding,
     pub(super) event_bytes_max: usize,
 }
 
+/// One call under way.
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
-    /// Its place among the job's targets.
-    pub(super) place: usize,
-    pub(super) target: Arc<Target>,
-    /// How it was asked to go on with an answer that broke; `None`: it was asked from the start.
-    pub(super) continues: Option<Continuation>,
-    /// How long an answer it was asked for.
-    pub(super) asked: Asked,
-    /// It follows a refusal, with what that said.
-    pub(super) is_retry: bool,
-    /// Bytes of content that were delivered before it, and how many of them were text.
-    pub(super) bytes_before: usize,
-    pub(super) text_before: usize,
-    /// Asked for as a stream, not as one whole answer.
-    pub(super) stream: bool,
+    pub(super) plan: Plan,
     pub(super) began: Instant,
-    /// Its call is over by itself: there is nothing to cancel.
+    /// Its call has ended by itself: there is nothing to cancel.
     pub(super) over: bool,
-    /// What its frames have said.
+    /// What its frames held so far.
     pub(super) reading: Reading,
     awaiting: Awaiting,
     /// What the response's bytes are read by; a local engine gives events and needs none.
     wire: Option<Wire>,
-    event_bytes_max: usize,
 }
 
 /// From a response's bytes to frames, and from frames to events.
@@ -133,40 +124,23 @@ impl Wire {
 }
 
 impl Attempt {
-    pub(super) fn new(plan: Plan, began: Instant) -> Self {
-        let Plan { id, place, target, stream, continues, asked, is_retry, .. } = plan;
-        let mut reading = Reading::new(plan.forwarding, continues.is_some());
-        let wire = match target.provider.upstream {
+    pub(super) fn new(id: AttemptId, plan: Plan, began: Instant) -> Self {
+        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some());
+        let wire = match plan.target.provider.upstream {
             Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
             Upstream::Local => {
-                if continues.is_none() {
-                    reading.name(&target.model);
+                if plan.continues.is_none() {
+                    reading.name(&plan.target.model);
                 }
                 None
             }
         };
-        Self {
-            id,
-            place,
-            target,
-            stream,
-            continues,
-            asked,
-            is_retry,
-            bytes_before: plan.bytes_before,
-            text_before: plan.text_before,
-            began,
-            over: false,
-            reading,
-            awaiting: Awaiting::Head,
-            wire,
-            event_bytes_max: plan.event_bytes_max,
-        }
+        Self { id, began, over: false, reading, awaiting: Awaiting::Head, wire, plan }
     }
 
-    /// The response's head came.
+    /// The response's head arrived.
     ///
-    /// `unix_now` is the time since 1970, which a `Retry-After` date is held against.
+    /// `unix_now` is the time since 1970, which a `Retry-After` date is compared with.
     pub(super) fn head(
         &mut self,
         now: Instant,
@@ -180,38 +154,39 @@ impl Attempt {
         } else if media.eq_ignore_ascii_case("text/html") {
             let detail = "The provider sent a web page: expected an answer of its API.";
             return Err(Failure::new(Reason::Garbage, detail));
-        } else if !self.stream || self.is_whole(media) {
-            Awaiting::Whole { body: Vec::new() }
+        } else if !self.plan.stream || self.is_unstreamed(media) {
+            Awaiting::Body { body: Vec::new() }
         } else {
             Awaiting::Content
         };
         Ok(())
     }
 
-    /// Whether a body of this type is one whole answer, though a stream was asked for. Where every
-    /// line is an event, a whole answer reads as a stream of one.
-    fn is_whole(&self, media: &str) -> bool {
+    /// Whether a body of this type is one response, though a stream was asked for. Where every line
+    /// is an event, one response reads as a stream of one.
+    fn is_unstreamed(&self, media: &str) -> bool {
         let framing = self.wire.as_ref().map(|wire| wire.protocol.framing());
         framing == Some(sse::Framing::Events) && media.eq_ignore_ascii_case("application/json")
     }
 
-    /// Bytes of the response's body came.
+    /// Bytes of the response's body arrived.
     pub(super) fn bytes(
         &mut self,
         now: Instant,
         bytes: &[u8],
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<Progress, Failure> {
+        let max = self.plan.event_bytes_max;
         match &mut self.awaiting {
             Awaiting::Refusal(refused) => {
                 refused.add(bytes);
                 Ok(Progress::More)
             }
-            Awaiting::Whole { body } if body.len() + bytes.len() > self.event_bytes_max => {
-                let detail = format!("The answer is longer than {} bytes.", self.event_bytes_max);
+            Awaiting::Body { body } if body.len() + bytes.len() > max => {
+                let detail = format!("The answer is longer than {max} bytes.");
                 Err(Failure::new(Reason::AnswerTooLong, detail))
             }
-            Awaiting::Whole { body } => {
+            Awaiting::Body { body } => {
                 body.extend_from_slice(bytes);
                 Ok(Progress::More)
             }
@@ -225,7 +200,7 @@ impl Attempt {
         &mut self,
         now: Instant,
         mut bytes: &[u8],
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<Progress, Failure> {
         let Some(wire) = &mut self.wire else { return Ok(Progress::More) };
         loop {
@@ -238,7 +213,8 @@ impl Attempt {
                     if step == Step::Done {
                         return self.reading.verdict(true).map(|()| Progress::Complete);
                     }
-                    // Frame by frame: how the stream was cut into reads must not decide it.
+                    // Checked after every frame, so that the outcome does not depend on how the
+                    // stream was split into reads.
                     delivery.check()?;
                     self.awaiting = next(&self.reading, now);
                 }
@@ -250,12 +226,12 @@ impl Attempt {
         }
     }
 
-    /// A local engine has an event; it needs no bytes.
+    /// A local engine produced an event; it needs no bytes.
     pub(super) fn event(
         &mut self,
         now: Instant,
         event: &Event<'_>,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<(), Failure> {
         self.reading.event(now, event, delivery);
         self.awaiting = next(&self.reading, now);
@@ -263,13 +239,13 @@ impl Attempt {
     }
 
     /// The response, or the local generation, is over. `Ok` if the answer is complete.
-    pub(super) fn end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
+    pub(super) fn end(&mut self, now: Instant, delivery: &mut Delivery<'_>) -> Result<(), Failure> {
         match &mut self.awaiting {
-            Awaiting::Refusal(refused) => Err(refused.failure(&self.target, now)),
-            Awaiting::Whole { body } => {
+            Awaiting::Refusal(refused) => Err(refused.failure(&self.plan.target, now)),
+            Awaiting::Body { body } => {
                 let body = std::mem::take(body);
                 let Some(wire) = &self.wire else { return self.reading.verdict(false) };
-                self.reading.whole(now, wire.protocol, &body, delivery)
+                self.reading.body(now, wire.protocol, &body, delivery)
             }
             Awaiting::Head | Awaiting::Content | Awaiting::More { .. } | Awaiting::End { .. } => {
                 self.stream_end(now, delivery)
@@ -279,7 +255,7 @@ impl Attempt {
 
     /// Providers forget the last blank line, or the last line's end: what is left counts if it can
     /// be read.
-    fn stream_end(&mut self, now: Instant, delivery: &mut Delivery) -> Result<(), Failure> {
+    fn stream_end(&mut self, now: Instant, delivery: &mut Delivery<'_>) -> Result<(), Failure> {
         let Some(Wire { decoder, reader, .. }) = &mut self.wire else {
             return self.reading.verdict(false);
         };
@@ -299,8 +275,8 @@ impl Attempt {
     pub(super) fn lost(&mut self, now: Instant, failure: Failure) -> Result<(), Failure> {
         match &mut self.awaiting {
             Awaiting::End { .. } => self.reading.verdict(false),
-            Awaiting::Refusal(refused) => Err(refused.failure(&self.target, now)),
-            Awaiting::Head | Awaiting::Whole { .. } | Awaiting::Content | Awaiting::More { .. } => {
+            Awaiting::Refusal(refused) => Err(refused.failure(&self.plan.target, now)),
+            Awaiting::Head | Awaiting::Body { .. } | Awaiting::Content | Awaiting::More { .. } => {
                 Err(failure)
             }
         }
@@ -309,13 +285,13 @@ impl Attempt {
     /// The nearest deadline and its reason. While the client is `paused`, silence is its own.
     pub(super) fn deadline(&self, timeouts: &Timeouts, paused: bool) -> Option<(Instant, Timer)> {
         match &self.awaiting {
-            Awaiting::Head if self.stream => {
+            Awaiting::Head if self.plan.stream => {
                 let first_byte = (self.began + timeouts.first_byte, Timer::FirstByte);
                 let first_content = (self.began + timeouts.first_content, Timer::FirstContent);
                 Some(first_byte.min(first_content))
             }
-            // A whole answer is silent for as long as it takes to write.
-            Awaiting::Head | Awaiting::Whole { .. } => {
+            // Without a stream nothing arrives until the whole answer is written.
+            Awaiting::Head | Awaiting::Body { .. } => {
                 Some((self.began + timeouts.whole, Timer::FirstContent))
             }
             Awaiting::Content => Some((self.began + timeouts.first_content, Timer::FirstContent)),

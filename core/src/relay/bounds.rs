@@ -88,7 +88,7 @@ impl Relay {
             job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
         let [delivered, told] = match continues {
             false => [Length::default(); 2],
-            true => [self.delivery.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
+            true => [self.delivered.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
         };
         Terms {
             requested: job.request.max_output_tokens,
@@ -107,18 +107,19 @@ impl Relay {
         }
         let Some(refusal) = told(attempt, failure) else { return false };
         if refusal.is_overflow() {
-            self.learn(&attempt.target, &refusal);
+            self.learn(&attempt.plan.target, &refusal);
             self.heed_overflow(&refusal, failure);
             return false;
         }
         let detail = failure.message();
         *failure = Failure::new(Reason::TooManyTokens, detail).at("max_tokens");
-        let shorter = |limit: u32| attempt.asked.max_output().is_none_or(|asked| limit < asked);
-        if attempt.is_retry || !refusal.max_output.is_none_or(shorter) {
+        let shorter =
+            |limit: u32| attempt.plan.asked.max_output().is_none_or(|asked| limit < asked);
+        if attempt.plan.is_retry || !refusal.max_output.is_none_or(shorter) {
             return false;
         }
-        self.learn(&attempt.target, &refusal);
-        let terms = self.terms(&attempt.target, attempt.continues.is_some());
+        self.learn(&attempt.plan.target, &refusal);
+        let terms = self.terms(&attempt.plan.target, attempt.plan.continues.is_some());
         let input = counted(&refusal, terms.input);
         let limit = Terms { input, ..terms }.limit();
         let again = limit.is_some_and(|limit| shorter(limit.max_output));
@@ -165,8 +166,8 @@ fn told(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
         return None;
     }
     let body = failure.original.as_ref().map_or(&[][..], |original| &original.body);
-    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.asked.max_output());
-    let first = refusal::read(&failure.detail, attempt.asked.max_output());
+    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.plan.asked.max_output());
+    let first = refusal::read(&failure.detail, attempt.plan.asked.max_output());
     first.filter(says_all).or_else(whole).or(first)
 }
 

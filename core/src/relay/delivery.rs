@@ -1,14 +1,15 @@
-//! What has been handed on to the client, and what waits to be.
+//! What has been delivered to the client, and the way to it.
 
-use super::output::Outputs;
+use super::Downstream;
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::limit::{Length, tokens};
 use crate::splice::Splice;
 use crate::time::Instant;
 
-pub(super) struct Delivery {
-    pub(super) outputs: Outputs,
+/// What has been delivered: the text, which a continuation is asked to continue, and the length of
+/// everything else.
+pub(super) struct Delivered {
     answer_bytes_max: usize,
     /// Events with content.
     pub(super) chunks: u64,
@@ -20,15 +21,20 @@ pub(super) struct Delivery {
     pub(super) text: String,
     /// Where a continuation joins what came before it.
     seam: Option<Splice>,
-    /// The last content was text: only then can another model go on.
+    /// The last content was text: only then can another model continue.
     in_text: bool,
 }
 
-impl Delivery {
+/// The way to the client, which keeps the account of what is delivered.
+pub(super) struct Delivery<'a> {
+    delivered: &'a mut Delivered,
+    client: &'a mut dyn Downstream,
+}
+
+impl Delivered {
     /// Nothing yet, of an answer that may have so many bytes of content.
     pub(super) fn new(answer_bytes_max: usize) -> Self {
         Self {
-            outputs: Outputs::default(),
             answer_bytes_max,
             chunks: 0,
             bytes: 0,
@@ -39,13 +45,18 @@ impl Delivery {
         }
     }
 
-    /// Whether the client was given content: from then on nothing can be taken back.
+    /// The way to this client.
+    pub(super) fn to<'a>(&'a mut self, client: &'a mut dyn Downstream) -> Delivery<'a> {
+        Delivery { delivered: self, client }
+    }
+
+    /// Whether the client was sent content: from then on nothing can be taken back.
     pub(super) fn has_content(&self) -> bool {
         self.first.is_some()
     }
 
-    /// Whether another model could go on: never inside a tool call, a refusal or a thought.
-    pub(super) fn can_go_on(&self) -> bool {
+    /// Whether another model can continue: never inside a tool call, a refusal or reasoning.
+    pub(super) fn can_continue(&self) -> bool {
         self.in_text
     }
 
@@ -54,20 +65,44 @@ impl Delivery {
         self.seam = Some(Splice::new(&self.text));
     }
 
-    /// Counts an event's content, and hands it on unless its frame is forwarded.
+    /// Estimates the length of the content after the first `bytes`, of which `text_bytes` were text.
+    pub(super) fn tokens(&self, bytes: usize, text_bytes: usize) -> Length {
+        let text = &self.text[text_bytes..];
+        let others = self.bytes - bytes - text.len();
+        // Reasoning and arguments are not kept: they count at the mean of the measured rates.
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let rate = Length { low: others / 6, likely: others / 4, high: others / 2 };
+        tokens::of_answer(text).plus(rate)
+    }
+}
+
+impl Delivery<'_> {
+    /// Forwards frames as they came; nothing where there are none.
+    pub(super) fn forward(&mut self, frames: &[u8]) {
+        if !frames.is_empty() {
+            self.client.forward(frames);
+        }
+    }
+
+    /// Sends an event that is no content, or content that was counted before.
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        self.client.event(event);
+    }
+
+    /// Counts an event's content, and sends it unless its frame is `forwarded`.
     pub(super) fn content(&mut self, now: Instant, event: &Event<'_>, forwarded: bool) {
-        self.chunks += u64::from(event.is_content());
-        self.first.get_or_insert(now);
+        self.delivered.chunks += u64::from(event.is_content());
+        self.delivered.first.get_or_insert(now);
         match event {
-            Event::Text(text) => self.add_text(text, forwarded),
-            // A model that goes on may think first: that is no part of the answer it goes on with.
-            Event::Reasoning(_) if self.seam.is_some() => {}
+            Event::Text(text) => self.text(text, forwarded),
+            // A model that continues may think first: that is no part of the answer it continues.
+            Event::Reasoning(_) if self.delivered.seam.is_some() => {}
             Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
                 self.end_seam();
-                self.in_text = false;
-                self.bytes += content_bytes(event);
+                self.delivered.in_text = false;
+                self.delivered.bytes += content_bytes(event);
                 if !forwarded {
-                    self.outputs.event(event);
+                    self.client.event(event);
                 }
             }
             Event::Start { .. }
@@ -78,49 +113,41 @@ impl Delivery {
         }
     }
 
-    fn add_text(&mut self, text: &str, forwarded: bool) {
-        let new = match &mut self.seam {
+    fn text(&mut self, text: &str, forwarded: bool) {
+        let Delivered { seam, text: answer, bytes, in_text, .. } = &mut *self.delivered;
+        let new = match seam {
             Some(seam) => seam.push(text),
             None => text,
         };
-        // An empty delta says nothing, least of all that a tool call is over.
-        self.in_text |= !text.is_empty();
-        self.bytes += new.len();
-        self.text.push_str(new);
+        // An empty delta does not show that a tool call is over.
+        *in_text |= !text.is_empty();
+        *bytes += new.len();
+        answer.push_str(new);
         let spliced_away = new.is_empty() && !text.is_empty();
         if !forwarded && !spliced_away {
-            self.outputs.event(&Event::Text(new.into()));
+            self.client.event(&Event::Text(new.into()));
         }
     }
 
-    /// The continuation is over, or no longer text: what it held back and is new belongs to the
-    /// answer.
+    /// The continuation is over, or no longer text: the part that was held back and is new belongs
+    /// to the answer.
     pub(super) fn end_seam(&mut self) {
-        let Some(mut seam) = self.seam.take() else { return };
+        let Some(mut seam) = self.delivered.seam.take() else { return };
         let new = seam.finish();
         if !new.is_empty() {
-            self.bytes += new.len();
-            self.text.push_str(new);
-            self.outputs.event(&Event::Text(new.into()));
+            self.delivered.bytes += new.len();
+            self.delivered.text.push_str(new);
+            self.client.event(&Event::Text(new.into()));
         }
     }
 
-    /// How long the content is that came after the first `bytes`, of which `text_bytes` were text.
-    pub(super) fn tokens(&self, bytes: usize, text_bytes: usize) -> Length {
-        let text = &self.text[text_bytes..];
-        let others = self.bytes - bytes - text.len();
-        // Thoughts and arguments are not kept: they count as the mean of what was measured.
-        let others = u32::try_from(others).unwrap_or(u32::MAX);
-        let rate = Length { low: others / 6, likely: others / 4, high: others / 2 };
-        tokens::of_answer(text).plus(rate)
-    }
-
-    /// Whether the content so far keeps the bound.
+    /// Whether the content so far is within its bound.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.bytes <= self.answer_bytes_max {
+        let max = self.delivered.answer_bytes_max;
+        if self.delivered.bytes <= max {
             return Ok(());
         }
-        let detail = format!("The answer is longer than {} bytes.", self.answer_bytes_max);
+        let detail = format!("The answer is longer than {max} bytes.");
         Err(Failure::new(Reason::AnswerTooLong, detail))
     }
 }

@@ -1,8 +1,8 @@
-//! Which target is asked next.
+//! Which target is called next.
 //!
-//! A pass asks each target in order, leaving out those whose breaker is open. Targets that failed
-//! in passing are asked again in a later pass, each when it is ready: after what it asked for in
-//! `Retry-After`, or a backoff that doubles from pass to pass, with jitter from the answer's seed.
+//! A pass tries each target in order, leaving out those whose breaker is open. Targets that failed
+//! transiently are tried again in a later pass, each when it is ready: after its `Retry-After`, or
+//! a backoff that doubles from pass to pass, with jitter from the answer's seed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,29 +17,30 @@ pub(super) struct Ladder {
     targets: Vec<Arc<Target>>,
     /// The turns of this pass, the next first.
     pass: VecDeque<Turn>,
-    /// The places that may be asked again; for how long each asked to be left alone, and when.
+    /// The targets to retry in the next pass: their indices, their `Retry-After`, and when they
+    /// failed.
     again: Vec<(usize, Option<Duration>, Instant)>,
     passes: u32,
     random: u64,
 }
 
-/// When a target is asked.
+/// When a target may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
     /// Not before this.
     pub(super) ready: Instant,
-    /// Its place among the targets.
-    pub(super) place: usize,
+    /// Its index among the targets.
+    pub(super) index: usize,
 }
 
 impl Ladder {
     pub(super) fn new(targets: Vec<Arc<Target>>, seed: u64) -> Self {
-        let pass = (0..targets.len()).map(|place| Turn { ready: Instant::ZERO, place }).collect();
+        let pass = (0..targets.len()).map(|index| Turn { ready: Instant::ZERO, index }).collect();
         Self { targets, pass, again: Vec::new(), passes: 0, random: seed }
     }
 
-    pub(super) fn target(&self, place: usize) -> Arc<Target> {
-        self.targets[place].clone()
+    pub(super) fn target(&self, index: usize) -> Arc<Target> {
+        self.targets[index].clone()
     }
 
     /// The next turn of this pass.
@@ -52,20 +53,21 @@ impl Ladder {
         self.pass.pop_front();
     }
 
-    /// The target at this place failed in passing.
-    pub(super) fn may_be_asked_again(&mut self, place: usize, failure: &Failure, now: Instant) {
-        self.again.push((place, failure.retry_after, now));
+    /// The target at this index failed transiently: the next pass may try it again.
+    pub(super) fn allow_retry(&mut self, index: usize, failure: &Failure, now: Instant) {
+        self.again.push((index, failure.retry_after, now));
     }
 
-    /// An answer of this place broke off: the targets after it are asked to go on, it itself last.
-    pub(super) fn continue_after(&mut self, place: usize) {
+    /// The answer of the target at this index broke off: the targets after it are asked to continue,
+    /// itself last.
+    pub(super) fn continue_after(&mut self, index: usize) {
         self.again.clear();
-        if !self.pass.iter().any(|turn| turn.place == place) {
-            self.pass.push_back(Turn { ready: Instant::ZERO, place });
+        if !self.pass.iter().any(|turn| turn.index == index) {
+            self.pass.push_back(Turn { ready: Instant::ZERO, index });
         }
     }
 
-    /// Begins the next pass, the one that is ready first first; `false` if there is none to make.
+    /// Begins the next pass, in the order in which targets are ready; `false` if there is none.
     pub(super) fn next_pass(&mut self, fallback: &Fallback, now: Instant) -> bool {
         let passes = self.passes;
         self.passes += 1;
@@ -77,9 +79,9 @@ impl Ladder {
         let again = std::mem::take(&mut self.again).into_iter();
         let mut turns: Vec<_> = again
             .filter(|(_, asked, _)| asked.is_none_or(|asked| asked <= fallback.wait))
-            .map(|(place, asked, since)| {
+            .map(|(index, asked, since)| {
                 let ready = asked.map_or(now + jittered, |asked| since + asked);
-                Turn { ready, place }
+                Turn { ready, index }
             })
             .collect();
         turns.sort_unstable();
@@ -98,7 +100,7 @@ impl Ladder {
     }
 }
 
-/// How long a `Retry-After` asks to wait, from its two headers and the date it was read at.
+/// The wait that a `Retry-After` asks for, from its two headers and the date it was read at.
 ///
 /// `retry-after-ms` counts before `retry-after`; that is seconds, or an HTTP date (RFC 9110,
 /// section 10.2.3). A date that is past asks for no wait.

@@ -1,4 +1,4 @@
-//! What the frames of one attempt have said so far, and how each is handed on: as the bytes that
+//! What the frames of one attempt held so far, and how each reaches the client: as the bytes that
 //! came where the client reads the same protocol and nothing must change, else as events.
 
 use super::delivery::Delivery;
@@ -12,17 +12,18 @@ use crate::time::Instant;
 /// How much may come before the first content and be held for it, in bytes.
 const HELD_BYTES_MAX: usize = 256 * 1024;
 
-/// What the client's side makes of frames.
+/// What the client is sent as it came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forwarding {
-    /// Frames of a stream that need no change are forwarded as they came.
+    /// Frames of a stream that need no change.
     pub(super) frames: bool,
-    /// A whole answer is forwarded as it came.
-    pub(super) whole: bool,
-    /// Frames that carry nothing but usage are for the client too.
+    /// The body of a response that is not a stream.
+    pub(super) body: bool,
+    /// Frames that carry nothing but usage.
     pub(super) usage: bool,
 }
 
+/// One attempt's frames, read.
 #[derive(Debug)]
 pub(super) struct Reading {
     forwarding: Forwarding,
@@ -32,22 +33,21 @@ pub(super) struct Reading {
     held: Vec<u8>,
     /// The frames that finish the answer, kept until its end is certain.
     last: Vec<u8>,
-    /// The data of the frame that finishes the answer, should it say something as well.
+    /// The data of the frame that finishes the answer, if it has content too.
     last_words: Vec<u8>,
-    /// Whether those frames say why the model stopped, and what it cost.
-    finished_as_it_came: bool,
-    counted_as_it_came: bool,
+    /// Whether `last` states why the model stopped.
+    finish_in_last: bool,
+    /// Whether `last` states the usage.
+    usage_in_last: bool,
     /// Characters that are cut in two between frames.
     halves: Halves,
-    /// Whether it goes on with an answer that broke.
+    /// Whether it continues an answer that broke.
     continues: bool,
-    /// Whether there was content.
     pub(super) content: bool,
-    /// Why the model stopped.
     pub(super) finish: Option<FinishReason>,
-    /// What the provider counted.
+    /// The provider's own count.
     pub(super) usage: Option<Usage>,
-    /// What it counted of the prompt alone.
+    /// The provider's count of the prompt alone.
     pub(super) prompt: Option<Usage>,
     /// Frames that could not be read.
     pub(super) skipped: u64,
@@ -64,7 +64,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The frame with other data, and all else in it as it came.
+    /// The frame with other data, and everything else as it came.
     fn raw_with(&self, data: &[u8]) -> Vec<u8> {
         match memchr::memmem::find(self.raw, self.data) {
             Some(at) => [&self.raw[..at], data, &self.raw[at + self.data.len()..]].concat(),
@@ -92,8 +92,8 @@ impl Reading {
             held: Vec::new(),
             last: Vec::new(),
             last_words: Vec::new(),
-            finished_as_it_came: false,
-            counted_as_it_came: false,
+            finish_in_last: false,
+            usage_in_last: false,
             content: false,
             finish: None,
             usage: None,
@@ -103,14 +103,15 @@ impl Reading {
         }
     }
 
-    /// Reads one frame and hands it on.
+    /// Reads one frame and delivers it.
     ///
-    /// A frame that cannot be read is skipped and counted; an error the provider reports is one.
+    /// A frame that cannot be read is skipped and counted; an error that the provider reports ends
+    /// the attempt.
     pub(super) fn frame(
         &mut self,
         now: Instant,
         mut frame: Frame<'_>,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<Step, Failure> {
         if frame.data.is_empty() {
             return Ok(Step::More);
@@ -122,8 +123,8 @@ impl Reading {
         };
         if let Some(data) = self.halves.join(frame.data) {
             let raw = &frame.raw_with(&data);
-            let mut whole = Frame { data: &data, raw, reader: frame.reader };
-            match self.read(now, &mut whole, delivery) {
+            let mut joined = Frame { data: &data, raw, reader: frame.reader };
+            match self.read(now, &mut joined, delivery) {
                 Ok(step) => return Ok(step),
                 Err(ReadError::Provider(failure)) => return Err(failure),
                 Err(ReadError::Malformed(_)) => {}
@@ -134,12 +135,12 @@ impl Reading {
         Ok(Step::More)
     }
 
-    /// Reads one frame and hands it on, unless it cannot be read.
+    /// Reads one frame and delivers it, unless it cannot be read.
     fn read(
         &mut self,
         now: Instant,
         frame: &mut Frame<'_>,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<Step, ReadError> {
         let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
@@ -153,28 +154,28 @@ impl Reading {
         Ok(step)
     }
 
-    /// Names the model that answers, where no provider will.
+    /// Names the model that answers, where no provider does.
     pub(super) fn name(&mut self, model: &str) {
         self.start = Some((String::new(), model.to_owned()));
     }
 
-    /// Notes one event, and hands it on unless its frame is forwarded.
-    pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery) {
+    /// Takes one event of a local engine and delivers it.
+    pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery<'_>) {
         let mut seen = Seen::default();
         self.take(now, event, false, &mut seen, delivery);
         self.finish = self.finish.or(seen.finish);
     }
 
-    /// Reads a whole answer and hands it on; as it came, if the client wants it whole and reads the
-    /// same protocol.
-    pub(super) fn whole(
+    /// Reads a response that is not a stream and delivers it; as it came, if that is what the client
+    /// asked for, in the same protocol.
+    pub(super) fn body(
         &mut self,
         now: Instant,
         protocol: ProviderProtocol,
         body: &[u8],
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<(), Failure> {
-        let forwarded = self.forwarding.whole;
+        let forwarded = self.forwarding.body;
         let mut seen = Seen::default();
         let read = protocol.read_whole(body, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
@@ -186,25 +187,26 @@ impl Reading {
             Ok(()) => self.verdict(true)?,
         }
         if forwarded {
-            (self.finished_as_it_came, self.counted_as_it_came) = (true, true);
+            (self.finish_in_last, self.usage_in_last) = (true, true);
             self.last.extend_from_slice(body);
         }
         Ok(())
     }
 
-    /// Whether the answer is complete, now that no more comes. `marked`: the stream said so itself.
+    /// Whether the answer is complete, now that no more comes. `marked`: the stream's end mark came.
     pub(super) fn verdict(&self, marked: bool) -> Result<(), Failure> {
-        match &self.garbage {
-            // A model that is asked to go on may find that all is said.
-            _ if self.continues && !self.content && self.finish.is_some() => Ok(()),
-            // The filter would say the same again, and speaks of the request, not of its target.
-            _ if !self.content && self.finish == Some(FinishReason::ContentFilter) => {
+        // A model that is asked to continue may find that there is nothing to add.
+        let nothing_to_add = self.continues && self.finish.is_some();
+        match (self.content, &self.garbage) {
+            (true, _) if marked || self.finish.is_some() => Ok(()),
+            (true, _) => Err(Reason::Cut.into()),
+            (false, _) if nothing_to_add => Ok(()),
+            // The filter judges the request, not its target: asked again, it would decide the same.
+            (false, _) if self.finish == Some(FinishReason::ContentFilter) => {
                 Err(Reason::Filtered.into())
             }
-            Some(detail) if !self.content => Err(Failure::new(Reason::Garbage, detail.clone())),
-            None if !self.content => Err(Reason::Empty.into()),
-            _ if marked || self.finish.is_some() => Ok(()),
-            _ => Err(Reason::Cut.into()),
+            (false, Some(detail)) => Err(Failure::new(Reason::Garbage, detail.clone())),
+            (false, None) => Err(Reason::Empty.into()),
         }
     }
 
@@ -213,29 +215,34 @@ impl Reading {
         self.finish.is_some() && self.verdict(false).is_ok()
     }
 
-    /// Hands on what finishes the answer: the provider's own last frames where they were kept,
-    /// else events.
-    pub(super) fn deliver_end(&mut self, usage: &Usage, delivery: &mut Delivery) -> FinishReason {
+    /// Delivers what finishes the answer: the provider's own last frames where they were kept, else
+    /// events.
+    pub(super) fn deliver_end(
+        &mut self,
+        usage: &Usage,
+        delivery: &mut Delivery<'_>,
+    ) -> FinishReason {
         self.release(delivery);
         delivery.end_seam();
         let finish = self.finish.unwrap_or(FinishReason::Stop);
-        if !self.finished_as_it_came {
-            delivery.outputs.event(&Event::Finish(finish));
+        if !self.finish_in_last {
+            delivery.event(&Event::Finish(finish));
         }
-        delivery.outputs.original(&self.last);
-        if !self.counted_as_it_came {
-            delivery.outputs.event(&Event::Usage(*usage));
+        delivery.forward(&self.last);
+        if !self.usage_in_last {
+            delivery.event(&Event::Usage(*usage));
         }
         finish
     }
 
+    /// Notes one event, and delivers it unless its frame is `forwarded`.
     fn take(
         &mut self,
         now: Instant,
         event: &Event<'_>,
         forwarded: bool,
         seen: &mut Seen,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) {
         match event {
             Event::Start { id, model } => {
@@ -260,47 +267,56 @@ impl Reading {
                     }
                     delivery.content(now, event, forwarded);
                 } else if self.content && !forwarded {
-                    delivery.outputs.event(event);
+                    delivery.event(event);
                 }
             }
         }
     }
 
-    /// Hands a frame on as it came, now or when its time has come.
+    /// Forwards a frame as it came: now, later, or never.
+    ///
+    /// Two things can still change what the client must see. Until there is content, the attempt may
+    /// fail and another target may answer, so nothing is sent. After the finish, more content may
+    /// follow, so the frames that end the answer wait until it is certain that they do.
     fn forward(
         &mut self,
         frame: &mut Frame<'_>,
         seen: &Seen,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
     ) -> Result<(), Failure> {
         if seen.content {
-            self.continue_answer(frame, delivery);
+            self.reopen(frame, delivery);
         }
-        let raw = frame.raw;
-        if seen.finish.is_some() && self.finish.is_some() {
-            // A second finish must not get out; what the frame says beside it must.
-            forward_content_of(frame, delivery);
-            return Ok(());
-        }
-        if seen.finish.is_some() {
-            self.finished_as_it_came = true;
-            self.counted_as_it_came |= seen.usage;
-            self.last.extend_from_slice(raw);
-            if seen.content {
-                self.last_words.extend_from_slice(frame.data);
+        match seen {
+            // The client sees one finish, the first. Content beside a second one is still due, and
+            // is sent as events, because the frame as it came would state that finish too.
+            Seen { finish: Some(_), .. } if self.finish.is_some() => {
+                forward_content_of(frame, delivery);
+                return Ok(());
             }
-            // However long it is: one event is bounded already, and some repeat the whole answer.
-            return Ok(());
-        } else if seen.usage && !seen.content {
-            if self.forwarding.usage {
-                self.counted_as_it_came = true;
-                self.last.extend_from_slice(raw);
+            Seen { finish: Some(_), content, usage } => {
+                self.finish_in_last = true;
+                self.usage_in_last |= usage;
+                self.last.extend_from_slice(frame.raw);
+                if *content {
+                    self.last_words.extend_from_slice(frame.data);
+                }
+                // However long it is: one event is bounded already, and some repeat the answer.
+                return Ok(());
             }
-        } else if self.content {
-            self.release(delivery);
-            delivery.outputs.original(raw);
-        } else {
-            self.held.extend_from_slice(raw);
+            // Usage alone comes once, at the end, and only to a client that asked for it. Were the
+            // frame not kept, the relay's own count would be sent in its place.
+            Seen { usage: true, content: false, .. } if self.forwarding.usage => {
+                self.usage_in_last = true;
+                self.last.extend_from_slice(frame.raw);
+            }
+            Seen { usage: true, content: false, .. } => {}
+            Seen { .. } if self.content => {
+                self.release(delivery);
+                delivery.forward(frame.raw);
+            }
+            // Roles, heartbeats and empty deltas: part of the answer if this attempt gives it.
+            Seen { .. } => self.held.extend_from_slice(frame.raw),
         }
         if self.held.len() + self.last.len() > HELD_BYTES_MAX {
             let detail = format!("More than {HELD_BYTES_MAX} bytes came without any content.");
@@ -309,39 +325,41 @@ impl Reading {
         Ok(())
     }
 
-    /// There is content after the finish: what the finishing frame said goes before that, and the
-    /// finish waits on by itself.
-    fn continue_answer(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery) {
+    /// Content follows a finish that had content too. The finishing frame's content is sent before
+    /// it, as events, and the finish waits on without its frame, which would repeat the content.
+    fn reopen(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
         if self.last_words.is_empty() {
             return;
         }
         self.release(delivery);
         self.last.clear();
-        (self.finished_as_it_came, self.counted_as_it_came) = (false, false);
+        (self.finish_in_last, self.usage_in_last) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
         let mut words = Frame { data, raw: data, reader: &mut *frame.reader };
         forward_content_of(&mut words, delivery);
     }
 
-    /// Hands on what was held for the first content.
-    fn release(&mut self, delivery: &mut Delivery) {
+    /// Sends the frames that were held for the first content.
+    fn release(&mut self, delivery: &mut Delivery<'_>) {
         if !self.held.is_empty() {
-            delivery.outputs.original(&self.held);
+            delivery.forward(&self.held);
             self.held = Vec::new();
         }
     }
 
-    fn release_start(&mut self, delivery: &mut Delivery) {
+    /// Sends the provider's names before the first content.
+    fn release_start(&mut self, delivery: &mut Delivery<'_>) {
         if let Some((id, model)) = self.start.take() {
-            delivery.outputs.event(&Event::Start { id: id.into(), model: model.into() });
+            delivery.event(&Event::Start { id: id.into(), model: model.into() });
         }
     }
 }
 
-fn forward_content_of(frame: &mut Frame<'_>, delivery: &mut Delivery) {
+/// Sends a frame's content, which was counted when the frame was read, as events.
+fn forward_content_of(frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
     let read = frame.reader.read(frame.data, &mut |event| {
         if event.is_content() {
-            delivery.outputs.event(&event);
+            delivery.event(&event);
         }
     });
     debug_assert!(read.is_ok(), "the frame was read before");

@@ -1,10 +1,10 @@
 //! The six promises as assertions on every step of a run and on what came of it. They hold whatever
 //! the script is; what exactly must come out of it the model says.
 
-use streamgate_core::answer::Head;
+use streamgate_core::answer::{Head, Timer};
 use streamgate_core::failure::Reason;
 use streamgate_core::protocol::ClientProtocol;
-use streamgate_core::relay::{AttemptId, Call, End, Settlement, Timer};
+use streamgate_core::relay::{AttemptId, Call, End, Settlement};
 use streamgate_core::relay::{Exhausted, Midstream};
 use streamgate_core::target::Continuation;
 use streamgate_core::time::Instant;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AttemptId, Settlement};
+use super::{AttemptId, Settlement, Timer};
 use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
@@ -14,37 +14,37 @@ use crate::time::Instant;
 /// What happened.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// An attempt's response begins.
+    /// The head of an attempt's response arrived.
     Head {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptId,
-        /// What it says.
+        /// Its response's head.
         head: Head<'a>,
     },
-    /// Bytes of an attempt's response body.
+    /// Bytes of an attempt's response body arrived.
     Bytes {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptId,
-        /// As they came; events may be cut anywhere.
+        /// As they came: events may be split anywhere.
         bytes: &'a [u8],
     },
-    /// A local engine's event; it needs no head and no bytes.
+    /// A local engine produced an event; it has no head and no bytes.
     Event {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptId,
-        /// What the engine says.
+        /// What the engine produced.
         event: Event<'a>,
     },
     /// An attempt's response body, or local generation, ended in good order.
     End {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// An attempt could not be made, or broke.
+    /// An attempt could not be made, or its connection broke.
     Lost {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptId,
-        /// Why.
+        /// The cause.
         failure: Failure,
     },
     /// The client left, or asked to stop.
@@ -57,7 +57,7 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// What matters of a response's head.
+/// The parts of a response's head that matter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Head<'a> {
     /// The HTTP status.
@@ -71,7 +71,7 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// What matters of a head whose headers `header` finds by their lower-case names.
+    /// Reads a head whose headers `header` finds by their lower-case names.
     pub fn read(status: u16, header: impl Fn(&'static str) -> Option<&'a str>) -> Self {
         Self {
             status,
@@ -82,24 +82,31 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Where the answer goes as it arrives.
+pub trait Downstream {
+    /// Takes whole frames of the client's own protocol, to be sent as they came.
+    fn forward(&mut self, frames: &[u8]);
+
+    /// Takes an event, to be sent in the client's protocol.
+    fn event(&mut self, event: &Event<'_>);
+}
+
 /// What to do.
 #[derive(Debug)]
-pub enum Output<'a> {
+pub enum Output {
     /// Call this target.
     Call(Call),
-    /// Stop this attempt's call at once; nothing it still says matters.
+    /// Stop this attempt's call at once; whatever still arrives from it is ignored.
     Cancel {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// This attempt's answer is complete though its call has not ended: read out the little that
-    /// may be left, so that the connection can be used again, or cancel it.
+    /// This attempt's answer is complete though its call has not ended: read the little that may be
+    /// left, so that the connection can be used again, or cancel it.
     Release {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// Hand this on to the client.
-    Send(Sent<'a>),
     /// The answer is over. Comes exactly once, and last.
     Settle(Box<Settlement>),
     /// Nothing, until an input comes or the time does.
@@ -109,56 +116,20 @@ pub enum Output<'a> {
     },
 }
 
-/// Something for the client.
-#[derive(Debug, PartialEq)]
-pub enum Sent<'a> {
-    /// Whole frames in the client's own protocol, as they came.
-    Original(&'a [u8]),
-    /// An event to be written in the client's protocol.
-    Event(Event<'a>),
-}
-
-/// Why a relay waits until a certain time and no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
-    /// The response's first byte is due.
-    FirstByte,
-    /// The first content is due.
-    FirstContent,
-    /// The next target joins, for there is no content yet.
-    Hedge,
-    /// A target that failed in passing is asked again.
-    Backoff,
-    /// The next event is due.
-    BetweenTokens,
-    /// A finished stream's end mark is due.
-    AfterFinish,
-    /// An error answer's body is due.
-    RefusalBody,
-    /// The whole answer is due.
-    Total,
-    /// The client's response head is due.
-    Head,
-    /// A sign of life to the client is due.
-    Heartbeat,
-    /// A sign of life to the user's quota is due.
-    Quota,
-}
-
 /// A call to be made.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Its name in what is told of it.
+    /// Its name in every input and output about it.
     pub attempt: AttemptId,
-    /// Whom to call.
+    /// The target to call.
     pub target: Arc<Target>,
-    /// What to ask.
+    /// The request to send.
     pub request: Arc<ChatRequest>,
-    /// What the request's original is written in.
+    /// The protocol in which the client wrote the request.
     pub client: ClientProtocol,
-    /// As a stream, or as one whole answer.
+    /// As a stream, or as one response.
     pub stream: bool,
-    /// Who asks.
+    /// Who asks; `None` where no credentials are required.
     pub caller: Option<Caller>,
     /// What bounds the answer.
     pub terms: Terms,

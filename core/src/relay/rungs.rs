@@ -1,0 +1,139 @@
+//! The next call: which target may be called, for what, and within which bounds.
+
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Plan};
+use super::reading::Forwarding;
+use super::{Asked, AttemptId, Call, Downstream, Output, Relay, continuation};
+use crate::chat::ChatRequest;
+use crate::failure::{Failure, Reason};
+use crate::target::{ApiKey, Continuation, Target};
+
+impl Relay {
+    /// Calls the next target that may be called; else waits until one is ready, or gives up.
+    pub(super) fn call_next(&mut self, client: &mut dyn Downstream) {
+        loop {
+            let Some(turn) = self.ladder.next() else {
+                if !self.live.is_empty() {
+                    return;
+                }
+                if self.ladder.next_pass(&self.job.fallback, self.now) {
+                    continue;
+                }
+                return self.exhausted(client);
+            };
+            if self.now < turn.ready {
+                self.backoff = self.live.is_empty().then_some(turn.ready);
+                return;
+            }
+            self.ladder.take_turn();
+            let target = self.ladder.target(turn.index);
+            let stream = self.job.request.stream;
+            let continues = self.delivered.has_content().then_some(target.provider.continuation);
+            match self.admit(&target, continues) {
+                Ok(()) => return self.begin(turn.index, stream, continues, client),
+                Err(failure) => self.account.uncalled(&target, stream, failure, self.now),
+            }
+        }
+    }
+
+    /// Whether the target may be called at all.
+    fn admit(&self, target: &Target, continues: Option<Continuation>) -> Result<(), Failure> {
+        if continues == Some(Continuation::Stop) {
+            let detail = format!("{target} is not asked to go on with an answer.");
+            return Err(Failure::new(Reason::Cut, detail));
+        }
+        match &target.provider.api_key {
+            ApiKey::None | ApiKey::Set(_) => {}
+            ApiKey::Unset { env } => {
+                let detail = format!("{target} needs a key: {env} is not set.");
+                return Err(Failure::new(Reason::Unauthorized, detail));
+            }
+            ApiKey::Unusable(failure) => return Err((**failure).clone()),
+        }
+        self.bounds.admit(target, &self.terms(target, continues.is_some()))?;
+        self.job.health.admit(target, self.now).map_err(|until| {
+            let mut failure = Failure::from(Reason::Cooling);
+            failure.retry_after = Some(until.since(self.now));
+            failure
+        })
+    }
+
+    /// Calls the target at this index of the ladder.
+    pub(super) fn begin(
+        &mut self,
+        index: usize,
+        stream: bool,
+        continues: Option<Continuation>,
+        client: &mut dyn Downstream,
+    ) {
+        let target = self.ladder.target(index);
+        let stream = target.provider.streams(stream);
+        self.announce(&target, stream, continues.is_some(), client);
+        let request = self.request(continues);
+        let retry = self.bounds.take_retry();
+        let mut terms = self.terms(&target, continues.is_some());
+        terms.input = retry.unwrap_or(terms.input);
+        let needed = terms.is_asked() || target.provider.upstream.needs_limit();
+        let limit = terms.limit().filter(|_| needed);
+        let id = AttemptId(self.next_id);
+        self.next_id += 1;
+        self.actions.push_back(Output::Call(Call {
+            attempt: id,
+            target: target.clone(),
+            request,
+            client: self.job.client,
+            stream,
+            caller: self.job.caller.clone(),
+            terms,
+            limit,
+        }));
+        let plan = Plan {
+            index,
+            stream,
+            continues,
+            asked: Asked { terms, limit },
+            is_retry: retry.is_some(),
+            bytes_before: self.delivered.bytes,
+            text_before: self.delivered.text.len(),
+            forwarding: self.forwarding(&target, continues.is_some()),
+            event_bytes_max: self.job.limits.event_bytes,
+            target,
+        };
+        self.live.push(Attempt::new(id, plan, self.now));
+    }
+
+    /// Emits a warning about what failed before this call, if anything did.
+    fn announce(
+        &mut self,
+        target: &Target,
+        stream: bool,
+        continues: bool,
+        client: &mut dyn Downstream,
+    ) {
+        if continues {
+            self.emit_warning(format_args!("Now asking {target} to go on"), client);
+        } else if stream == self.job.request.stream {
+            self.emit_warning(format_args!("Now asking {target}"), client);
+        } else {
+            self.emit_warning(format_args!("Now asking {target} for the whole answer"), client);
+        }
+    }
+
+    /// The client's request, or one to continue what was delivered.
+    fn request(&mut self, continues: Option<Continuation>) -> Arc<ChatRequest> {
+        let Some(way) = continues else { return self.job.request.clone() };
+        self.delivered.begin_continuation();
+        let instruction = &self.job.fallback.instruction;
+        continuation::request(&self.job.request, &self.delivered.text, way, instruction)
+    }
+
+    /// What of this target's answer the client is sent as it came. The frames of a continuation do
+    /// not belong to the stream that broke, so they never are.
+    fn forwarding(&self, target: &Target, continues: bool) -> Forwarding {
+        let same = self.job.client.is_spoken_by(target.provider.upstream) && !continues;
+        let stream = self.job.request.stream;
+        let usage = self.job.request.include_usage;
+        Forwarding { frames: same && stream, body: same && !stream, usage }
+    }
+}
