@@ -1,16 +1,17 @@
-//! The examples in `docs/protocols`: each was run, and is run again by a test.
+//! Runs the examples in `docs/protocols`.
 //!
-//! A page's ` ```sh ` block asks the built server with `curl`. Above it stand the configuration, a
-//! ` ```toml ` block, and what the provider answers, a link into `tests/vectors`; where a page has
-//! none of its own, those of `README.md` count. Below it stand what the provider was asked, a
-//! ` ```http ` block that may be left out, and what `curl` printed, a ` ```text ` block. What differs
-//! from run to run (identifiers, times) is `…`.
+//! A page's ` ```sh ` block calls the built server with `curl`. Above it are the configuration, a
+//! ` ```toml ` block, and the provider's response, a link into `tests/vectors`; a page without its
+//! own uses those of `README.md`. Below it are the request that the provider received, an optional
+//! ` ```http ` block, and the output of `curl`, a ` ```text ` block. `…` replaces what differs from run
+//! to run (identifiers, times).
 //!
-//! Beside them: [`links`] lead somewhere, and the references agree with what they document.
+//! Also checks that [`links`] resolve and that the references agree with what they document.
 
 pub mod configuration;
 pub mod errors;
 pub mod links;
+pub mod log;
 mod page;
 mod provider;
 mod setup;
@@ -26,7 +27,7 @@ use self::setup::Setup;
 use crate::gateway::{Gateway, root};
 use crate::scenario::Runner;
 
-/// The address that a page's commands ask.
+/// The address that a page's commands call.
 const ADDR: &str = "localhost:8000";
 
 /// Every page.
@@ -39,12 +40,12 @@ pub fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Runs every example of a page; with `UPDATE_EXPECT=1` in the environment, writes down what came
-/// instead of comparing.
+/// Runs every example of a page; with `UPDATE_EXPECT=1` in the environment, records the results
+/// instead of comparing them.
 ///
 /// # Errors
 ///
-/// When something else came than the page says, or it cannot be run.
+/// If a result differs from the page, or an example cannot be run.
 pub async fn check(path: &Path) -> Result<(), String> {
     let common = read(&folder().join("README.md"))?;
     let page = read(path)?;
@@ -61,12 +62,11 @@ pub async fn check(path: &Path) -> Result<(), String> {
             .map_err(|error| format!("{}: {error}", path.display()));
     }
     let wrong = blocks.iter().filter(|(block, came)| page.text(block) != came);
-    let wrong: Vec<_> = wrong
-        .map(|(block, came)| format!("it says\n{}\nand came\n{came}", page.text(block)))
-        .collect();
+    let wrong: Vec<_> =
+        wrong.map(|(block, came)| format!("expected\n{}\ngot\n{came}", page.text(block))).collect();
     match wrong.as_slice() {
         [] => Ok(()),
-        wrong => Err(format!("{}\n(UPDATE_EXPECT=1 writes it down)", wrong.join("\n"))),
+        wrong => Err(format!("{}\n(UPDATE_EXPECT=1 records it)", wrong.join("\n"))),
     }
 }
 
@@ -75,7 +75,7 @@ fn read_text(page: &str) -> Result<String, String> {
     std::fs::read_to_string(root().join(page)).map_err(|error| format!("{page}: {error}"))
 }
 
-/// Compares a page with what was generated for it; with `UPDATE_EXPECT=1` writes that down.
+/// Compares a page with its generated text; with `UPDATE_EXPECT=1` writes it.
 fn expect(page: &str, generated: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         let written = std::fs::write(root().join(page), generated);
@@ -120,10 +120,10 @@ fn read(path: &Path) -> Result<Page, String> {
     text.map(Page::new).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What the provider was asked, and what the command printed. Each example has a server of its own:
-/// what one provider says must not keep another from being asked.
+/// The request that the provider received, and the command's output. Each example has a server of
+/// its own, so that a failure in one opens no breaker in the next.
 async fn run(example: &Example) -> Result<[String; 2], String> {
-    let provider = Provider::start(example.said).await?;
+    let provider = Provider::start(example.vector).await?;
     let setup = Setup::of(&example.config, provider.addr)?;
     let gateway = Gateway::start(Runner::Native, Some(&setup.config)).await?;
     let printed = print(&example.command, &gateway).await;
@@ -134,24 +134,24 @@ async fn run(example: &Example) -> Result<[String; 2], String> {
 
 async fn print(command: &str, gateway: &Gateway) -> Result<String, String> {
     if !command.contains(ADDR) {
-        return Err(format!("it does not ask {ADDR}"));
+        return Err(format!("it does not call {ADDR}"));
     }
     let command = command.replace(ADDR, &gateway.addr.to_string());
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).kill_on_drop(true);
     let output = shell.output().await.map_err(|error| error.to_string())?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("ended with {}: {said}", output.status));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("ended with {}: {stderr}", output.status));
     }
     let text = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
     Ok(format!("{}\n", text.replace('\r', "").trim_end()))
 }
 
-/// What comes before something that differs from run to run: our identifiers, times.
+/// Prefixes of what differs from run to run: our identifiers, times.
 const VARIABLE: [&str; 5] = ["chatcmpl-", "resp_", "msg_", "\"created\":", "\"created_at\":"];
 
-/// In hexadecimal digits; what a provider calls an answer is told as it is.
+/// In hexadecimal digits; a provider's own identifiers are left alone.
 const ID_LENGTH: usize = 32;
 
 /// The text with `…` for what differs from run to run, and without the header `date`.
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_one_sign() {
+    fn what_differs_between_runs_is_replaced() {
         let id = "0123456789abcdef0123456789abcdef";
         let text = format!(
             "x-stream-id: chatcmpl-{id}\ndate: today\n{{\"id\":\"msg_{id}_0\",\"created\":17,\"model\":\"chatcmpl-1\"}}\n"

@@ -3,7 +3,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p streamgate-tests --test docs` rewrites examples and references.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use streamgate_tests::docs::{self, configuration, errors, links};
+use streamgate_tests::docs::{self, configuration, errors, links, log};
 use tokio::runtime::Builder;
 
 /// Pages whose TOML examples are configurations.
@@ -15,6 +15,7 @@ fn main() {
         Trial::test("links", || links::check().map_err(Failed::from)),
         Trial::test("reference::configuration", || configuration::check().map_err(Failed::from)),
         Trial::test("reference::errors", || errors::check().map_err(Failed::from)),
+        Trial::test("reference::log", || log::check().map_err(Failed::from)),
     ];
     trials.extend(CONFIGURED.map(|page| {
         Trial::test(page, || configuration::check_examples(page).map_err(Failed::from))

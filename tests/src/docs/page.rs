@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::provider::Said;
+use super::provider::Vector;
 use crate::grid::{Case, PROVIDERS};
 
 const VECTORS: &str = "tests/vectors/";
@@ -20,15 +20,15 @@ struct Block {
     lines: Range<usize>,
 }
 
-/// A command with all that stands around it.
+/// A command with its surroundings.
 pub(super) struct Example {
     pub(super) config: String,
-    /// What the provider answers.
-    pub(super) said: Said,
+    /// The provider's response.
+    pub(super) vector: Vector,
     pub(super) command: String,
-    /// Where the page says what the provider was asked.
+    /// Where the page shows the request that the provider received.
     pub(super) asked: Option<Range<usize>>,
-    /// Where it says what the command printed.
+    /// Where it shows the command's output.
     pub(super) printed: Range<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Page {
         &self.text[lines.clone()]
     }
 
-    /// The page with these texts in the place of what stands there.
+    /// The page with these texts in those places.
     pub(super) fn with(&self, blocks: &[(Range<usize>, String)]) -> String {
         let mut text = self.text.clone();
         for (lines, came) in blocks.iter().rev() {
@@ -51,7 +51,7 @@ impl Page {
         text
     }
 
-    /// What to run; `common` has what this page leaves out.
+    /// The examples; `common` has what this page omits.
     pub(super) fn examples(&self, common: &Self) -> Result<Vec<Example>, String> {
         let commands = self.blocks.iter().enumerate().filter(|(_, block)| block.language == "sh");
         commands.map(|(place, _)| self.example(place, common)).collect()
@@ -63,7 +63,7 @@ impl Page {
         let start = self.blocks[place].lines.start;
         let end = common.text.len();
         let config = self.config_before(start).or_else(|| common.config_before(end));
-        let said = self.said_before(start).or_else(|| common.said_before(end));
+        let vector = self.vector_before(start).or_else(|| common.vector_before(end));
         let after: Vec<_> = self.blocks[place + 1..].iter().take(2).collect();
         let (asked, printed) = match after.as_slice() {
             [printed, ..] if printed.language == "text" => (None, printed),
@@ -74,7 +74,7 @@ impl Page {
         };
         Ok(Example {
             config: config.ok_or_else(|| missing("configuration above it"))?.to_owned(),
-            said: said.ok_or_else(|| missing("link to tests/vectors above it"))?,
+            vector: vector.ok_or_else(|| missing("link to tests/vectors above it"))?,
             printed: printed.lines.clone(),
             asked,
             command,
@@ -89,7 +89,7 @@ impl Page {
     }
 
     /// The last link, such as `tests/vectors/gemini/text.stream`.
-    fn said_before(&self, end: usize) -> Option<Said> {
+    fn vector_before(&self, end: usize) -> Option<Vector> {
         let (_, link) = self.text[..end].rsplit_once(VECTORS)?;
         let (protocol, file) = link.split_once('/')?;
         let (case, _) = file.split_once('.')?;

@@ -1,4 +1,4 @@
-//! The provider of the examples: it says one thing, and notes what it is asked.
+//! The provider of the examples: it always gives the same response, and records the requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 use crate::grid::{Case, vectors};
 use crate::provider::wire::{Connection, Request};
 
-/// What a provider says: in which protocol, and which case.
-pub(super) type Said = (&'static str, Case);
+/// A provider's response: its protocol, and which case.
+pub(super) type Vector = (&'static str, Case);
 
 /// A provider at an address of its own.
 pub(super) struct Provider {
@@ -22,16 +22,16 @@ pub(super) struct Provider {
 type Requests = Arc<Mutex<Vec<Request>>>;
 
 impl Provider {
-    pub(super) async fn start(said: Said) -> Result<Self, String> {
+    pub(super) async fn start(vector: Vector) -> Result<Self, String> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any_port).await.map_err(|error| error.to_string())?;
         let addr = listener.local_addr().map_err(|error| error.to_string())?;
         let requests = Requests::default();
-        let serving = tokio::spawn(serve(listener, said, requests.clone())).abort_handle();
+        let serving = tokio::spawn(serve(listener, vector, requests.clone())).abort_handle();
         Ok(Self { addr, requests, serving })
     }
 
-    /// What it was asked.
+    /// The requests it received.
     pub(super) fn asked(&self) -> Vec<Request> {
         self.requests.lock().expect("no one panics while holding the requests").clone()
     }
@@ -43,11 +43,11 @@ impl Drop for Provider {
     }
 }
 
-async fn serve(listener: TcpListener, said: Said, requests: Requests) {
+async fn serve(listener: TcpListener, vector: Vector, requests: Requests) {
     while let Ok((stream, _)) = listener.accept().await {
         let requests = requests.clone();
         tokio::spawn(async move {
-            if let Err(error) = answer(stream, said, &requests).await {
+            if let Err(error) = answer(stream, vector, &requests).await {
                 eprintln!("the example's provider: {error}");
             }
         });
@@ -56,7 +56,7 @@ async fn serve(listener: TcpListener, said: Said, requests: Requests) {
 
 async fn answer(
     stream: TcpStream,
-    (protocol, case): Said,
+    (protocol, case): Vector,
     requests: &Requests,
 ) -> std::io::Result<()> {
     let mut connection = Connection::new(stream);

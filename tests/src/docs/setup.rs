@@ -1,5 +1,5 @@
-//! A page's configuration, made to lead to the provider of the examples, and its requests, told as
-//! if they had gone where the page says.
+//! A page's configuration, redirected to the provider of the examples, and its requests, shown with
+//! the URLs of the page.
 
 use std::net::SocketAddr;
 
@@ -10,8 +10,8 @@ use toml::{Table, Value};
 use crate::provider::wire::Request;
 use crate::scenario::SECRETS;
 
-/// Headers that say nothing of the protocol.
-const UNTOLD: [&str; 5] = ["host", "content-length", "connection", "accept-encoding", "user-agent"];
+/// Headers that do not depend on the protocol.
+const HIDDEN: [&str; 5] = ["host", "content-length", "connection", "accept-encoding", "user-agent"];
 
 /// What is served in place of a page's configuration.
 pub(super) struct Setup {
@@ -42,7 +42,7 @@ impl Setup {
         let base = base.to_owned();
         let (_, place) = base.split_once("://").unwrap_or_default();
         let served = format!("http://{provider}/{place}");
-        // Known by the host, which is another now.
+        // It follows from the host, which differs now.
         if configured.get("protocol").and_then(Value::as_str) == Some("openai") {
             let dialect = Dialect::at(&base).name.into();
             configured.entry("dialect").or_insert(Value::String(dialect));
@@ -56,13 +56,13 @@ impl Setup {
         }
     }
 
-    /// The request as it would have gone out.
+    /// The request as it would have been sent.
     pub(super) fn show(&self, request: &Request) -> String {
         let base = self.bases.iter().find(|[_, path]| request.path.starts_with(path));
         let url = base.map(|[url, path]| request.path.replacen(path, url, 1)).unwrap_or_default();
         let mut text = format!("{} {url}\n", request.method);
         for (name, value) in &request.headers {
-            if !UNTOLD.contains(&name.as_str()) {
+            if !HIDDEN.contains(&name.as_str()) {
                 let key = self.key.as_deref().unwrap_or_default();
                 text += &format!("{name}: {}\n", value.replace(SECRETS[0].1, &format!("${key}")));
             }
