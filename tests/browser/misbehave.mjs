@@ -1,7 +1,7 @@
 // A server for the chat page alone: the page's own file, and a completion endpoint that does what
 // the last message names. No model, no Rust.
 
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,6 +18,8 @@ const usage = (tokens) => event({ id: "c", choices: [], usage: { prompt_tokens: 
 const DONE = "data: [DONE]\n\n";
 const ROLE = chunk({ role: "assistant", content: "" });
 const RESET = Symbol("reset");
+/** Waits until the page shows what was sent: a reset takes with it whatever has not been read. */
+const SHOWN = Symbol("shown");
 const whole = (text, reason = "stop") => [ROLE, 50, ...words(text), finish(reason), usage(text.split(" ").length), DONE];
 const error = (status, code, message, headers = {}) => ({ status, headers, pieces: [JSON.stringify({ error: { message, type: code, param: null, code } })] });
 
@@ -43,7 +45,7 @@ fn main() {
 
 HTML is text: <img src=x onerror=alert(1)> <script>alert(2)</script>`;
 
-/** By message: the pieces to send (text, bytes, a pause in ms, or a reset), with a status and headers if not 200. */
+/** By message: the pieces to send (text, bytes, a pause in ms, a wait for the page, or a reset), with a status and headers if not 200. */
 const SCRIPTS = {
   "hello": whole("Hello! I am scripted."),
   "tell me a story": whole(STORY),
@@ -51,7 +53,7 @@ const SCRIPTS = {
   "endless": [ROLE, ...Array.from({ length: 2000 }, (_, i) => [chunk({ content: `${i} and so it goes on, ${i % 9 ? "" : "\n\n"}` }), 10]).flat()],
   "silence": [chunk({ content: "one" }), 600_000],
   "length": whole("one two", "length"),
-  "busy": error(503, "overloaded", "All 4 slots are taken.", { "retry-after": "3" }),
+  "busy": error(503, "overloaded", "All 4 slots are taken.", { "retry-after": "60" }),
   "limited": error(429, "rate_limit_exceeded", "Slow down.", { "retry-after": "Thu, 01 Jan 2099 00:00:00 GMT" }),
   "gone": [RESET],
   "provider down": error(502, "upstream_error", "openai: connection refused"),
@@ -63,30 +65,31 @@ const SCRIPTS = {
   "error after the end": [...words("one"), finish("stop"), event({ error: { message: "lost", type: "internal", code: 500 } })],
   "cut before content": [ROLE],
   "cut cleanly": words("one two"),
-  "cut by reset": [...words("one two"), RESET],
+  "cut by reset": [...words("one two"), SHOWN, RESET],
   "cut in an event": [...words("one"), chunk({ content: " two" }).slice(0, -1)],
   "garbage": [...words("one"), "data: {\"choices\": [{\n\n", DONE],
   "empty": [ROLE, finish("stop"), usage(0), DONE],
   "withheld": [ROLE, finish("content_filter"), DONE],
   "filtered": [...words("one"), finish("content_filter"), DONE],
-  "reset after the end": [...words("one"), finish("stop"), 20, RESET],
+  "reset after the end": [chunk({ content: "one" }, "stop"), SHOWN, RESET],
   "no DONE": [...words("one"), finish("stop")],
   "no finish": [...words("one"), DONE],
   "split characters": Array.from(Buffer.from(whole("añ€🙂z").filter((piece) => typeof piece === "string").join("")), (byte) => Buffer.of(byte)),
 };
 
-/** Starts the server: {url, asked() the last request, key() its authorization, closed() when the last answer's client is gone, close()}. */
+/** Starts the server: {url, asked() the last request, key() its authorization, closed() when the last answer's client is gone, shown() for the page to say so, close()}. */
 export async function misbehave() {
   let asked;
   let key;
   let gone;
+  const shows = new EventEmitter();
   const server = createServer(async (request, response) => {
     if (request.url === "/") return page(response);
     if (request.url === "/v1/models") return json(response, 200, { object: "list", data: MODELS.map((id) => ({ id, object: "model", created: 0, owned_by: "local" })) });
     gone = once(response, "close");
     asked = JSON.parse(Buffer.concat(await request.toArray()));
     key = request.headers.authorization;
-    await play(script(asked, key), response);
+    await play(script(asked, key), response, shows);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -95,6 +98,7 @@ export async function misbehave() {
     asked: () => asked,
     key: () => key,
     closed: () => gone,
+    shown: () => shows.emit("shown"),
     close: () => server.closeAllConnections() ?? server.close(),
   };
 }
@@ -117,14 +121,15 @@ function script({ model, messages }, key) {
   return SCRIPTS[said] ?? whole(`I was asked: ${said}`);
 }
 
-async function play(script, response) {
+async function play(script, response, shows) {
   const { status = 200, headers = {}, pieces } = Array.isArray(script) ? { pieces: script } : script;
   const type = status === 200 ? "text/event-stream" : "application/json";
   if (pieces[0] !== RESET) response.writeHead(status, { "content-type": type, "x-stream-id": "s1", ...headers });
   for (const piece of pieces) {
     if (response.destroyed) return;
     if (piece === RESET) return void response.destroy();
-    if (typeof piece === "number") await pause(piece, null, { ref: false });
+    if (piece === SHOWN) await once(shows, "shown");
+    else if (typeof piece === "number") await pause(piece, null, { ref: false });
     else response.write(piece);
   }
   response.end();

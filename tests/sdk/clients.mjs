@@ -23,8 +23,8 @@ const schema = { type: "object", properties: { city: { type: "string" }, zone: {
 const hello = [{ role: "user", content: "Hi" }];
 
 const [url, ...providers] = process.argv.slice(2);
-const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0, timeout: 20_000 });
-const anthropic = new Anthropic({ baseURL: url, apiKey: "any", maxRetries: 0, timeout: 20_000 });
+const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0, timeout: 60_000 });
+const anthropic = new Anthropic({ baseURL: url, apiKey: "any", maxRetries: 0, timeout: 60_000 });
 const aiOpenai = createOpenAI({ baseURL: `${url}/v1`, apiKey: "any" });
 const aiAnthropic = createAnthropic({ baseURL: `${url}/v1`, apiKey: "any" });
 

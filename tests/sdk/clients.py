@@ -32,7 +32,7 @@ PLACE = Place(city="Paris", celsius=20)
 
 class OpenAiChat:
     def __init__(self, url):
-        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=20)
+        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=60)
 
     def stream(self, model, **more):
         with self.sdk.chat.completions.stream(model=model, messages=HELLO, **more) as stream:
@@ -63,7 +63,7 @@ class OpenAiChat:
 
 class OpenAiResponses:
     def __init__(self, url):
-        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=20)
+        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=60)
 
     def stream(self, model, **more):
         with self.sdk.responses.stream(model=model, input="Hi", **more) as stream:
@@ -94,7 +94,7 @@ class OpenAiResponses:
 
 class Anthropic:
     def __init__(self, url):
-        self.sdk = anthropic.Anthropic(base_url=url, api_key="any", max_retries=0, timeout=20)
+        self.sdk = anthropic.Anthropic(base_url=url, api_key="any", max_retries=0, timeout=60)
 
     def stream(self, model, **more):
         with self.sdk.messages.stream(model=model, max_tokens=100, messages=HELLO, **more) as stream:

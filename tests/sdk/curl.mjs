@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 
 const STEADY_TEXT = "word ".repeat(20) + "end 👩‍👩‍👧‍👦";
+/** The text takes a second; what comes at once is at once on a loaded machine too. */
+const GROWTH_MS_MIN = 300;
 /** What it ends with where `--fail` is asked for and the status is one of an error. */
 const HTTP_ERROR = 22;
 
@@ -20,8 +22,8 @@ const checks = {
     assert.equal(said(data), STEADY_TEXT);
     assert.equal(data.at(-1), "[DONE]");
     const texts = reads.filter(({ text }) => text.includes('"content":"word '));
-    assert.ok(texts.length > 5, `it came in ${texts.length} reads`);
-    assert.ok(texts.at(-1).at - texts[0].at > 700, "the text should grow, not come at once");
+    assert.ok(texts.length > 2, `it came in ${texts.length} reads`);
+    assert.ok(texts.at(-1).at - texts[0].at > GROWTH_MS_MIN, "the text should grow, not come at once");
   },
 
   async "a tool call"() {
@@ -54,7 +56,7 @@ const checks = {
 async function ask(model, ...options) {
   const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "Hi" }] });
   const headers = ["--header", "content-type: application/json"];
-  const args = ["--silent", "--show-error", "-N", "--max-time", "20", ...options, ...headers, "--data", body];
+  const args = ["--silent", "--show-error", "-N", "--max-time", "60", ...options, ...headers, "--data", body];
   const curl = spawn("curl", [...args, `${url}/v1/chat/completions`], { stdio: ["ignore", "pipe", "inherit"] });
   const reads = [];
   curl.stdout.setEncoding("utf8").on("data", (text) => reads.push({ at: performance.now(), text }));

@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 
 const STEADY_TEXT = "word ".repeat(20) + "end 👩‍👩‍👧‍👦";
+/** The text takes a second; what comes at once is at once on a loaded machine too. */
+const GROWTH_MS_MIN = 300;
 const messages = [{ role: "user", content: "Hi" }];
 
 const checks = {
@@ -33,7 +35,7 @@ const checks = {
     }
     assert.equal(text, STEADY_TEXT);
     assert.deepEqual(finishes, ["stop"]);
-    assert.ok(times.at(-1) - times[0] > 700, "the text should grow, not come at once");
+    assert.ok(times.at(-1) - times[0] > GROWTH_MS_MIN, "the text should grow, not come at once");
   },
 
   async "stream with usage"(client) {
@@ -74,7 +76,7 @@ const checks = {
   },
 };
 
-const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "any", maxRetries: 0, timeout: 20_000 });
+const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "any", maxRetries: 0, timeout: 60_000 });
 for (const [name, check] of Object.entries(checks)) {
   await check(client);
   console.log(`ok ${name}`);

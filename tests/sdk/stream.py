@@ -11,11 +11,13 @@ import time
 import openai
 
 STEADY_TEXT = "word " * 20 + "end 👩‍👩‍👧‍👦"
+# The text takes a second; what comes at once is at once on a loaded machine too.
+GROWTH_S_MIN = 0.3
 HELLO = [{"role": "user", "content": "Hi"}]
 
 
 def main(base_url):
-    client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0, timeout=20)
+    client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0, timeout=60)
     for check in [models, stream, stream_with_usage, whole, unknown_model, broken, left]:
         check(client)
         print(f"ok {check.__name__}")
@@ -38,7 +40,7 @@ def stream(client):
             finishes.append(chunk.choices[0].finish_reason)
     assert text == STEADY_TEXT, text
     assert finishes == ["stop"], finishes
-    assert times[-1] - times[0] > 0.7, "the text should grow, not come at once"
+    assert times[-1] - times[0] > GROWTH_S_MIN, "the text should grow, not come at once"
 
 
 def stream_with_usage(client):

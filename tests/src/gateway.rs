@@ -17,13 +17,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::scenario::Runner;
 
 /// Longer than either shell takes to start on a loaded machine.
-const START_TIME_MAX: Duration = Duration::from_secs(20);
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How much of what a gateway said is told when a scenario fails, in lines.
+/// How much of a gateway's log is shown when a test fails, in lines.
 const LOG_LINES_MAX: usize = 40;
 
 /// The part of a gateway's folder that it works in: what it keeps is there.
@@ -36,6 +37,8 @@ pub struct Gateway {
     pub addr: SocketAddr,
     shell: Runner,
     log: Lines,
+    /// They note its output until it ends.
+    readers: [JoinHandle<()>; 2],
     // Dropped in this order: the process first, then the folder it works in.
     process: Child,
     folder: TempDir,
@@ -76,18 +79,40 @@ impl Gateway {
         self.process.id()
     }
 
-    /// Asks it to end as an operator does, and says whether it has, once nothing runs in it any
-    /// more.
-    #[cfg(unix)]
-    pub async fn ends_within(&mut self, time_max: Duration) -> bool {
-        let pid = self.pid().map(|pid| pid.to_string());
-        let asked = Command::new("kill").args(pid).status().await;
-        let ended = tokio::time::timeout(time_max, self.process.wait()).await;
-        asked.is_ok_and(|asked| asked.success())
-            && matches!(ended, Ok(Ok(ended)) if ended.success())
+    /// Ends it, the server as an operator does, once nothing runs in it any more. After that its
+    /// log and what it kept are complete.
+    ///
+    /// # Errors
+    ///
+    /// When it has not ended well and in time.
+    pub async fn stop(&mut self, time_max: Duration) -> Result<(), String> {
+        match self.shell {
+            Runner::Native => self.terminate(time_max).await?,
+            // workerd waits for its clients, and a Worker is not told that it ends.
+            Runner::Worker | Runner::Core => {
+                let killed = self.process.kill().await;
+                killed.map_err(|error| format!("it cannot be killed: {error}"))?;
+            }
+        }
+        for reader in &mut self.readers {
+            reader.await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
-    /// The last lines it said.
+    async fn terminate(&mut self, time_max: Duration) -> Result<(), String> {
+        let pid = self.pid().ok_or("it has ended already")?.to_string();
+        let asked = Command::new("kill").arg(pid).status().await;
+        asked.map_err(|error| format!("kill: {error}"))?;
+        match tokio::time::timeout(time_max, self.process.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(format!("it ended with {status}:\n{}", self.log())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("it did not end within {time_max:?}:\n{}", self.log())),
+        }
+    }
+
+    /// The last lines of its log, without an engine's own trace.
     pub fn log(&self) -> String {
         self.log.last()
     }
@@ -145,39 +170,40 @@ async fn start(
     let (found, mut addr) = mpsc::channel(1);
     let stdout = process.stdout.take().expect("stdout is piped");
     let stderr = process.stderr.take().expect("stderr is piped");
-    let searched = log.clone();
-    tokio::spawn(async move {
-        let told = follow(stdout, &searched, |line| {
-            if let Some(addr) = find_addr(line) {
-                // Only the first matters, and only to a starter that still waits.
-                let _ = found.try_send(addr);
-            }
-        });
-        told.await
+    let read_stdout = follow(stdout, log.clone(), move |line| {
+        if let Some(addr) = find_addr(line) {
+            // Only the first matters, and only to a starter that still waits.
+            let _ = found.try_send(addr);
+        }
     });
-    let said = log.clone();
-    tokio::spawn(async move { follow(stderr, &said, |_| ()).await });
+    let read_stderr = follow(stderr, log.clone(), |_| ());
+    let readers = [tokio::spawn(read_stdout), tokio::spawn(read_stderr)];
     match tokio::time::timeout(START_TIME_MAX, addr.recv()).await {
-        Ok(Some(addr)) => Ok(Gateway { addr, shell, log, process, folder }),
+        Ok(Some(addr)) => Ok(Gateway { addr, shell, log, readers, process, folder }),
         Ok(None) => {
             let status = process.wait().await.map_err(|error| error.to_string())?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            for reader in readers {
+                reader.await.map_err(|error| error.to_string())?;
+            }
             Err(format!("{command:?} ended with {status}:\n{}", log.last()))
         }
-        Err(_) => Err(format!("{command:?} told no address:\n{}", log.last())),
+        Err(_) => Err(format!(
+            "{command:?} printed no address within {START_TIME_MAX:?}:\n{}",
+            log.last()
+        )),
     }
 }
 
 /// Notes every line until the stream ends.
-async fn follow(stream: impl AsyncRead + Unpin, log: &Lines, mut heard: impl FnMut(&str)) {
+async fn follow(stream: impl AsyncRead + Unpin, log: Lines, mut on_line: impl FnMut(&str)) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        heard(&line);
+        on_line(&line);
         log.push(line);
     }
 }
 
-/// What a process said on stdout and stderr.
+/// What a process printed on stdout and stderr.
 #[derive(Clone, Debug, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -197,8 +223,16 @@ impl Lines {
 
     fn last(&self) -> String {
         let lines = self.0.lock().expect("no one panics while holding the lines");
-        lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
+        let shown: Vec<_> = lines.iter().filter(|line| !is_engine_trace(line)).collect();
+        let tail = &shown[shown.len().saturating_sub(LOG_LINES_MAX)..];
+        tail.iter().map(|line| format!("{line}\n")).collect()
     }
+}
+
+/// Whether a line is one of the hundreds that llama.cpp logs while it loads a model. Nothing else is
+/// logged at this level.
+fn is_engine_trace(line: &str) -> bool {
+    line.contains("\"level\":\"TRACE\"")
 }
 
 /// The repository's root.

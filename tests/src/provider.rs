@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 
 pub use self::record::CallRecord;
 use self::record::Log;
-use self::wire::{Connection, Gone, Request, Sent};
+use self::wire::{Connection, Gone, Progress, Request};
 use crate::script::{Act, AnswerMeta, Call, Head};
 
 /// What happens to calls after the last script.
@@ -76,7 +76,7 @@ impl FakeProvider {
             let addr = socket.local_addr()?;
             return Ok(Self { addr, host, scheme, log, listening: Listening::Never(socket) });
         }
-        if says(|call| call.deaf) {
+        if says(|call| call.unresponsive) {
             let full = full(addr).await?;
             let addr = full.0.local_addr()?;
             return Ok(Self { addr, host, scheme, log, listening: Listening::Full(full) });
@@ -210,14 +210,14 @@ async fn play(
         // To one that cannot be reached no call comes.
         AnswerMeta::Refuse
         | AnswerMeta::Unresolved
-        | AnswerMeta::Deaf
+        | AnswerMeta::Unresponsive
         | AnswerMeta::NoTls
         | AnswerMeta::Close => Ok(After::Close),
         AnswerMeta::Silent => Err(connection.until_gone().await),
         AnswerMeta::Head(head) => {
-            let count = |sent: Sent| log.add_sent(index, sent);
-            open_response(connection, &head, &plan.acts, request, &count).await?;
-            play_acts(connection, &head, &plan.acts, &count).await
+            let report = |progress: Progress| log.add_progress(index, progress);
+            open_response(connection, &head, &plan.acts, request, &report).await?;
+            play_acts(connection, &head, &plan.acts, &report).await
         }
     }
 }
@@ -227,7 +227,7 @@ async fn open_response(
     head: &Head,
     acts: &[Act],
     request: &Request,
-    count: &impl Fn(Sent),
+    report: &impl Fn(Progress),
 ) -> Result<(), Gone> {
     connection.wait(head.wait).await?;
     if request.expects_continue {
@@ -240,7 +240,7 @@ async fn open_response(
         length += 64;
     }
     let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    connection.send(&wire::head_bytes(&head.at(unix_now), length), count).await
+    connection.send(&wire::head_bytes(&head.at(unix_now), length), report).await
 }
 
 fn ends_cleanly(acts: &[Act]) -> bool {
@@ -251,11 +251,11 @@ async fn play_acts(
     connection: &mut Connection,
     head: &Head,
     acts: &[Act],
-    count: &impl Fn(Sent),
+    report: &impl Fn(Progress),
 ) -> Result<After, Gone> {
     for act in acts {
         match act {
-            Act::Send(bytes) => connection.send(&wire::frame(head.framing, bytes), count).await?,
+            Act::Send(bytes) => connection.send(&wire::frame(head.framing, bytes), report).await?,
             Act::Wait(pause) => connection.wait(*pause).await?,
             Act::End => break,
             Act::Cut => return Ok(After::Close),
@@ -263,7 +263,7 @@ async fn play_acts(
             Act::Stall => return Err(connection.until_gone().await),
         }
     }
-    connection.send(wire::terminator(head.framing), count).await?;
+    connection.send(wire::terminator(head.framing), report).await?;
     Ok(if wire::keeps_alive(head) { After::Keep } else { After::Close })
 }
 

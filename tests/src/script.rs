@@ -25,7 +25,7 @@ pub struct Call {
     /// Its host name has no address.
     pub unresolved: bool,
     /// It takes no connection: who connects waits.
-    pub deaf: bool,
+    pub unresponsive: bool,
     /// It is called by `https` and does not speak TLS.
     pub no_tls: bool,
     /// Take the request and close without a byte.
@@ -112,7 +112,7 @@ pub enum AnswerMeta {
     /// No address to connect to.
     Unresolved,
     /// A connection that never stands.
-    Deaf,
+    Unresponsive,
     /// A connection that cannot be made secure.
     NoTls,
     /// The request is taken and the connection closed.
@@ -187,7 +187,7 @@ impl Call {
         let kinds = [
             ("refuse", self.refuse),
             ("unresolved", self.unresolved),
-            ("deaf", self.deaf),
+            ("unresponsive", self.unresponsive),
             ("no_tls", self.no_tls),
             ("close", self.close),
             ("silent", self.silent),
@@ -217,7 +217,7 @@ impl Call {
 
     /// Whether it says why no call ever comes.
     pub fn is_unreachable(&self) -> bool {
-        self.refuse || self.unresolved || self.deaf || self.no_tls
+        self.refuse || self.unresolved || self.unresponsive || self.no_tls
     }
 
     /// The call as a flat list of acts.
@@ -233,8 +233,8 @@ impl Call {
         if self.unresolved {
             return AnswerMeta::Unresolved;
         }
-        if self.deaf {
-            return AnswerMeta::Deaf;
+        if self.unresponsive {
+            return AnswerMeta::Unresponsive;
         }
         if self.no_tls {
             return AnswerMeta::NoTls;

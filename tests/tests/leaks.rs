@@ -21,7 +21,7 @@ const AT_ONCE: usize = 20;
 /// Connections to a provider that are kept for the next call, at most. A leak would be thousands.
 const KEPT_MAX: usize = 500;
 /// How long the server may take to let go of the last, and to end.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(60);
 /// How much its memory may grow, in KiB: what is left of a task would be more, 300 bytes per stream.
 const GROWTH_KIB_MAX: u64 = 2 * 1024;
 
@@ -71,8 +71,8 @@ async fn check(scenario: &str, client: &Client, ending: &Ending) {
     settle(pid, sockets_max).await;
     let grown_kib = resident_kib(pid).saturating_sub(memory_kib);
     assert!(grown_kib < GROWTH_KIB_MAX, "{STREAMS} streams left {grown_kib} KiB");
-    // It waits for answers that run, and says so.
-    assert!(stage.gateway.ends_within(SETTLE_TIME_MAX).await, "{}", stage.gateway.log());
+    // It waits for answers that run, and logs that it does.
+    stage.gateway.stop(SETTLE_TIME_MAX).await.unwrap();
     assert_eq!(stage.gateway.line_with(&["running answers".into()]), None);
 }
 

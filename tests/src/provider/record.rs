@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wire::{Request, Sent};
-
-/// A write that takes so long waits for the peer to read, and not for a busy machine.
-const HELD_MIN: Duration = Duration::from_millis(300);
+use super::wire::{Progress, Request};
 
 /// One call as the provider saw it. Times count from the provider's epoch.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +23,7 @@ pub struct CallRecord {
     pub came: Duration,
     /// How many bytes were sent in reply, head and framing included.
     pub sent_bytes: usize,
-    /// How many those were when it first had to wait for the peer to read.
+    /// How many of them had been sent when it first had to wait for the peer to read.
     pub held_bytes: Option<usize>,
     /// When the peer was seen to close before the script was through.
     pub closed: Option<Duration>,
@@ -68,12 +65,14 @@ impl Log {
         calls.len() - 1
     }
 
-    pub(super) fn add_sent(&self, index: usize, sent: Sent) {
+    pub(super) fn add_progress(&self, index: usize, progress: Progress) {
         let call = &mut self.lock()[index];
-        if sent.waited >= HELD_MIN {
-            call.held_bytes.get_or_insert(call.sent_bytes);
+        match progress {
+            Progress::Sent(bytes) => call.sent_bytes += bytes,
+            Progress::Held => {
+                call.held_bytes.get_or_insert(call.sent_bytes);
+            }
         }
-        call.sent_bytes += sent.bytes;
     }
 
     pub(super) fn mark_ended(&self, index: usize) {

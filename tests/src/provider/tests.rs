@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
+/// Longer than anything takes that a test waits for, on a loaded machine.
+const CONDITION_TIME_MAX: Duration = Duration::from_secs(20);
+
 const REQUEST: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 
 async fn start(text: &str) -> FakeProvider {
@@ -105,13 +108,27 @@ async fn the_peers_close_is_seen_while_sending_waiting_and_stalling() {
     for index in 0..4 {
         let mut stream = TcpStream::connect(provider.addr).await.unwrap();
         stream.write_all(REQUEST).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let left = Instant::now();
+        until(|| provider.calls().len() > index, "the call is recorded").await;
         drop(stream);
-        while provider.calls()[index].closed.is_none() {
-            assert!(left.elapsed() < Duration::from_secs(2), "call {index}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| provider.calls()[index].closed.is_some(), "the close is seen").await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_holds_the_provider_up() {
+    let provider = start("[[call]]\nstream = [{ filler = 100000, times = 1000 }]").await;
+    let mut stream = TcpStream::connect(provider.addr).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let held = || provider.calls().first().is_some_and(|call| call.held_bytes.is_some());
+    until(held, "the provider is held up").await;
+    assert!(provider.calls()[0].held_bytes < Some(100_000 * 1000));
+}
+
+async fn until(holds: impl Fn() -> bool, what: &str) {
+    let patience = Instant::now() + CONDITION_TIME_MAX;
+    while !holds() {
+        assert!(Instant::now() < patience, "not within {CONDITION_TIME_MAX:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

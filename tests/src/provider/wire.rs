@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,12 +27,17 @@ pub(crate) struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// What one write has sent.
+/// A write that is pending for this long is blocked by a peer that does not read, not by a busy
+/// machine.
+const HELD_MIN: Duration = Duration::from_millis(300);
+
+/// How a response is getting on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent {
-    pub(crate) bytes: usize,
-    /// How long the peer's reading was waited for.
-    pub(crate) waited: Duration,
+pub(crate) enum Progress {
+    /// So many more bytes were sent.
+    Sent(usize),
+    /// The peer does not read: the socket takes no more.
+    Held,
 }
 
 /// A client's connection.
@@ -68,16 +73,28 @@ impl Connection {
         }
     }
 
-    /// Sends all bytes, unless the peer goes first; `count` is told of each write.
-    pub(crate) async fn send(&mut self, bytes: &[u8], count: &impl Fn(Sent)) -> Result<(), Gone> {
+    /// Sends all bytes, unless the peer goes first.
+    pub(crate) async fn send(
+        &mut self,
+        bytes: &[u8],
+        report: &impl Fn(Progress),
+    ) -> Result<(), Gone> {
         let (mut read, mut write) = self.stream.split();
         let unread = &mut self.unread;
         let sending = async {
             let mut rest = bytes;
             while !rest.is_empty() {
-                let began = Instant::now();
-                let bytes = write.write(rest).await.map_err(|_| Gone)?;
-                count(Sent { bytes, waited: began.elapsed() });
+                let mut writing = std::pin::pin!(write.write(rest));
+                let in_time = tokio::time::timeout(HELD_MIN, &mut writing).await;
+                let written = match in_time {
+                    Ok(written) => written,
+                    Err(_) => {
+                        report(Progress::Held);
+                        writing.await
+                    }
+                };
+                let bytes = written.map_err(|_| Gone)?;
+                report(Progress::Sent(bytes));
                 rest = &rest[bytes..];
             }
             Ok(())

@@ -463,9 +463,9 @@ impl<'a> CoreRun<'a> {
         self.give_up(attempt, true, |record| record.ended = Some(now));
     }
 
-    fn give_up(&mut self, attempt: AttemptId, hush: bool, mark: impl FnOnce(&mut CallRecord)) {
+    fn give_up(&mut self, attempt: AttemptId, silence: bool, mark: impl FnOnce(&mut CallRecord)) {
         let Some(call) = self.calls.iter_mut().find(|call| call.attempt == attempt) else { return };
-        if hush {
+        if silence {
             call.due.clear();
         }
         if let Some(records) = self.records.get_mut(&call.provider) {
@@ -515,7 +515,7 @@ impl<'a> Stage<'a> {
             AnswerMeta::Head(head) => Err(format!("the answer has status {}", head.status)),
             AnswerMeta::Refuse
             | AnswerMeta::Unresolved
-            | AnswerMeta::Deaf
+            | AnswerMeta::Unresponsive
             | AnswerMeta::NoTls
             | AnswerMeta::Close
             | AnswerMeta::Silent => Err("there is no answer".into()),
@@ -538,7 +538,7 @@ impl<'a> Stage<'a> {
         match plan.opening {
             AnswerMeta::Refuse => lost(now, Reason::Connect),
             AnswerMeta::Unresolved => lost(now, Reason::Dns),
-            AnswerMeta::Deaf => {
+            AnswerMeta::Unresponsive => {
                 lost(now + self.gateway.config().timeouts.connect, Reason::ConnectTimeout)
             }
             AnswerMeta::NoTls => lost(now, Reason::Tls),

@@ -13,12 +13,13 @@ use crate::gateway::Gateway;
 use crate::provider::{AfterLast, CallRecord, FakeProvider};
 use crate::scenario::{Client, Exchange, Runner, Scenario};
 
-/// How long a gateway may take to let go of the calls of an answer that is over: it may read out
-/// what is left of a complete one for a while, to use the connection again.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Longer than a gateway takes, on a loaded machine, to let go of the calls of an answer that is
+/// over, to log it, or to stop reading a provider. It may read out what is left of a complete call
+/// for a while, to use the connection again.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// How long a gateway may take to log the last of what it did.
-const LOG_TIME: Duration = Duration::from_millis(50);
+/// How often a condition is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Plays the scenario and judges what came of it.
 pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String> {
@@ -35,21 +36,30 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
     check(scenario, &seen).map_err(|wrong| {
         format!("{wrong}\n{}--- gateway ---\n{}", told(&seen), stage.gateway.log())
     })?;
-    tokio::time::sleep(LOG_TIME).await;
-    if let Some(line) = stage.gateway.line_with(&scenario.secrets()) {
+    let logged = || check_log(scenario, &stage.gateway.lines());
+    until(|| logged().is_ok()).await;
+    logged().map_err(|wrong| format!("{wrong}\n--- gateway ---\n{}", stage.gateway.log()))?;
+    check_secrets(scenario, stage.gateway).await
+}
+
+/// No secret may be in the log of a gateway that is over, or in what it kept.
+async fn check_secrets(scenario: &Scenario, mut gateway: Gateway) -> Result<(), String> {
+    gateway.stop(SETTLE_TIME_MAX).await?;
+    if let Some(line) = gateway.line_with(&scenario.secrets()) {
         return Err(format!("a secret is in the log: {line}"));
     }
-    if let Some(file) = stage.gateway.kept_with(&scenario.secrets()) {
-        return Err(format!("a secret is kept as it is, in {}", file.display()));
+    match gateway.kept_with(&scenario.secrets()) {
+        Some(file) => Err(format!("a secret is kept as it is, in {}", file.display())),
+        None => Ok(()),
     }
+}
+
+/// Waits for a condition, as long as it may take.
+async fn until(holds: impl Fn() -> bool) {
     let patience = Instant::now() + SETTLE_TIME_MAX;
-    while let Err(wrong) = check_log(scenario, &stage.gateway.lines()) {
-        if Instant::now() >= patience {
-            return Err(format!("{wrong}\n--- gateway ---\n{}", stage.gateway.log()));
-        }
-        tokio::time::sleep(LOG_TIME).await;
+    while !holds() && Instant::now() < patience {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(())
 }
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
@@ -106,7 +116,8 @@ impl Stage {
             async move {
                 tokio::time::sleep(after).await;
                 let began = Instant::now();
-                self.play(exchange.client).await.map(|seen| (began, seen))
+                let seen = self.play_held(exchange.client, &exchange.expect.slowed).await?;
+                Ok::<_, String>((began, seen))
             }
         });
         let mut played = try_join_all(plays).await?;
@@ -121,10 +132,20 @@ impl Stage {
 
     /// Asks once, and waits until the calls made for that are over.
     pub async fn play(&self, client: &Client) -> Result<Seen, String> {
+        self.play_held(client, &BTreeMap::new()).await
+    }
+
+    /// As [`Self::play`]; a client that pauses does so until these providers cannot send on.
+    async fn play_held(
+        &self,
+        client: &Client,
+        slowed: &BTreeMap<String, usize>,
+    ) -> Result<Seen, String> {
         let goodbye = goodbye(self.runner);
         let before = self.providers.call_counts();
         let began = Instant::now();
-        let answer = client::ask(self.gateway.addr, client, goodbye, began)
+        let held = until(|| self.providers.are_held(slowed.keys()));
+        let answer = client::ask_and_resume(self.gateway.addr, client, goodbye, began, held)
             .await
             .map_err(|error| format!("{error}\n{}", self.gateway.log()))?;
         let calls = self.providers.settled_calls(began, &before).await;
@@ -166,18 +187,22 @@ impl Providers {
         began: Instant,
         before: &BTreeMap<String, usize>,
     ) -> BTreeMap<String, Vec<CallRecord>> {
-        let patience = Instant::now() + SETTLE_TIME_MAX;
-        loop {
+        let calls = || {
             let mut calls = self.calls(began);
             for (name, calls) in &mut calls {
                 calls.drain(..before.get(name).copied().unwrap_or_default());
             }
-            let open = |call: &CallRecord| call.ended.is_none() && call.closed.is_none();
-            if !calls.values().flatten().any(open) || Instant::now() > patience {
-                return calls;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            calls
+        };
+        let open = |call: &CallRecord| call.ended.is_none() && call.closed.is_none();
+        until(|| !calls().values().flatten().any(open)).await;
+        calls()
+    }
+
+    /// Whether each of these had to stop sending because it is not read.
+    fn are_held<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
+        let held = |call: CallRecord| call.held_bytes.is_some();
+        names.into_iter().all(|name| self.by_name[name].calls().into_iter().any(held))
     }
 
     fn calls(&self, began: Instant) -> BTreeMap<String, Vec<CallRecord>> {
