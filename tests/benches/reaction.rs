@@ -103,8 +103,10 @@ async fn goodbyes(runner: Runner) -> Fallible<()> {
     let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let mut all = Vec::new();
-    for path in scenario::files(&folder)? {
-        let scenario = Scenario::load(&path)?;
+    let files = scenario::files(&folder)?;
+    let scenarios: Vec<_> =
+        files.iter().map(|path| Scenario::load_all(path)).collect::<Result<_, _>>()?;
+    for scenario in scenarios.into_iter().flatten() {
         let is_asked = scenario.expect.upstream_closed_within_ms.is_some();
         if !is_asked || !scenario.runners.contains(&runner) {
             continue;

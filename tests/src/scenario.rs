@@ -1,16 +1,21 @@
 //! A scenario as data: what is configured, what the client does, what each provider does, and what
 //! must come out. `scenarios/README.md` describes the files.
 
-use std::collections::{BTreeMap, HashMap};
+mod client;
+mod config;
+mod files;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::script::Call;
-use crate::step::{Hex, MODEL};
+
+pub use self::client::{Client, Leave, Pause, Protocol};
+pub use self::files::files;
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,175 +113,6 @@ impl fmt::Display for Runner {
             Self::Native => "native",
             Self::Worker => "worker",
         })
-    }
-}
-
-/// What the client does. Without anything it asks the model `m` for a stream of chat chunks.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Client {
-    /// `POST` unless given.
-    pub method: Option<String>,
-    /// `/v1/chat/completions` unless given.
-    pub path: Option<String>,
-    /// Request headers.
-    pub headers: BTreeMap<String, String>,
-    /// Fields that are added to the path's usual body, or replace them.
-    pub with: Map<String, Value>,
-    /// The body in place of the usual one.
-    pub body: Option<Value>,
-    /// The body as it is, JSON or not.
-    pub raw: Option<String>,
-    /// The body as it is, in hexadecimal, blanks ignored.
-    pub hex: Option<Hex>,
-    /// Makes the user's message a text of so many bytes.
-    pub filler: Option<usize>,
-    /// When it stops reading for a while.
-    pub pause: Option<Pause>,
-    /// When the client leaves; it stays to the end unless given.
-    pub leave: Option<Leave>,
-}
-
-/// When a client stops reading, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pause {
-    /// After so many events with text.
-    pub texts: usize,
-    /// For so many milliseconds.
-    pub ms: u64,
-}
-
-/// When the client leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Leave {
-    /// After so many events with text.
-    Texts(usize),
-    /// So many milliseconds after its request.
-    Ms(u64),
-}
-
-impl Leave {
-    /// Whether so many events with text are enough.
-    pub fn is_after(self, texts: usize) -> bool {
-        matches!(self, Self::Texts(enough) if texts >= enough)
-    }
-}
-
-/// The path and the protocol a client speaks there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OpenAI Chat Completions.
-    Chat,
-    /// `token` events.
-    Token,
-    /// `notebook` events.
-    Notebook,
-    /// `content` events.
-    Content,
-    /// `session` events.
-    Session,
-    /// The AI SDK's UI message stream.
-    UiMessage,
-    /// Nothing that streams.
-    Other,
-}
-
-impl Client {
-    /// The HTTP method.
-    pub fn method(&self) -> &str {
-        self.method.as_deref().unwrap_or("POST")
-    }
-
-    /// The path.
-    pub fn path(&self) -> &str {
-        self.path.as_deref().unwrap_or("/v1/chat/completions")
-    }
-
-    /// What is spoken at the path.
-    pub fn protocol(&self) -> Protocol {
-        match self.path().split('?').next().unwrap_or_default() {
-            "/v1/chat/completions" => Protocol::Chat,
-            "/chat/stream" => Protocol::Token,
-            "/chat/execute/stream" | "/chat/execute" => Protocol::Notebook,
-            "/api/chat/stream" => Protocol::Content,
-            "/api/ai/chat/stream" | "/api/ai/chat" => Protocol::Session,
-            "/api/chat" => Protocol::UiMessage,
-            _ => Protocol::Other,
-        }
-    }
-
-    /// The credentials it sends: its own, and its key for a provider.
-    fn secrets(&self) -> Vec<String> {
-        const HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
-        let headers = HEADERS.iter().filter_map(|name| self.headers.get(*name));
-        let headers = headers.filter_map(|text| text.rsplit(' ').next());
-        let key = self.body.as_ref().and_then(|body| body["key"].as_str());
-        // What is shorter may stand anywhere by chance.
-        headers.chain(key).filter(|text| text.len() >= 8).map(str::to_owned).collect()
-    }
-
-    /// The request's body as it is sent.
-    pub fn body_bytes(&self) -> Vec<u8> {
-        if let Some(raw) = &self.raw {
-            return raw.clone().into_bytes();
-        }
-        if let Some(Hex(bytes)) = &self.hex {
-            return bytes.to_vec();
-        }
-        if self.method() == "GET" {
-            return Vec::new();
-        }
-        self.json().to_string().into_bytes()
-    }
-
-    /// Whether it asks for a stream of events.
-    pub fn wants_stream(&self) -> bool {
-        match self.protocol() {
-            Protocol::Chat => self.json()["stream"] == true,
-            Protocol::Notebook | Protocol::Session => self.path().contains("/stream"),
-            Protocol::Token | Protocol::Content | Protocol::UiMessage => true,
-            Protocol::Other => false,
-        }
-    }
-
-    fn json(&self) -> Value {
-        let mut body = self.body.clone().unwrap_or_else(|| self.usual_body());
-        if let Value::Object(fields) = &mut body {
-            fields.extend(self.with.clone());
-        }
-        body
-    }
-
-    fn usual_body(&self) -> Value {
-        let message = match self.filler {
-            Some(bytes) => "abcdefg ".chars().cycle().take(bytes).collect(),
-            None => String::from("Hi"),
-        };
-        match self.protocol() {
-            Protocol::Token | Protocol::Content | Protocol::Session => {
-                json!({ "message": message, "model": "m" })
-            }
-            Protocol::Notebook => {
-                json!({ "session_id": "s1", "message": message, "model_override": "m" })
-            }
-            Protocol::UiMessage => json!({
-                "id": "chat-1",
-                "model": "m",
-                "messages": [{
-                    "id": "u1",
-                    "role": "user",
-                    "parts": [{ "type": "text", "text": message }],
-                }],
-                "trigger": "submit-message",
-            }),
-            Protocol::Chat | Protocol::Other => json!({
-                "model": "m",
-                "stream": true,
-                "messages": [{ "role": "user", "content": message }],
-            }),
-        }
     }
 }
 
@@ -403,21 +239,6 @@ impl Scenario {
         configured.chain(self.exchanges().flat_map(|exchange| exchange.client.secrets())).collect()
     }
 
-    /// Reads a scenario file.
-    pub fn load(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self::parse(&name, &text).map_err(|why| format!("{}: {why}", path.display()))
-    }
-
-    /// Reads a scenario.
-    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let mut scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        scenario.name = name.into();
-        scenario.validate()?;
-        Ok(scenario)
-    }
-
     fn validate(&self) -> Result<(), String> {
         for (provider, calls) in &self.provider {
             for (index, call) in calls.iter().enumerate() {
@@ -478,38 +299,6 @@ impl Scenario {
     pub fn is_timed(&self) -> bool {
         self.exchanges().any(|exchange| exchange.expect.is_timed())
     }
-
-    /// The gateway's configuration, with the providers at these base URLs.
-    pub fn config_text(&self, base_urls: &HashMap<String, String>) -> String {
-        let mut config = self.usual_config();
-        merge(&mut config, &self.config);
-        fill_in(&mut config, base_urls);
-        toml::to_string(&config).expect("a table that was read from TOML can be written")
-    }
-
-    /// Each provider by its name, the model `m` that tries them in order, errors as errors, and no
-    /// second round: what is tried again is said by the scenario.
-    fn usual_config(&self) -> toml::Table {
-        let mut providers = toml::Table::new();
-        let mut targets = Vec::new();
-        for name in self.provider.keys() {
-            let base_url = format!("{{{name}}}");
-            let provider = json!({
-                "protocol": "openai",
-                "base_url": base_url,
-                "api_key": { "env": PROVIDER_KEY },
-            });
-            providers.insert(name.clone(), table(provider));
-            targets.push(format!("{name}/{MODEL}"));
-        }
-        let mut config = toml::Table::new();
-        config.insert("providers".into(), providers.into());
-        config.insert("fallback".into(), table(json!({ "exhausted": "error", "retries": 0 })));
-        if !self.config.contains_key("models") {
-            config.insert("models".into(), table(json!({ "m": { "targets": targets } })));
-        }
-        config
-    }
 }
 
 impl Exchange<'_> {
@@ -536,102 +325,5 @@ impl Expect {
     }
 }
 
-fn table(json: Value) -> toml::Value {
-    toml::Value::try_from(json).expect("there is no null in it")
-}
-
-/// Adds what `more` has, table by table.
-fn merge(base: &mut toml::Table, more: &toml::Table) {
-    for (key, value) in more {
-        match (base.get_mut(key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(more)) => merge(base, more),
-            _ => {
-                base.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// Puts the URL of provider `a` where a text says `{a}`, and its port where it says `{a:port}`.
-fn fill_in(config: &mut toml::Table, base_urls: &HashMap<String, String>) {
-    for (_, value) in config.iter_mut() {
-        match value {
-            toml::Value::Table(table) => fill_in(table, base_urls),
-            toml::Value::String(text) => {
-                for (name, url) in base_urls {
-                    *text = text.replace(&format!("{{{name}}}"), url);
-                    *text = text.replace(&format!("{{{name}:port}}"), port(url));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn port(url: &str) -> &str {
-    let address = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = address.split('/').next().unwrap_or_default();
-    host.rsplit_once(':').map_or("", |(_, port)| port)
-}
-
-/// All scenario files of a folder, by name.
-pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
-    Ok(paths)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO: &str = r#"
-        why = "w"
-        [[provider.a]]
-        answer = { text = "x" }
-        [[provider.b]]
-        answer = { text = "x" }
-        [expect]
-    "#;
-
-    #[test]
-    fn the_configuration_follows_from_the_providers() {
-        let scenario =
-            Scenario::parse("n", &format!("{TWO}\n[config.timeouts]\nfirst_byte = 0.2")).unwrap();
-        let urls = HashMap::from([("a".into(), "http://x/v1".into()), ("b".into(), "y".into())]);
-        let config: toml::Table = scenario.config_text(&urls).parse().unwrap();
-        assert_eq!(config["providers"]["a"]["base_url"].as_str(), Some("http://x/v1"));
-        assert_eq!(config["timeouts"]["first_byte"].as_float(), Some(0.2));
-        assert_eq!(config["models"]["m"]["targets"][1].as_str(), Some("b/fake-1"));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, why) in [
-            ("why = 'w'\nexpct = 1\n[expect]", "expct"),
-            ("why = 'w'\n[expect]\nsaw.a = []", "no provider a"),
-            ("why = 'w'\n[expect]\n[[then]]\nexpect.calls.b = 1", "no provider b"),
-            ("why = 'w'\n[[provider.a]]\n[expect]", "provider.a, call 1: needs one of"),
-            ("why = 'w'\n[expect]\n[[then]]\nrestart = true", "the core is no program"),
-            ("[expect]", "why"),
-        ] {
-            let said = Scenario::parse("n", text).unwrap_err();
-            assert!(said.contains(why), "{text}: {said}");
-        }
-    }
-
-    #[test]
-    fn the_end_follows_from_what_is_asked_and_expected() {
-        let end = |more: &str| {
-            let scenario = Scenario::parse("n", &format!("{TWO}{more}")).unwrap();
-            scenario.exchanges().next().unwrap().end()
-        };
-        assert_eq!(end(""), End::Done);
-        assert_eq!(end("status = 404"), End::Refused);
-        assert_eq!(end("[client.with]\nstream = false"), End::Whole);
-        assert_eq!(end("[client.leave]\nms = 5"), End::Left);
-    }
-}
+mod tests;

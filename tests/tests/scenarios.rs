@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::RwLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use streamgate_tests::run;
 use streamgate_tests::scenario::{self, Runner, Scenario};
+use streamgate_tests::run;
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
 const AT_ONCE: usize = 8;
@@ -24,16 +24,19 @@ fn main() {
 }
 
 fn trials(path: &Path) -> Vec<Trial> {
-    let scenario = match Scenario::load(path) {
-        Ok(scenario) => scenario,
+    let scenarios = match Scenario::load_all(path) {
+        Ok(scenarios) => scenarios,
         Err(why) => {
             return vec![Trial::test(format!("load::{}", path.display()), || {
                 Err(Failed::from(why))
             })];
         }
     };
-    let runners = scenario.runners.clone();
-    runners.into_iter().map(|runner| trial(runner, scenario.clone())).collect()
+    let on_each = |scenario: Scenario| {
+        let runners = scenario.runners.clone();
+        runners.into_iter().map(move |runner| trial(runner, scenario.clone()))
+    };
+    scenarios.into_iter().flat_map(on_each).collect()
 }
 
 fn trial(runner: Runner, scenario: Scenario) -> Trial {
