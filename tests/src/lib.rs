@@ -18,6 +18,7 @@ pub mod answer;
 pub mod check;
 pub mod client;
 pub mod docs;
+pub mod faults;
 pub mod gateway;
 pub mod grid;
 pub mod load;

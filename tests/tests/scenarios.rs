@@ -6,7 +6,7 @@ use std::sync::RwLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use streamgate_tests::scenario::{self, Runner, Scenario};
-use streamgate_tests::run;
+use streamgate_tests::{faults, run};
 
 /// Runs mostly wait, for each other's sockets and for clocks, so more of them than cores go well.
 const AT_ONCE: usize = 8;
@@ -19,7 +19,10 @@ fn main() {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let files = scenario::files(&folder).expect("the folder of scenarios can be read");
-    let trials = files.iter().flat_map(|path| trials(path)).collect();
+    let mut trials: Vec<_> = files.iter().flat_map(|path| trials(path)).collect();
+    trials.push(Trial::test("faults::every_number_is_explained", || {
+        faults::check().map_err(Failed::from)
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
