@@ -38,6 +38,10 @@ const QUEUE_TRIES_MAX: usize = 16;
 /// A connection that takes longer does not come about.
 const QUEUE_TRY_TIME: Duration = Duration::from_millis(200);
 
+/// What the system may hold of a response. Left alone it holds megabytes, and how many differs from
+/// run to run, so that nobody could say how much the gateway holds.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// A provider that listens until it is dropped.
 #[derive(Debug)]
 pub struct FakeProvider {
@@ -166,8 +170,10 @@ async fn accept(listener: TcpListener, book: Arc<Book>, log: Arc<Log>) {
 
 /// Serves the calls of one connection. It ends when either side closes.
 async fn serve(stream: TcpStream, book: Arc<Book>, log: Arc<Log>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        eprintln!("fake provider: set_nodelay: {error}");
+    let set = stream.set_nodelay(true);
+    let set = set.and_then(|()| SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES));
+    if let Err(error) = set {
+        eprintln!("fake provider: a socket's options: {error}");
     }
     let mut connection = Connection::new(stream);
     while let Ok(Some(request)) = connection.read_request().await {
