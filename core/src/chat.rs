@@ -1,17 +1,22 @@
 //! The canonical vocabulary: what a client asks and what an answer is made of, in no protocol's
 //! words. Protocols translate to and from it; nothing here knows a wire format.
 
+mod original;
+
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use original::Original;
+pub(crate) use original::{Piece, Place};
 
 /// One request for an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
     /// The model by the name the client used; `None` means the default one.
     pub model: Option<String>,
-    /// The conversation, oldest first; never empty once parsed.
+    /// The conversation, oldest first; never empty once parsed. Edited by [`Self::insert`],
+    /// [`Self::replace`] and [`Self::append`], so that the original is too.
     pub messages: Vec<Message>,
     /// Whether the client reads a stream of events or one whole answer.
     pub stream: bool,
@@ -37,18 +42,6 @@ pub struct ChatRequest {
     pub conversation: Option<String>,
     /// The request as the client wrote it.
     pub original: Option<Original>,
-}
-
-/// A client's request. A provider of the same protocol is sent these bytes, with only those
-/// fields replaced that must be, so that what we have no word for travels on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Original {
-    /// The JSON body, in the client's protocol.
-    pub body: Arc<[u8]>,
-    /// How many of [`ChatRequest::messages`] are in it; later ones were added by us.
-    pub messages: usize,
-    /// The headers beside it that belong to the protocol, by lower-case name.
-    pub headers: Vec<(&'static str, String)>,
 }
 
 /// How the next token is chosen; what is `None` is left to the provider or the model.
@@ -127,13 +120,6 @@ pub enum Effort {
     High,
     /// So many tokens at most.
     Budget(u32),
-}
-
-impl Original {
-    /// A body that has so many messages in it, without headers.
-    pub fn new(body: &[u8], messages: usize) -> Self {
-        Self { body: body.into(), messages, headers: Vec::new() }
-    }
 }
 
 impl Effort {

@@ -16,6 +16,8 @@ mod calls;
 mod client;
 mod collected;
 mod content;
+#[cfg(test)]
+mod edited;
 mod error;
 mod frame;
 mod gemini;
@@ -35,7 +37,7 @@ mod ui_message;
 mod vectors;
 mod writer;
 
-use self::body::Body;
+use self::body::{Body, Stretch};
 use self::call_names::CallNames;
 use self::calls::Calls;
 pub use self::client::ClientProtocol;

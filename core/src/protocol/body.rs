@@ -2,6 +2,7 @@
 //! and how the client wrote the rest, stays as it came.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -10,6 +11,14 @@ use serde_json::value::RawValue;
 
 /// The fields of a JSON object, each value as the text it was written in.
 pub(super) struct Body<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+/// What a list is put together from.
+pub(super) enum Stretch {
+    /// Elements that are there; those beyond the last are none.
+    Kept(Range<usize>),
+    /// New elements.
+    New(Vec<Value>),
+}
 
 impl<'a> Body<'a> {
     /// The fields of `body`, which a protocol's `parse_request` took.
@@ -56,14 +65,39 @@ impl<'a> Body<'a> {
         self.set_text(name, text);
     }
 
-    /// Adds elements to the list at `name`, which must have some.
-    pub(super) fn append(&mut self, name: &str, elements: impl IntoIterator<Item = Value>) {
-        let Some((_, list)) = self.0.iter_mut().find(|(field, _)| field == name) else { return };
-        for element in elements {
-            let list = list.to_mut();
-            list.truncate(list.rfind(']').expect("a list ends so"));
-            list.push_str(&format!(",{element}]"));
+    /// Sets a field to a value that is text already.
+    pub(super) fn set_text(&mut self, name: &'static str, text: String) {
+        match self.0.iter_mut().find(|(field, _)| field == name) {
+            Some((_, old)) => *old = text.into(),
+            None => self.0.push((name.into(), text.into())),
         }
+    }
+
+    /// Puts the list at `name` together from stretches of its elements, which stay as they were
+    /// written, and new ones.
+    pub(super) fn set_list(&mut self, name: &'static str, stretches: &[Stretch]) {
+        let old = self.get(name).unwrap_or("[]");
+        let elements: Vec<&RawValue> = serde_json::from_str(old).unwrap_or_default();
+        let mut list = String::with_capacity(old.len());
+        for stretch in stretches {
+            match stretch {
+                Stretch::Kept(range) => {
+                    let kept =
+                        &elements[range.start.min(elements.len())..range.end.min(elements.len())];
+                    if let [first, ..] = kept {
+                        separate(&mut list);
+                        list.push_str(text_between(old, first, kept[kept.len() - 1]));
+                    }
+                }
+                Stretch::New(values) => {
+                    for value in values {
+                        separate(&mut list);
+                        list.push_str(&value.to_string());
+                    }
+                }
+            }
+        }
+        self.set_text(name, format!("[{list}]"));
     }
 
     /// The object's text.
@@ -79,13 +113,18 @@ impl<'a> Body<'a> {
         out.push_str(if out.is_empty() { "{}" } else { "}" });
         out
     }
+}
 
-    fn set_text(&mut self, name: &'static str, text: String) {
-        match self.0.iter_mut().find(|(field, _)| field == name) {
-            Some((_, old)) => *old = text.into(),
-            None => self.0.push((name.into(), text.into())),
-        }
+fn separate(list: &mut String) {
+    if !list.is_empty() {
+        list.push(',');
     }
+}
+
+/// The part of `text` from one value in it to the end of another.
+fn text_between<'a>(text: &'a str, first: &RawValue, last: &RawValue) -> &'a str {
+    let offset = |value: &RawValue| value.get().as_ptr() as usize - text.as_ptr() as usize;
+    &text[offset(first)..offset(last) + last.get().len()]
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
@@ -128,11 +167,15 @@ mod tests {
         body.set("stream", &json!(true));
         body.set_in("o", "j", &json!(2));
         body.set_in("p", "q", &json!(null));
-        body.append("l", [json!({"y": 1}), json!(3)]);
+        body.set_list("l", &[Stretch::Kept(0..9), Stretch::New(vec![json!({"y": 1}), json!(3)])]);
         assert_eq!(
             body.text(),
-            r#"{"big":12345678901234567890.50,"a\"b":[1, {"x":2}],"model":"n","o":{"k":1,"j":2},"l":[ 1 ,{"y":1},3],"stream":true,"p":{"q":null}}"#
+            r#"{"big":12345678901234567890.50,"a\"b":[1, {"x":2}],"model":"n","o":{"k":1,"j":2},"l":[1,{"y":1},3],"stream":true,"p":{"q":null}}"#
         );
+        body.set_list("a\"b", &[Stretch::New(vec![]), Stretch::Kept(1..2), Stretch::Kept(0..2)]);
+        assert_eq!(body.get("a\"b"), Some(r#"[{"x":2},1, {"x":2}]"#));
+        body.set_list("new", &[Stretch::Kept(0..1), Stretch::New(vec![json!(1)])]);
+        assert_eq!(body.get("new"), Some("[1]"));
         assert_eq!(body.remove("big").as_deref(), Some("12345678901234567890.50"));
         assert_eq!(body.remove("big"), None);
         assert_eq!(Body::read(b"{}").text(), "{}");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::body::Body;
 use super::{ClientProtocol, ReadError, Sink, anthropic, gemini, ollama, openai, responses};
-use crate::chat::{ChatRequest, Message};
+use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
 use crate::sse::Framing;
 use crate::target::{ProviderProtocol, Target};
@@ -44,10 +44,10 @@ pub struct ProviderRequest<'a> {
 
 impl<'a> ProviderRequest<'a> {
     /// The request as the client wrote it, if it wrote it in the target's own protocol, and the
-    /// messages that were added since.
-    pub(super) fn original(&self) -> Option<(Body<'a>, &'a [Message])> {
+    /// conversation in pieces if it was edited since.
+    pub(super) fn original(&self) -> Option<(Body<'a>, Option<Vec<Piece<'a>>>)> {
         let original = self.request.original.as_ref().filter(|_| self.passes_through())?;
-        Some((Body::read(&original.body), &self.request.messages[original.messages..]))
+        Some((Body::read(&original.body), original.pieces(&self.request.messages)))
     }
 
     /// The client's own headers, where the provider speaks its protocol. Those that the operator set

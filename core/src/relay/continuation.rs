@@ -16,9 +16,9 @@ pub(super) fn request(
     instruction: &str,
 ) -> Arc<ChatRequest> {
     let mut request = asked.clone();
-    request.messages.push(Message::text(Role::Assistant, delivered));
+    request.append(Message::text(Role::Assistant, delivered));
     if way == Continuation::Ask && !instruction.is_empty() {
-        request.messages.push(Message::text(Role::User, instruction));
+        request.append(Message::text(Role::User, instruction));
     }
     Arc::new(request)
 }

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::generation::{Generation, Thinks};
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool,
+    ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
-use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
+use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
 use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
@@ -37,7 +38,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
     // The protocol wants a limit in every request.
     let max_output = ask.max_output.unwrap_or(UNKNOWN_MODEL_MAX_OUTPUT);
     let body = match ask.original() {
-        Some((body, added)) => patched(body, added, ask, max_output)?,
+        Some((body, pieces)) => patched(body, pieces, ask, max_output)?,
         None => written(ask, max_output)?,
     };
     let url = format!("{}/messages", provider.base_url);
@@ -47,13 +48,17 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
 /// The client's own body.
 fn patched(
     mut body: Body<'_>,
-    added: &[Message],
+    pieces: Option<Vec<Piece<'_>>>,
     ask: &ProviderRequest<'_>,
     max_output: u32,
 ) -> Result<String, Failure> {
     body.set("model", &ask.target.model.as_str().into());
     body.set("max_tokens", &max_output.into());
     body.set("stream", &ask.stream.into());
+    let pieces = pieces.unwrap_or_default();
+    if !pieces.is_empty() {
+        edit(&mut body, &pieces)?;
+    }
     if ask.request.messages.iter().flat_map(|message| &message.parts).any(is_unsigned) {
         let messages = body.remove("messages").expect("the body was read before");
         body.set("messages", &without_unsigned(&messages)?);
@@ -66,12 +71,49 @@ fn patched(
             body.set("thinking", &json!({"type": "enabled", "budget_tokens": tokens}));
         }
     }
-    if !added.is_empty() {
-        // Who goes on with an answer cannot think before it.
+    // A model that continues an answer cannot think before it.
+    let is_assistants = |message: &Message| message.role == Role::Assistant;
+    if matches!(pieces.last(), Some(Piece::Written(last)) if last.iter().any(is_assistants)) {
         body.remove("thinking");
-        body.append("messages", turns(added.iter())?);
     }
     Ok(body.text())
+}
+
+/// Puts the conversation together: what was edited is written, the rest stays as it is. Instructions
+/// are in a field of their own.
+fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
+    let (mut system, mut messages) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Field(_) => system.push(Stretch::Kept(0..usize::MAX)),
+            Piece::Kept(range) => messages.push(Stretch::Kept(range.clone())),
+            Piece::Written(written) => {
+                for message in written.iter().filter(|message| instructs(message)) {
+                    system.push(Stretch::New(blocks(&message.parts)?));
+                }
+                let said = written.iter().filter(|message| !instructs(message));
+                messages.push(Stretch::New(turns(said)?));
+            }
+        }
+    }
+    body.set_list("messages", &messages);
+    match system.as_slice() {
+        [] => drop(body.remove("system")),
+        // Nothing was edited.
+        [Stretch::Kept(_)] => {}
+        several => {
+            if let Some(text) = body.get("system").filter(|text| text.starts_with('"')) {
+                let block = format!("[{{\"type\":\"text\",\"text\":{text}}}]");
+                body.set_text("system", block);
+            }
+            body.set_list("system", several);
+        }
+    }
+    Ok(())
+}
+
+fn instructs(message: &Message) -> bool {
+    matches!(message.role, Role::System | Role::Developer)
 }
 
 fn is_unsigned(part: &Part) -> bool {
@@ -207,9 +249,8 @@ fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) ->
 /// The instructions, and the turns, the user's first. Instructions stand before all turns, wherever
 /// they were given; where there is nothing else, they are what the user says.
 fn conversation(messages: &[Message]) -> Result<(Vec<Value>, Vec<Value>), Failure> {
-    let instructs = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
     let mut system = Vec::new();
-    for message in messages.iter().filter(instructs) {
+    for message in messages.iter().filter(|message| instructs(message)) {
         system.extend(blocks(&message.parts)?);
     }
     let mut turns = turns(messages.iter().filter(|message| !instructs(message)))?;

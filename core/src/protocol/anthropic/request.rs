@@ -8,8 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source,
-    Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling,
+    Source, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::parse_json;
@@ -161,14 +161,16 @@ struct WireFormat {
 pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request<'_> = parse_json(body)?;
     request.check()?;
-    let mut messages = Vec::with_capacity(request.messages.len() + 1);
+    let (mut messages, mut places) = (Vec::with_capacity(request.messages.len() + 1), Vec::new());
     if let Some(system) = &request.system {
         messages.push(Message { role: Role::System, parts: parts(system, "system")? });
+        places.push(Place::Field("system"));
     }
     for (number, message) in request.messages.iter().enumerate() {
         add_message(&mut messages, message, number)?;
+        places.resize(messages.len(), Place::Elements(number..number + 1));
     }
-    let original = Some(Original::new(body, messages.len()));
+    let original = Some(Original::new(body, places));
     Ok(ChatRequest { messages, original, ..request.options() })
 }
 

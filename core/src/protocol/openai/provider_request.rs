@@ -4,17 +4,17 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool, ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{Body, HttpCall, ProviderRequest, unsupported};
+use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
 use crate::target::{ApiKey, Dialect, Prefix, Thought};
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let dialect = ask.target.provider.dialect();
     let body = match (ask.original(), dialect.strict) {
-        (Some((body, added)), None) => patched(body, added, ask, dialect)?,
+        (Some((body, pieces)), None) => patched(body, pieces, ask, dialect)?,
         (Some((body, _)), Some(known)) => {
             let mut written = written(ask, dialect)?;
             written.extend(body.take(known));
@@ -42,7 +42,7 @@ pub(in crate::protocol) fn headers(ask: &ProviderRequest<'_>) -> Vec<(&'static s
 /// The client's own body.
 fn patched(
     mut body: Body<'_>,
-    added: &[Message],
+    pieces: Option<Vec<Piece<'_>>>,
     ask: &ProviderRequest<'_>,
     dialect: &Dialect,
 ) -> Result<String, Failure> {
@@ -62,20 +62,38 @@ fn patched(
     if let Some(max_output) = ask.max_output {
         body.set(dialect.limit(new_name), &max_output.into());
     }
-    if !added.is_empty() {
-        body.append("messages", messages(added, dialect)?);
-        for (name, value) in prefix_options(added, dialect) {
-            body.set(name, &value);
-        }
+    if let Some(pieces) = pieces {
+        edit(&mut body, &pieces, dialect)?;
     }
     Ok(body.text())
+}
+
+/// Puts the conversation together: what was edited is written, the rest stays as it is.
+fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>], dialect: &Dialect) -> Result<(), Failure> {
+    let mut stretches = Vec::with_capacity(pieces.len());
+    for (index, piece) in pieces.iter().enumerate() {
+        match piece {
+            // No message of this protocol is in a field of its own.
+            Piece::Field(_) => {}
+            Piece::Kept(range) => stretches.push(Stretch::Kept(range.clone())),
+            Piece::Written(last) if index + 1 == pieces.len() => {
+                stretches.push(Stretch::New(last_messages(last, dialect)?));
+                for (name, value) in prefix_options(last, dialect) {
+                    body.set(name, &value);
+                }
+            }
+            Piece::Written(written) => stretches.push(Stretch::New(messages(written, dialect)?)),
+        }
+    }
+    body.set_list("messages", &stretches);
+    Ok(())
 }
 
 fn written(ask: &ProviderRequest<'_>, dialect: &Dialect) -> Result<Map<String, Value>, Failure> {
     let request = ask.request;
     let mut body = Map::new();
     body.insert("model".into(), ask.target.model.as_str().into());
-    body.insert("messages".into(), messages(&request.messages, dialect)?.into());
+    body.insert("messages".into(), last_messages(&request.messages, dialect)?.into());
     body.insert("stream".into(), ask.stream.into());
     if ask.stream && dialect.asks_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
@@ -123,6 +141,16 @@ fn ends_open(messages: &[Message]) -> bool {
     messages.last().is_some_and(|message| message.role == Role::Assistant)
 }
 
+/// The messages at the end of a conversation. The last one, if it is the assistant's, is marked as the
+/// beginning of the answer.
+fn last_messages(last: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
+    let mut wire = messages(last, dialect)?;
+    if dialect.prefix == Prefix::Marked && ends_open(last) {
+        wire.last_mut().expect("a message")["prefix"] = true.into();
+    }
+    Ok(wire)
+}
+
 /// The messages on the wire; the results of several calls are a message each.
 fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
     let mut wire = Vec::with_capacity(messages.len());
@@ -134,9 +162,6 @@ fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failu
         } else {
             wire.push(said(message, dialect)?);
         }
-    }
-    if dialect.prefix == Prefix::Marked && ends_open(messages) {
-        wire.last_mut().expect("a message")["prefix"] = true.into();
     }
     Ok(wire)
 }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source,
-    Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling,
+    Source, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::parse_json;
@@ -175,7 +175,8 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     }
     request.check()?;
     let mut request = ChatRequest::from(request);
-    request.original = Some(Original::new(body, request.messages.len()));
+    let places = (0..request.messages.len()).map(|index| Place::Elements(index..index + 1));
+    request.original = Some(Original::new(body, places.collect()));
     Ok(request)
 }
 

@@ -7,11 +7,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
-use crate::protocol::body::Body;
-use crate::protocol::{HttpCall, ProviderRequest, openai, unsupported};
+use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, openai, unsupported};
 
 /// Its name where something cannot be told in it.
 const NAME: &str = "responses";
@@ -19,7 +18,7 @@ const NAME: &str = "responses";
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
     let body = match ask.original() {
-        Some((body, added)) => patched(body, added, ask)?,
+        Some((body, pieces)) => patched(body, pieces, ask)?,
         None => written(ask)?,
     };
     let url = format!("{}/responses", ask.target.provider.base_url);
@@ -29,7 +28,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
 /// The client's own body.
 fn patched(
     mut body: Body<'_>,
-    added: &[Message],
+    pieces: Option<Vec<Piece<'_>>>,
     ask: &ProviderRequest<'_>,
 ) -> Result<String, Failure> {
     body.remove("max_output_tokens");
@@ -41,25 +40,31 @@ fn patched(
     if let Some(max_output) = ask.max_output {
         body.set("max_output_tokens", &max_output.into());
     }
-    if !added.is_empty() {
-        append(&mut body, items(added)?);
+    if let Some(pieces) = pieces {
+        edit(&mut body, &pieces)?;
     }
     Ok(body.text())
 }
 
-/// Adds items to the input, which may be a text, empty or missing.
-fn append(body: &mut Body<'_>, items: Vec<Value>) {
-    match body.get("input") {
-        Some(list) if list.strip_prefix('[').is_some_and(|list| !list.trim().starts_with(']')) => {
-            body.append("input", items);
-        }
-        Some(text) if text.starts_with('"') => {
-            let text: Value = serde_json::from_str(text).expect("the body was read before");
-            body.set("input", &json!([{"role": "user", "content": text}]));
-            body.append("input", items);
-        }
-        _ => body.set("input", &items.into()),
+/// Puts the input together: what was edited is written, the rest stays as it is.
+fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
+    if let Some(text) = body.get("input").filter(|text| text.starts_with('"')) {
+        let item = format!("[{{\"role\":\"user\",\"content\":{text}}}]");
+        body.set_text("input", item);
     }
+    let mut input = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece {
+            Piece::Field(_) => {}
+            Piece::Kept(range) => input.push(Stretch::Kept(range.clone())),
+            Piece::Written(written) => input.push(Stretch::New(items(written)?)),
+        }
+    }
+    body.set_list("input", &input);
+    if !pieces.contains(&Piece::Field("instructions")) {
+        body.remove("instructions");
+    }
+    Ok(())
 }
 
 fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {

@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Original, Part, Role, Sampling, Source, Tool,
-    ToolChoice,
+    ChatRequest, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling, Source,
+    Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::{openai, parse_json};
@@ -155,8 +155,8 @@ struct WireReasoning {
 pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request<'_> = parse_json(body)?;
     request.check()?;
-    let messages = request.messages()?;
-    let original = Some(Original::new(body, messages.len()));
+    let (messages, places) = request.messages()?;
+    let original = Some(Original::new(body, places));
     Ok(ChatRequest { messages, original, ..ChatRequest::try_from(request)? })
 }
 
@@ -174,37 +174,46 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn messages(&self) -> Result<Vec<Message>, Failure> {
-        let mut messages: Vec<_> = self.kept_elsewhere().collect();
+    /// The messages, and where each is.
+    fn messages(&self) -> Result<(Vec<Message>, Vec<Place>), Failure> {
+        let (mut messages, mut places): (Vec<_>, Vec<_>) = self.kept_elsewhere().unzip();
+        let is_elsewhere = !messages.is_empty();
         if let Some(instructions) = &self.instructions {
             messages.push(Message::text(Role::System, instructions));
+            places.push(Place::Field("instructions"));
         }
-        let told = messages.len();
+        let before_input = messages.len();
         match &self.input {
             None => {}
-            Some(TextOr::Text(text)) => messages.push(Message::text(Role::User, text)),
+            Some(TextOr::Text(text)) => {
+                messages.push(Message::text(Role::User, text));
+                places.push(Place::Elements(0..1));
+            }
             Some(TextOr::List(items)) => {
-                for (place, item) in items.iter().enumerate() {
-                    let (role, parts) = item_parts(item.get(), &format!("input[{place}]"))?;
-                    add(&mut messages, role, parts);
+                for (index, item) in items.iter().enumerate() {
+                    let (role, parts) = item_parts(item.get(), &format!("input[{index}]"))?;
+                    if add(&mut messages, role, parts) || index + 1 == items.len() {
+                        extend_place(&mut places, messages.len(), index);
+                    }
                 }
             }
         }
-        if messages.len() == told && self.kept_elsewhere().next().is_none() {
+        if messages.len() == before_input && !is_elsewhere {
             return Err(wrong("input", "expected a text, or a list of at least one item"));
         }
-        Ok(messages)
+        Ok((messages, places))
     }
 
     /// What of the conversation is at the provider, by the name of the field that refers to it.
-    fn kept_elsewhere(&self) -> impl Iterator<Item = Message> {
+    fn kept_elsewhere(&self) -> impl Iterator<Item = (Message, Place)> {
         let fields = [
             ("previous_response_id", self.previous_response_id),
             ("conversation", self.conversation),
             ("prompt", self.prompt),
         ];
         fields.into_iter().filter_map(|(name, field)| {
-            field.map(|_| Message { role: Role::User, parts: vec![Part::Other(name.into())] })
+            let message = Message { role: Role::User, parts: vec![Part::Other(name.into())] };
+            field.map(|_| (message, Place::Field(name)))
         })
     }
 }
@@ -281,13 +290,29 @@ fn read<'a, T: Deserialize<'a>>(item: &'a str, at: &str) -> Result<T, Failure> {
     })
 }
 
-/// What the assistant says in several items is one message, and so are the results of calls.
-fn add(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
+/// What the assistant says in several items is one message, and so are the results of calls. `false`:
+/// the item is part of no message yet.
+fn add(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) -> bool {
     let joins = matches!(role, Role::Assistant | Role::Tool);
     match messages.last_mut().filter(|last| joins && last.role == role) {
         Some(last) => last.parts.extend(parts),
-        None if joins && parts.is_empty() => {}
+        None if joins && parts.is_empty() => return false,
         None => messages.push(Message { role, parts }),
+    }
+    true
+}
+
+/// Notes that the last message extends to the item at `index`. Items that are part of no message, such
+/// as encrypted thoughts, belong to the message they precede.
+fn extend_place(places: &mut Vec<Place>, messages: usize, index: usize) {
+    let is_begun = places.len() == messages;
+    match places.last_mut() {
+        Some(Place::Elements(last)) if is_begun => last.end = index + 1,
+        Some(Place::Elements(last)) => {
+            let start = last.end;
+            places.push(Place::Elements(start..index + 1));
+        }
+        Some(Place::Field(_) | Place::Edited) | None => places.push(Place::Elements(0..index + 1)),
     }
 }
 

@@ -53,7 +53,8 @@ fn a_request_is_read() {
             ..ChatRequest::default()
         }
     );
-    assert_eq!(request.original.unwrap().messages, 2);
+    assert_eq!(request.messages.len(), 2);
+    assert_eq!(request.original.unwrap().pieces(&request.messages), None);
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn the_instructions_come_first() {
     let expected = [Message::text(Role::System, "be brief"), Message::text(Role::User, "hi")];
     assert_eq!(request.messages, expected);
     assert!(request.stream && request.include_usage);
-    assert_eq!(request.original.unwrap().messages, 2);
+    assert_eq!(request.messages.len(), 2);
+    assert_eq!(request.original.unwrap().pieces(&request.messages), None);
 }
 
 #[test]
