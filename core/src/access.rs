@@ -24,6 +24,7 @@ pub use admission::{Access, Admission, Output};
 pub use credentials::Credentials;
 pub use key::{Digest, KEY_RANDOM_BYTES, Key};
 pub use key_set::KEY_SET_BYTES_MAX;
+pub(crate) use key_set::KEY_SET_TIME_MAX;
 pub(crate) use meter::Meter;
 pub use settings::Auth;
 pub(crate) use settings::AuthEntry;

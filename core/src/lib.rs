@@ -35,6 +35,8 @@ pub mod page;
 pub mod protocol;
 pub mod provider_keys;
 pub mod relay;
+mod reply;
+pub mod request;
 pub mod response;
 pub mod seal;
 pub mod splice;

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::configuration::Configuration;
 use crate::log::{self, LogFormat};
 use crate::provider_keys::{self, Rotated};
-use crate::serve::{self, StartupError};
+use crate::serve;
+use crate::startup::StartupError;
 use crate::{check, keys, models};
 
 /// It could not be done: the port is in use, or a checked file is not fine.

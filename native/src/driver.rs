@@ -1,39 +1,44 @@
-//! Runs one answer inside the task of its client's connection: no task, no channel and no lock of
+//! Runs one request inside the task of its client's connection: no task, no channel and no lock of
 //! its own. hyper polls it for the response's head and then, as a [`Body`], for its frames; each
 //! poll reads what its calls have ready and returns all of it as one frame.
 //!
 //! Dropping it, as hyper does when the client is gone, ends its calls and settles the answer.
 
-use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use streamgate_core::answer::{Answer, Head, Output};
-use streamgate_core::relay::{self, AttemptId, Input};
-use streamgate_core::target::Upstream;
+use hyper::body::Incoming;
+use streamgate_core::relay::AttemptId;
+use streamgate_core::request::{Head, Input, Output, Request};
+use streamgate_core::store::Statement;
 use streamgate_core::time::Instant;
-use tokio::time::Sleep;
 
+use crate::awaited::Awaited;
+use crate::call::Call;
+use crate::log;
+use crate::progress::Progress;
 use crate::serving_thread::{ActiveGuard, ServingThread};
-use crate::{learned, local, log, upstream};
+use crate::timer::Timer;
 
 /// How much is read for one frame, in bytes, before no more is: bursts are joined, in buffers that
 /// an allocator keeps. Twice as much costs burst streams half as much again, in memory given back
 /// to the system and taken anew.
 const FRAME_BYTES_MAX: usize = 32 * 1024;
 
-/// One answer, and what it needs to run.
+/// One request, and what it needs to run.
 pub(crate) struct Driver {
-    answer: Answer,
+    request: Request,
     thread: Arc<ServingThread>,
+    /// The request's body, until it is read.
+    incoming: Option<Incoming>,
+    awaited: Option<Awaited>,
     calls: Vec<(AttemptId, Call)>,
-    /// A call has begun that nobody has polled yet.
+    /// Something has begun that nobody has polled yet.
     begun: bool,
-    /// Until when the answer waits, if nothing comes.
+    /// Until when the request waits, if nothing comes.
     until: Option<Instant>,
     timer: Timer,
     head: Option<Head>,
@@ -41,31 +46,18 @@ pub(crate) struct Driver {
     stream: bool,
     /// What is ready to be sent.
     body: BytesMut,
-    /// Settled: nothing comes after `body`.
+    /// Nothing comes after `body`.
     over: bool,
-    _running: ActiveGuard,
-}
-
-/// A call that is being made.
-enum Call {
-    Upstream(upstream::Call),
-    Local(local::Call),
-}
-
-/// Whether a call goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// It said something, and may have more.
-    More,
-    /// It has said its last.
-    Over,
+    _active: ActiveGuard,
 }
 
 impl Driver {
-    /// A driver of `answer`, which nobody has polled yet.
-    pub(crate) fn new(thread: Arc<ServingThread>, answer: Answer) -> Self {
-        Self {
-            answer,
+    /// A driver of `request`, which nobody has polled yet.
+    pub(crate) fn new(thread: Arc<ServingThread>, request: Request, incoming: Incoming) -> Self {
+        let mut driver = Self {
+            request,
+            incoming: Some(incoming),
+            awaited: None,
             calls: Vec::new(),
             begun: false,
             until: None,
@@ -74,114 +66,108 @@ impl Driver {
             stream: false,
             body: BytesMut::new(),
             over: false,
-            _running: thread.running.one(),
+            _active: thread.running.one(),
             thread,
-        }
+        };
+        driver.execute();
+        driver
     }
 
-    /// Runs the answer up to its head; the rest runs as the response's body.
-    pub(crate) async fn respond(mut self) -> Response<Self> {
-        self.carry_out();
-        let head = poll_fn(|context| self.poll_head(context)).await;
-        self.stream = head.headers.contains(&("content-type", "text/event-stream".into()));
-        let mut response = Response::new(self);
-        *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
-        let headers = response.headers_mut();
-        for (name, value) in head.headers {
-            // A name of the configuration may hold what a header cannot; then it goes unsaid.
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+    /// Runs the request up to its response's head; the rest runs as the response's body.
+    pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Head> {
+        if self.head.is_none() {
+            self.advance(context);
         }
-        response
-    }
-
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Head> {
-        self.advance(context);
         match self.head.take() {
             Some(head) => Poll::Ready(head),
             None => Poll::Pending,
         }
     }
 
-    /// Runs the answer until it waits, or enough is ready to be sent.
+    /// Runs the request until it waits, or enough is ready to be sent.
     fn advance(&mut self, context: &mut Context<'_>) {
         while !self.over && self.body.len() < FRAME_BYTES_MAX {
             self.begun = false;
-            let fed = self.feed(context);
+            let fed = self.feed_awaited(context) + self.feed_calls(context);
             if fed > 0 {
-                self.carry_out();
+                self.execute();
             }
             if self.begun || fed >= FRAME_BYTES_MAX {
-                // A call that was not polled, or not to its end, would not wake this task.
+                // What was not polled, or not to its end, would not wake this task.
                 continue;
             }
-            match self.timer.poll(context, self.until, &self.thread) {
-                Poll::Ready(now) => self.answer.handle(now, Input::Tick),
+            match self.timer.poll(context, self.until, self.thread.clock) {
+                Poll::Ready(now) => self.request.handle(now, Input::Tick),
                 Poll::Pending => return,
             }
-            self.carry_out();
+            self.execute();
         }
     }
 
-    /// Hands the answer what its calls have ready, about a frame at most. Returns how much: 0 if
+    /// Hands the request what it awaited, if that has come. Returns how much it was handed.
+    fn feed_awaited(&mut self, context: &mut Context<'_>) -> usize {
+        let Some(awaited) = &mut self.awaited else { return 0 };
+        let Poll::Ready(mut came) = awaited.poll(context) else { return 0 };
+        self.awaited = None;
+        self.request.handle(self.thread.clock.now(), came.input());
+        1
+    }
+
+    /// Hands the request what its calls have ready, about a frame at most. Returns how much: 0 if
     /// there was nothing, and the calls will wake this task.
-    fn feed(&mut self, context: &mut Context<'_>) -> usize {
+    fn feed_calls(&mut self, context: &mut Context<'_>) -> usize {
         let mut fed = 0;
-        let mut place = 0;
-        while let Some((attempt, call)) = self.calls.get_mut(place) {
+        let mut index = 0;
+        while let Some((attempt, call)) = self.calls.get_mut(index) {
             let now = self.thread.clock.now();
-            let mut say = |input: Input<'_>| {
+            let mut take = |input: Input<'_>| {
                 fed += 1;
                 if let Input::Bytes { bytes, .. } = &input {
                     fed += bytes.len();
                 }
-                self.answer.handle(now, input);
+                self.request.handle(now, input);
             };
-            let progress = match call {
-                Call::Upstream(call) => call.poll(context, *attempt, &mut say),
-                Call::Local(call) => call.poll(context, *attempt, &mut say),
-            };
-            match progress {
+            match call.poll(context, *attempt, &mut take) {
                 Poll::Ready(Progress::More) if fed < FRAME_BYTES_MAX => {}
                 Poll::Ready(Progress::More) => return fed,
-                Poll::Ready(Progress::Over) => drop(self.calls.remove(place)),
-                Poll::Pending => place += 1,
+                Poll::Ready(Progress::Over) => drop(self.calls.remove(index)),
+                Poll::Pending => index += 1,
             }
         }
         fed
     }
 
-    /// Does all that the answer wants done.
-    fn carry_out(&mut self) {
+    /// Does all that the request wants done.
+    fn execute(&mut self) {
         loop {
-            match self.answer.poll() {
-                Output::Call(call) => self.begin(&call),
+            match self.request.poll() {
+                Output::ReadBody { bytes_max } => self.read_body(bytes_max),
+                Output::Query(statements) => {
+                    self.await_next(Awaited::rows(&self.thread, statements));
+                }
+                Output::Fetch { url, bytes_max } => {
+                    self.await_next(Awaited::key_set(&self.thread, url, bytes_max));
+                }
+                Output::Quota { user, op } => {
+                    let now = self.thread.clock.now();
+                    let applied = self.thread.gateway.apply(&user, &op, now);
+                    self.request.handle(now, Input::Quota(Ok(applied)));
+                }
+                Output::Call(call) => {
+                    self.calls.push((call.attempt, Call::begin(&self.thread, &call)));
+                    self.begun = true;
+                }
                 Output::Cancel { attempt } => drop(self.take_call(attempt)),
                 Output::Release { attempt } => {
-                    if let Some(Call::Upstream(call)) = self.take_call(attempt) {
+                    if let Some(call) = self.take_call(attempt) {
                         call.release();
                     }
                 }
-                Output::Head(head) => {
-                    if head.status == StatusCode::OK.as_u16() {
-                        log::stream_created(self.answer.id());
-                    }
-                    self.head = Some(head);
-                }
+                Output::Head(head) => self.begin_response(head),
                 Output::Body(bytes) => self.body.extend_from_slice(bytes),
-                Output::Quota { user, op } => {
-                    let now = self.thread.clock.now();
-                    let entered = self.thread.gateway.apply(&user, &op, now);
-                    self.answer.entered(now, entered);
-                }
-                Output::Settle(settlement) => {
-                    self.over = true;
-                    if let Some(store) = &self.thread.store {
-                        learned::keep(store, &settlement.learned);
-                    }
-                    log::answer(&self.answer, &settlement);
-                }
+                Output::Keep(statements) => self.keep(statements),
+                Output::Log(record) => log::write(record),
+                Output::Done => self.over = true,
                 Output::Wait { until } => {
                     self.until = until.map(|(until, _)| until);
                     return;
@@ -190,19 +176,36 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, call: &relay::Call) {
-        log::call(self.answer.id(), call);
-        let begun = match call.target.provider.upstream {
-            Upstream::Local => Call::Local(local::Call::new(&self.thread.engine, call)),
-            Upstream::Http(_) => Call::Upstream(self.thread.upstream.call(call)),
-        };
-        self.calls.push((call.attempt, begun));
+    fn read_body(&mut self, bytes_max: usize) {
+        if let Some(incoming) = self.incoming.take() {
+            self.await_next(Awaited::body(incoming, bytes_max));
+        }
+    }
+
+    fn await_next(&mut self, awaited: Awaited) {
+        self.awaited = Some(awaited);
         self.begun = true;
     }
 
+    fn begin_response(&mut self, head: Head) {
+        self.stream = head.headers.contains(&("content-type", "text/event-stream".into()));
+        self.head = Some(head);
+        // hyper discards what is left of the request's body.
+        self.incoming = None;
+        self.awaited = None;
+    }
+
+    fn keep(&self, statements: Vec<Statement>) {
+        if let Some(store) = &self.thread.store
+            && let Err(failure) = store.begin(statements)
+        {
+            tracing::warn!(detail = failure.message(), "not kept");
+        }
+    }
+
     fn take_call(&mut self, attempt: AttemptId) -> Option<Call> {
-        let place = self.calls.iter().position(|(id, _)| *id == attempt)?;
-        Some(self.calls.remove(place).1)
+        let index = self.calls.iter().position(|(id, _)| *id == attempt)?;
+        Some(self.calls.remove(index).1)
     }
 }
 
@@ -241,50 +244,8 @@ impl Body for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if !self.over {
-            self.answer.handle(self.thread.clock.now(), Input::Hangup);
-            self.carry_out();
-        }
-    }
-}
-
-/// One timer for all deadlines of an answer. Deadlines move on with every token; the timer is set
-/// anew only when it rings, or when it would ring too late.
-#[derive(Default)]
-struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    rings: Instant,
-}
-
-impl Timer {
-    /// Ready with the time once it is `until`.
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        until: Option<Instant>,
-        thread: &ServingThread,
-    ) -> Poll<Instant> {
-        let Some(until) = until else { return Poll::Pending };
-        if self.sleep.is_none() || until < self.rings {
-            self.set(until, thread);
-        }
-        while let Some(sleep) = &mut self.sleep {
-            ready!(sleep.as_mut().poll(context));
-            let now = thread.clock.now();
-            if until <= now {
-                self.sleep = None;
-                return Poll::Ready(now);
-            }
-            self.set(until, thread);
-        }
-        Poll::Pending
-    }
-
-    fn set(&mut self, until: Instant, thread: &ServingThread) {
-        self.rings = until;
-        let at = thread.clock.tokio(until);
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(at),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+            self.request.handle(self.thread.clock.now(), Input::Hangup);
+            self.execute();
         }
     }
 }

@@ -10,8 +10,8 @@ use streamgate_core::store::StoreUrl;
 use streamgate_core::store::api_keys::{self, ApiKey};
 use streamgate_core::store::{Rows, Statement};
 
-use crate::serve::StartupError;
 use crate::serving_thread::unix_time;
+use crate::startup::StartupError;
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]

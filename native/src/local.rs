@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Part, Role, Usage};
 use streamgate_core::failure::{Failure, Overflow, Reason};
-use streamgate_core::relay::{self, AttemptId, Input};
+use streamgate_core::relay::{self, AttemptId};
+use streamgate_core::request::Input;
 
-use crate::driver::Progress;
 use crate::engine::{self, Engine, EngineError, Generate, Generation, Piece};
 use crate::models;
+use crate::progress::Progress;
 
 /// A call to a model of this process. Dropping it stops the generation.
 pub(crate) struct Call {

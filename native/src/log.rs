@@ -9,9 +9,7 @@ mod writer;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
-use streamgate_core::answer::Answer;
-use streamgate_core::log::{self, Level, Record};
-use streamgate_core::relay::{Call, Settlement};
+use streamgate_core::log::{Level, Record};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
@@ -79,28 +77,17 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<Guard, String> {
     Ok(guard)
 }
 
-/// Logs a call that is about to be made.
-pub(crate) fn call(stream_id: &str, call: &Call) {
-    write(Level::Debug, || log::call(stream_id, call));
+/// The least urgent level that is logged, of core's records; `None`: none is.
+pub(crate) fn verbosity() -> Option<Level> {
+    LOG.get().and_then(|log| log.verbosity)
 }
 
-/// Logs that the client is being answered.
-pub(crate) fn stream_created(stream_id: &str) {
-    write(Level::Debug, || log::stream_created(stream_id));
-}
-
-/// Logs how an answer went.
-pub(crate) fn answer(answer: &Answer, settlement: &Settlement) {
-    let level = log::answer_level(&settlement.end);
-    write(level, || answer.record(settlement));
-}
-
-/// Logs a record of core's, which is built only if its level is logged.
-fn write(level: Level, record: impl FnOnce() -> Record) {
+/// Logs a record of core's.
+pub(crate) fn write(record: Record) {
     if let Some(log) = LOG.get()
-        && Some(level) <= log.verbosity
+        && Some(record.level) <= log.verbosity
     {
-        log.queue.push(record());
+        log.queue.push(record);
     }
 }
 

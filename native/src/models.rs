@@ -14,7 +14,7 @@ use streamgate_core::target::{ApiKey, Target, Upstream};
 
 use crate::engine::{Engine, EngineConfig, EngineError, Model, ModelSource, gguf};
 use crate::learned;
-use crate::serve::StartupError;
+use crate::startup::StartupError;
 use crate::store::Store;
 
 /// Where a provider's models are unless it says.

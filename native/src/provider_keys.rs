@@ -1,42 +1,13 @@
-//! Users' own keys for providers: what core decides, done with the store.
+//! `streamgate provider-keys`: users' own keys for providers, as the operator looks after them.
 
-use streamgate_core::access::Caller;
 use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::gateway::Reply;
-use streamgate_core::provider_keys::{self, Action};
+use streamgate_core::provider_keys;
 use streamgate_core::seal::{MasterKeys, NONCE_BYTES};
-use streamgate_core::store::{Outcome, Row, Statement, provider_keys as rows};
+use streamgate_core::store::{Row, provider_keys as rows};
 
-use crate::serve::StartupError;
-use crate::serving_thread::{ServingThread, unix_time};
+use crate::startup::StartupError;
 use crate::store::Store;
-
-/// Does what is wanted with a caller's own key for a provider.
-pub(crate) async fn respond(
-    thread: &ServingThread,
-    action: Action,
-    provider: &str,
-    caller: Option<&Caller>,
-    body: &[u8],
-) -> Reply {
-    let unix_now = unix_time().as_secs();
-    let begun = nonce().and_then(|nonce| {
-        thread.gateway.provider_key(action, provider, body, caller, unix_now, nonce)
-    });
-    match begun {
-        Ok(request) => request.reply(run(thread, request.statements()).await),
-        Err(failure) => Reply::failure(&failure),
-    }
-}
-
-/// The caller's own keys, as a chat request wants them.
-pub(crate) async fn of(thread: &ServingThread, caller: Option<&Caller>) -> Outcome {
-    match thread.gateway.own_keys(caller) {
-        Some(statement) => run(thread, vec![statement]).await,
-        None => Ok(Vec::new()),
-    }
-}
 
 /// What a rotation did.
 #[derive(Debug, Default)]
@@ -83,13 +54,6 @@ fn reseal(store: &Store, master: &MasterKeys, row: &Row) -> Result<Result<bool, 
             Ok(Ok(done.iter().flatten().next().is_some()))
         }
         Err(failure) => Ok(Err(format!("{} of {}: {}", key.provider, key.user, failure.message()))),
-    }
-}
-
-async fn run(thread: &ServingThread, statements: Vec<Statement>) -> Outcome {
-    match &thread.store {
-        Some(store) => store.run(statements).await,
-        None => Err(Reason::StoreMissing.into()),
     }
 }
 

@@ -19,9 +19,10 @@ use tokio::sync::{mpsc, watch};
 use crate::configuration::Configuration;
 use crate::engine::Engine;
 use crate::serving_thread::{Clock, Running, ServingThread};
+use crate::startup::StartupError;
 use crate::store::{Store, StoreThread};
 use crate::upstream::Upstream;
-use crate::{learned, models};
+use crate::{learned, log, models};
 use connection::Connections;
 use signals::Signals;
 
@@ -36,15 +37,6 @@ pub(crate) struct Plan {
     pub(crate) threads: Option<NonZeroUsize>,
     /// How long running answers may go on once the server is to end.
     pub(crate) drain_max: Duration,
-}
-
-/// Why there is no server.
-#[derive(Debug)]
-pub(crate) enum StartupError {
-    /// The configuration asks for what cannot be.
-    Config(String),
-    /// The machine does not let it.
-    Io(String),
 }
 
 /// Serves until a signal ends it.
@@ -135,11 +127,11 @@ impl Server {
         plan: &Plan,
     ) -> Result<Self, StartupError> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let gateway = Gateway::new(config.clone());
+        let gateway = Gateway::new(config.clone()).with_verbosity(log::verbosity());
         if let Some(store) = &store
             && let Err(failure) = learned::restore(store, gateway.learned())
         {
-            tracing::warn!("what was learned of limits is not known: {}", failure.message());
+            tracing::warn!(detail = failure.message(), "limits learned before are not known");
         }
         let running = Running::default();
         let clock = Clock::start();

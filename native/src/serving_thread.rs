@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use streamgate_core::access::Caller;
-use streamgate_core::gateway::{Arrival, Gateway};
+use streamgate_core::gateway::Gateway;
+use streamgate_core::request::{Arrival, RANDOM_BYTES};
 use streamgate_core::time::Instant;
 
 use crate::engine::Engine;
@@ -26,22 +26,11 @@ pub(crate) struct ServingThread {
 }
 
 impl ServingThread {
-    /// Notes that a request of `caller` came.
-    pub(crate) fn arrival(&self, caller: Option<Caller>) -> Arrival {
-        let mut random = [0; 16];
-        if let Err(error) = getrandom::fill(&mut random) {
-            // The name only has to differ from other names.
-            tracing::warn!(%error, "no random numbers: naming the stream by the clock");
-            random[..8].copy_from_slice(&self.clock.now().as_micros().to_ne_bytes());
-        }
-        Arrival {
-            caller,
-            own_keys: Ok(Vec::new()),
-            now: self.clock.now(),
-            unix_seconds: unix_time().as_secs(),
-            random: u128::from_ne_bytes(random),
-            headers: Vec::new(),
-        }
+    /// What core needs to know of a request that arrives now.
+    pub(crate) fn arrival(&self) -> Result<Arrival, getrandom::Error> {
+        let mut random = [0; RANDOM_BYTES];
+        getrandom::fill(&mut random)?;
+        Ok(Arrival { now: self.clock.now(), unix_now: unix_time(), random })
     }
 }
 

@@ -19,7 +19,7 @@ use streamgate_core::store::{Migrating, Outcome, Row, Rows, Statement, Step, Val
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::serve::StartupError;
+use crate::startup::StartupError;
 
 /// How many batches wait for a connection at most.
 const QUEUE_MAX: usize = 1024;

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::protocol::HttpCall;
-use streamgate_core::relay::{self, AttemptId, Input};
+use streamgate_core::relay::{self, AttemptId};
+use streamgate_core::request::Input;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use crate::driver::Progress;
+use crate::progress::Progress;
 use connect::{Connector, Origin, Reach, Stream};
 use exchange::{Exchange, Part};
 use idle::Idle;

@@ -22,8 +22,8 @@ const REFETCH: Duration = Duration::from_secs(30);
 /// The same after a fetch that failed.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long a fetch is waited for; who gives one up may not say so.
-const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a fetch may take: the caller waits for it. One that nobody reports on ends then too.
+pub(crate) const KEY_SET_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Fetches at the same time: each request that needs the keys fetches for itself, up to so many.
 const FETCHES_MAX: usize = 8;
@@ -107,7 +107,7 @@ impl KeySet {
     }
 
     fn may_fetch(&mut self, now: Instant) -> bool {
-        self.under_way.retain(|began| now < *began + FETCH_TIME_MAX);
+        self.under_way.retain(|began| now < *began + KEY_SET_TIME_MAX);
         let paused = self.ended.is_some_and(|(at, pause)| now < at + pause);
         !paused && self.under_way.len() < FETCHES_MAX
     }

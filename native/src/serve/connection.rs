@@ -4,20 +4,17 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use super::Phase;
-use crate::routes;
+use crate::service::Service;
 use crate::serving_thread::ServingThread;
 
 /// How long a client may take for a request's head, and be silent between two requests.
@@ -30,7 +27,7 @@ const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// What the connections of one thread share.
 pub(super) struct Connections {
     http: http1::Builder,
-    router: Router,
+    service: Service,
     phase: watch::Receiver<Phase>,
 }
 
@@ -40,7 +37,7 @@ impl Connections {
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
             .max_buf_size(BUFFER_BYTES_MAX);
-        Self { http, router: routes::router(Arc::new(thread)), phase }
+        Self { http, service: Service::new(thread), phase }
     }
 
     /// Serves the sockets that are handed in. Ends when there are no more and the last connection
@@ -65,7 +62,7 @@ impl Connections {
     /// Serves one connection to its end.
     fn converse(&self, socket: std::net::TcpStream) -> impl Future<Output = ()> + 'static {
         let (http, phase) = (self.http.clone(), self.phase.clone());
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = self.service.clone();
         async move {
             let stream = match prepare(socket) {
                 Ok(stream) => stream,
@@ -88,8 +85,7 @@ fn prepare(socket: std::net::TcpStream) -> io::Result<Pin<Box<TimeoutStream<TcpS
     Ok(Box::pin(stream))
 }
 
-type Connection =
-    http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>>;
+type Connection = http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, Service>;
 
 /// Runs a connection; once the server drains, only until its answer ends.
 async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) -> hyper::Result<()> {

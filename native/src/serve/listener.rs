@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{StartupError, Thread};
+use super::Thread;
+use crate::startup::StartupError;
 
 /// Only this machine may ask, unless the operator says otherwise.
 const LISTEN: &str = "127.0.0.1:8000";

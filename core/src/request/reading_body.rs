@@ -1,0 +1,76 @@
+//! The stage that waits for a request's body.
+
+use super::context::Context;
+use super::own_keys::{LoadingKeys, StoringKey};
+use super::route::{Client, Headers};
+use super::{BodyFailure, Chat, Output, State, Timer, answering};
+use crate::access::Caller;
+use crate::failure::{Failure, Reason};
+use crate::provider_keys::Action;
+use crate::reply::Reply;
+
+/// A request whose body is on its way.
+pub(super) struct ReadingBody {
+    caller: Option<Caller>,
+    wanted: Wanted,
+}
+
+/// What the body is for.
+pub(super) enum Wanted {
+    OwnKey { action: Action, provider: String },
+    Chat { client: Client, headers: Headers },
+}
+
+impl ReadingBody {
+    pub(super) fn begin(context: &mut Context, caller: Option<Caller>, wanted: Wanted) -> State {
+        let bytes_max = context.gateway.config().limits.request_bytes;
+        context.outputs.push_back(Output::ReadBody { bytes_max });
+        context.expect(Timer::Body, Timer::BODY_TIME_MAX);
+        State::ReadingBody(Box::new(Self { caller, wanted }))
+    }
+
+    pub(super) fn read(self, context: &mut Context, body: &[u8]) -> State {
+        let Self { caller, wanted } = self;
+        let (client, headers) = match wanted {
+            Wanted::OwnKey { action, provider } => {
+                return StoringKey::begin(context, action, &provider, body, caller.as_ref());
+            }
+            Wanted::Chat { client, headers } => (client, headers),
+        };
+        let config = context.gateway.config();
+        match Chat::parse(config, client, caller.clone(), headers, body) {
+            Ok(chat) => LoadingKeys::begin(context, chat),
+            Err(failure) => answering::refuse(context, client, caller, failure),
+        }
+    }
+
+    pub(super) fn failed(self, context: &mut Context, why: BodyFailure) -> State {
+        let failure = match why {
+            BodyFailure::TooLarge => {
+                let bytes_max = context.gateway.config().limits.request_bytes;
+                let detail = format!("The request body is longer than {bytes_max} bytes.");
+                Failure::new(Reason::BodyTooLarge, detail)
+            }
+            BodyFailure::Broken(why) => {
+                Failure::new(Reason::InvalidRequest, format!("The request broke off: {why}."))
+            }
+        };
+        self.refuse(context, failure)
+    }
+
+    pub(super) fn tick(self: Box<Self>, context: &mut Context) -> State {
+        if context.expired().is_none() {
+            return State::ReadingBody(self);
+        }
+        let seconds = Timer::BODY_TIME_MAX.as_secs();
+        let detail = format!("The request's body did not arrive within {seconds} seconds.");
+        self.refuse(context, Failure::new(Reason::RequestTimeout, detail))
+    }
+
+    fn refuse(self, context: &mut Context, failure: Failure) -> State {
+        match self.wanted {
+            Wanted::OwnKey { .. } => context.reply(Reply::failure(&failure)),
+            Wanted::Chat { client, .. } => answering::refuse(context, client, self.caller, failure),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a request waits for besides its calls: its body, the store, or a key set. One at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::combinators::Collect;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use streamgate_core::failure::Reason;
+use streamgate_core::request::{BodyFailure, Input};
+use streamgate_core::store::{Outcome, Statement};
+
+use crate::serving_thread::ServingThread;
+
+/// Something that will come.
+pub(crate) enum Awaited {
+    Body(Collect<Limited<Incoming>>),
+    Rows(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    KeySet(Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>),
+}
+
+/// Something that came.
+pub(crate) enum Came {
+    Body(Result<Bytes, BodyFailure>),
+    Rows(Outcome),
+    KeySet(Result<Vec<u8>, String>),
+}
+
+impl Awaited {
+    /// Reads a request's body.
+    pub(crate) fn body(incoming: Incoming, bytes_max: usize) -> Self {
+        Self::Body(Limited::new(incoming, bytes_max).collect())
+    }
+
+    /// Runs statements in the store, if there is one.
+    pub(crate) fn rows(thread: &ServingThread, statements: Vec<Statement>) -> Self {
+        let store = thread.store.clone();
+        Self::Rows(Box::pin(async move {
+            match store {
+                Some(store) => store.run(statements).await,
+                None => Err(Reason::StoreMissing.into()),
+            }
+        }))
+    }
+
+    /// Gets a key set.
+    pub(crate) fn key_set(thread: &ServingThread, url: String, bytes_max: usize) -> Self {
+        let upstream = thread.upstream.clone();
+        Self::KeySet(Box::pin(async move { upstream.get(&url, bytes_max).await }))
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Came> {
+        Poll::Ready(match self {
+            Self::Body(body) => Came::Body(match ready!(Pin::new(body).poll(context)) {
+                Ok(body) => Ok(body.to_bytes()),
+                Err(error) if error.is::<LengthLimitError>() => Err(BodyFailure::TooLarge),
+                Err(error) => Err(BodyFailure::Broken(error.to_string())),
+            }),
+            Self::Rows(rows) => Came::Rows(ready!(rows.as_mut().poll(context))),
+            Self::KeySet(key_set) => Came::KeySet(ready!(key_set.as_mut().poll(context))),
+        })
+    }
+}
+
+impl Came {
+    /// The same, as core takes it.
+    pub(crate) fn input(&mut self) -> Input<'_> {
+        match self {
+            Self::Body(Ok(body)) => Input::Body(body),
+            Self::Body(Err(why)) => Input::BodyFailed(why.clone()),
+            Self::Rows(outcome) => Input::Rows(std::mem::replace(outcome, Ok(Vec::new()))),
+            Self::KeySet(body) => Input::Fetched(body.as_deref().map_err(|why| why.as_str())),
+        }
+    }
+}

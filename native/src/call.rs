@@ -1,0 +1,48 @@
+//! A call to a model, wherever it runs.
+
+use std::task::{Context, Poll};
+
+use streamgate_core::relay::{self, AttemptId};
+use streamgate_core::request::Input;
+use streamgate_core::target::Upstream;
+
+use crate::progress::Progress;
+use crate::serving_thread::ServingThread;
+use crate::{local, upstream};
+
+/// A call that is being made. Dropping it aborts it.
+pub(crate) enum Call {
+    Upstream(upstream::Call),
+    Local(local::Call),
+}
+
+impl Call {
+    /// Begins a call; it makes no progress before it is polled.
+    pub(crate) fn begin(thread: &ServingThread, call: &relay::Call) -> Self {
+        match call.target.provider.upstream {
+            Upstream::Local => Self::Local(local::Call::new(&thread.engine, call)),
+            Upstream::Http(_) => Self::Upstream(thread.upstream.call(call)),
+        }
+    }
+
+    /// Hands what is ready to `take`.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: AttemptId,
+        take: &mut dyn FnMut(Input<'_>),
+    ) -> Poll<Progress> {
+        match self {
+            Self::Upstream(call) => call.poll(context, attempt, take),
+            Self::Local(call) => call.poll(context, attempt, take),
+        }
+    }
+
+    /// The call is no longer needed: its connection may be used again.
+    pub(crate) fn release(self) {
+        match self {
+            Self::Upstream(call) => call.release(),
+            Self::Local(call) => drop(call),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The HTTP service of one thread: a request becomes a [`Driver`], whose response is the driver's
+//! head and, as its body, the driver itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use streamgate_core::request::{self, Head, RequestHead};
+
+use crate::driver::Driver;
+use crate::serving_thread::ServingThread;
+
+/// The service of one thread. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<ServingThread>);
+
+/// A response whose head is not known yet.
+pub(crate) struct Responding(Option<Box<Driver>>);
+
+impl Service {
+    pub(crate) fn new(thread: ServingThread) -> Self {
+        Self(Arc::new(thread))
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Box<Driver>>;
+    type Error = std::io::Error;
+    type Future = Responding;
+
+    fn call(&self, request: Request<Incoming>) -> Responding {
+        Responding(self.begin(request).map(Box::new))
+    }
+}
+
+impl Service {
+    /// Without random numbers there are no secrets: the connection ends without an answer.
+    fn begin(&self, request: Request<Incoming>) -> Option<Driver> {
+        let arrival = self.0.arrival().inspect_err(|error| {
+            tracing::error!(%error, "no random numbers");
+        });
+        let (parts, incoming) = request.into_parts();
+        let head = RequestHead {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            header: &|name| joined(&parts.headers, name),
+        };
+        let request = request::Request::new(&self.0.gateway, &head, &arrival.ok()?);
+        Some(Driver::new(self.0.clone(), request, incoming))
+    }
+}
+
+impl Future for Responding {
+    type Output = std::io::Result<Response<Box<Driver>>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut driver) = self.0.take() else {
+            return Poll::Ready(Err(std::io::Error::other("no random numbers")));
+        };
+        match driver.poll_head(context) {
+            Poll::Ready(head) => Poll::Ready(Ok(response(head, driver))),
+            Poll::Pending => {
+                self.0 = Some(driver);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn response(head: Head, driver: Box<Driver>) -> Response<Box<Driver>> {
+    let mut response = Response::new(driver);
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
+    let headers = response.headers_mut();
+    for (name, value) in head.headers {
+        // A name of the configuration may hold what a header cannot; then it is left out.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// A header's values as one, as they may be sent on.
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<_> =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
