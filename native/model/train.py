@@ -4,7 +4,7 @@
   python train.py --check            ask the finished tiny.gguf a list of questions
   python train.py --ask "hello"      ask it one question
 
-The text is made up by chats.py while training goes on, so no row is ever seen twice.
+chats.py generates the text during training, so no row is ever seen twice.
 """
 
 import argparse

@@ -234,7 +234,7 @@ const config :Workerd.Config = (
 );`;
 }
 
-/** workerd says on its control pipe which port each socket was given. */
+/** workerd reports on its control pipe which port each socket was given. */
 function listening(child, count) {
   return new Promise((resolve, reject) => {
     const ports = {};

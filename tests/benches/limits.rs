@@ -1,9 +1,9 @@
-//! What it costs a request that there are limits: who asks, how long the prompt is, what is known of
-//! the target, what the answer may therefore be, and what is left of the user's quota.
+//! What limits cost a request: authentication, the prompt's length, the target's limits, the
+//! resulting bound of the answer, and the user's quota.
 //!
-//! `cargo bench --bench limits` prints nanoseconds per request: of the policy for prompts of several
-//! sizes, with nothing and with a thousand endpoints' limits learned; of the way in by each kind of
-//! credential; of the quota. The best of many turns counts, so that a busy machine disturbs it little.
+//! `cargo bench --bench limits` prints nanoseconds per request: for the limit policy with prompts of
+//! several sizes, with no and with a thousand learned limits; for admission with each kind of
+//! credential; for the quota. The best of many turns counts, so that a busy machine disturbs it little.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ fn print_policies() {
     }
 }
 
-/// The tokens of a scenario that let somebody in; what they cost is mostly their signatures.
+/// The valid tokens of a scenario; their cost is mostly that of their signatures.
 fn print_tokens(name: &str, what: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let scenario = Scenario::load(&folder.join(name).with_extension("toml"));
@@ -129,7 +129,7 @@ fn admit(access: &Access, secret: &str) -> Caller {
     }
 }
 
-/// What a short answer enters: a thousand a second stay within the quota.
+/// The quota operations of a short answer: a thousand a second stay within the quota.
 fn quota(quotas: &Quotas, user: &Arc<str>, now: &mut u64) {
     let allowance = Allowance {
         requests_per_minute: NonZeroU32::new(60_000),

@@ -1,4 +1,4 @@
-//! How soon the built shells react: to a provider that breaks off, and to a client that leaves.
+//! How soon the built shells react to an interrupted provider stream and to a client's disconnect.
 //!
 //! ```text
 //! cargo build --release -p streamgate && cargo xtask edge
@@ -6,10 +6,10 @@
 //! ROUNDS=30 cargo xtask bench --bench reaction -- native
 //! ```
 //!
-//! A token costs no wait of ours (F68): the first one through a shell should come as soon as from
-//! the provider. After a break the next provider's first token should come as soon as from that provider alone,
-//! plus 5 ms; a call should be closed 100 ms after its client left, in every state that
-//! `scenarios/client_leaves_*.toml` and its like show. Times are real, so the machine should be idle.
+//! A shell adds no wait: its first token should arrive as soon as the provider's. After an
+//! interruption the next provider's first token should arrive as soon as from that provider alone,
+//! plus 5 ms; a call should be closed 100 ms after its client disconnects, in every state that
+//! `scenarios/client_leaves_*.toml` covers. Times are real, so the machine should be idle.
 
 use std::env;
 use std::error::Error;
@@ -23,13 +23,13 @@ use streamgate_tests::client::{self, Goodbye};
 use streamgate_tests::run::Stage;
 use streamgate_tests::scenario::{self, Protocol, Runner, Scenario};
 
-/// How often a break is taken over.
+/// Interruptions per run.
 const BREAKS: usize = 300;
-/// How often the client leaves in each state.
+/// Disconnects per state.
 const ROUNDS: usize = 10;
 
-/// A provider that breaks off, and one that takes a while for its first token. What follows that
-/// waits, so that a token that is held back for more would be seen to come late.
+/// A provider that cuts its stream, and one that takes a while for its first token. It then pauses,
+/// so that a token held back for more would arrive visibly late.
 const BREAK: &str = r#"
 why = "A break is taken over at once."
 
@@ -62,7 +62,7 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// A provider's first token: asked directly, and after another broke off.
+/// A provider's first token: called directly, and after another was interrupted.
 async fn takeovers(runner: Runner) -> Fallible<()> {
     let scenario = Scenario::parse("break", BREAK)?;
     let stage = Stage::set(&scenario, runner).await?;
@@ -90,7 +90,7 @@ async fn takeovers(runner: Runner) -> Fallible<()> {
 /// A provider's own time to its first token.
 async fn first_text(provider: SocketAddr, scenario: &Scenario) -> Fallible<Duration> {
     let asked = client::ask(provider, &scenario.client, Goodbye::Fin, Instant::now()).await?;
-    Ok(texts(&asked)?.first().ok_or("the provider said nothing")?.at)
+    Ok(texts(&asked)?.first().ok_or("the provider sent nothing")?.at)
 }
 
 fn texts(answer: &answer::Answer) -> Fallible<Vec<Event>> {
@@ -98,7 +98,7 @@ fn texts(answer: &answer::Answer) -> Fallible<Vec<Event>> {
     Ok(events.into_iter().filter(Event::has_text).collect())
 }
 
-/// From the client's leaving to the close of each call.
+/// From the client's disconnect to the close of each call.
 async fn goodbyes(runner: Runner) -> Fallible<()> {
     let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -123,7 +123,7 @@ async fn goodbyes(runner: Runner) -> Fallible<()> {
     Ok(())
 }
 
-/// How long each call that was open when the client left stayed open.
+/// How long each call that was open at the disconnect stayed open.
 fn until_closed(seen: &Seen) -> Fallible<Vec<Duration>> {
     let left = seen.answer.ended;
     let open = seen.calls.values().flatten().filter(|call| call.ended.is_none());

@@ -1,4 +1,4 @@
-//! One chunk's way through an answer, beside what it would cost to copy it and to parse and write it.
+//! The cost of one chunk of an answer, beside that of copying it and of parsing and writing it.
 //!
 //! `cargo bench --bench relay` prints, for each setting, what a chunk costs in time and allocations,
 //! and how many times ours that is. All take turns and the best turn of each counts, so that a busy
@@ -6,10 +6,10 @@
 //! their names. `cargo bench --bench relay -- count ours "forwarded, an event a read"`
 //! makes one pass of one of them instead, for a tool that counts instructions.
 //!
-//! Ours is everything the core does between a read and a write: events found, read, checked, counted
-//! and kept for a continuation, deadlines moved, the body written. The peers do less: `values` is
-//! what a gateway does that reads each chunk into a `serde_json::Value` and writes it again, `copy`
-//! reads nothing and is the floor.
+//! `ours` is everything core does between a read and a write: events are found, parsed, validated,
+//! counted and kept for a continuation, deadlines moved, the body written. The peers do less:
+//! `values` parses each chunk into a `serde_json::Value` and writes it again, `copy` parses nothing
+//! and is the floor.
 
 #[path = "../../core/tests/counting/mod.rs"]
 mod counting;
@@ -59,11 +59,11 @@ struct Setting {
     alike: bool,
 }
 
-/// How chunks come.
+/// How chunks arrive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arrive {
     EventByEvent,
-    /// In reads of so many bytes.
+    /// In reads of this many bytes.
     Reads(usize),
     /// From an engine in this process, which needs no bytes.
     Engine,
@@ -233,7 +233,7 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
         headers: Vec::new(),
     };
     let mut request = json!({"model": setting.provider.name(), "stream": true, "max_tokens": 4096});
-    let said = match setting.client {
+    let message = match setting.client {
         ClientProtocol::Token => json!("Hi"),
         ClientProtocol::UiMessage => json!([
             {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
@@ -245,7 +245,7 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
         ClientProtocol::Responses => "input",
         _ => "messages",
     };
-    request[field] = said;
+    request[field] = message;
     let mut answer =
         gateway.answer(Client::asked(setting.client), request.to_string().as_bytes(), &arrival);
     let Output::Call(call) = answer.poll() else { panic!("no call") };
@@ -421,7 +421,7 @@ fn anthropic_frame(word: &str) -> Vec<u8> {
     )
 }
 
-/// Each tells what the answer cost so far.
+/// Each frame reports the usage so far.
 fn gemini_frame(word: &str, number: u64) -> Vec<u8> {
     let total = number + 9;
     event(
@@ -432,7 +432,7 @@ fn gemini_frame(word: &str, number: u64) -> Vec<u8> {
     )
 }
 
-/// Each tells when it was made.
+/// Each line has its own time.
 fn ollama_line(word: &str, number: u64) -> Vec<u8> {
     format!(
         "{{\"model\":\"llama3.2\",\"created_at\":\"2025-05-27T21:08:44.{number:09}Z\",\"message\":{{\"role\":\"assistant\",\"content\":\"{word}\"}},\"done\":false}}\n"

@@ -51,9 +51,9 @@ impl Report {
 impl Outcome {
     fn word(self) -> &'static str {
         match self {
-            Outcome::Passed => "passed",
-            Outcome::Skipped => "skipped",
-            Outcome::Failed => "FAILED",
+            Self::Passed => "passed",
+            Self::Skipped => "skipped",
+            Self::Failed => "FAILED",
         }
     }
 }
