@@ -1,7 +1,7 @@
 """What a streamed chunk costs a gateway, beside nginx as a plain reverse proxy.
 
 The same load goes through each in turn, for several rounds; reported is the user and system CPU of the
-gateway's own processes, per chunk. Needs nginx, Linux (/proc), and release builds:
+gateway's own processes, per chunk (F74). Needs nginx, Linux (/proc), and release builds:
 
     cargo build --release -p streamgate -p streamgate-tests
     python3 tests/bench/proxy.py

@@ -6,7 +6,7 @@
 //! ROUNDS=30 cargo xtask bench --bench reaction -- native
 //! ```
 //!
-//! A shell adds no wait: its first token should arrive as soon as the provider's. After an
+//! A shell adds no wait (F68): its first token should arrive as soon as the provider's. After an
 //! interruption the next provider's first token should arrive as soon as from that provider alone,
 //! plus 5 ms; a call should be closed 100 ms after its client disconnects, in every state that
 //! `scenarios/client_leaves_*.toml` covers. Times are real, so the machine should be idle.

@@ -18,8 +18,8 @@ Generated from `core/src/failure.rs`, except for the last column; `UPDATE_EXPECT
 docs` rewrites it, and a test compares it.
 
 A failure before the first content is an HTTP response with the status below, in the error shape of the client's
-[protocol](../protocols/README.md); after the first content it is an error event that ends the stream. *Then* is what the
-gateway does before a client sees the failure:
+[protocol](../protocols/README.md); after the first content it is an error event that ends the stream. *Then* is what
+the gateway does before a client sees the failure:
 
 | then | |
 |---|---|

@@ -17,8 +17,8 @@ compares it.
 
 Every answer has exactly one line, `answer`, at INFO, or at WARN if it failed; nothing is logged per token. At DEBUG
 there is also a line per call to a provider (`request`), with the limits that apply to it. Natively the log goes to
-stderr, as text or with `--log-format json` as one JSON object per line; `--log` sets the level. At the edge each line is
-JSON, without a timestamp: the platform adds its own.
+stderr, as text or with `--log-format json` as one JSON object per line; `--log` sets the level. At the edge each line
+is JSON, without a timestamp: the platform adds its own.
 
 ```json
 {\"level\":\"INFO\",\"message\":\"answer\",\"stream_id\":\"chatcmpl-1\",\"user_id\":\"ada\",\"plan\":\"pro\",\"client\":\"openai\",\"success\":true,\"end\":\"stop\"}
