@@ -1,418 +1,227 @@
-//! One request and its response: what the wire tells, handed to whom it concerns.
-//!
-//! ```text
-//!  begin ──► open to all ─────────────────────────────────────────────────────────► respond ──► over
-//!    └──► opening ──► admitting ──► a known reply, or a refusal ───────────────────► respond ──► over
-//!                        ├───────► a user's key ──► receive ──ask──► keeping ──────► respond ──► over
-//!                        └───────► chat ──► receive ──ask──► own keys ──► answering ──► finish ──► over
-//! ```
-//!
-//! Where something is asked of the store, [`Exchange::found`] goes on.
+//! One request from its head to its answer: route, admit, read, the user's own keys, answer.
 
-use streamgate_core::access::{self, Admission, Caller, Credentials, KEY_SET_BYTES_MAX};
-use streamgate_core::failure::{Failure, Reason};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use streamgate_core::access::{self, Caller, Credentials, KEY_SET_BYTES_MAX};
+use streamgate_core::answer::Head;
+use streamgate_core::failure::Failure;
+use streamgate_core::failure::Reason;
 use streamgate_core::gateway::{Arrival, Client, Reply, Route};
-use streamgate_core::provider_keys::{self, Action, KeyRequest};
-use streamgate_core::relay::{self, Input};
+use streamgate_core::provider_keys::{self, Action};
 use streamgate_core::seal::NONCE_BYTES;
 use streamgate_core::store::{Outcome, Statement};
 use streamgate_core::time::Instant;
 use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{
+    ByteStream, Context, Date, Env, Fetch, Request, RequestInit, RequestRedirect, Response, Result,
+};
 
-use crate::answering::{Answering, Made};
+use crate::driver::Driver;
 use crate::isolate::{self, Isolate};
-use crate::log;
-use crate::store::{self, Errand, Next, Store};
-use crate::wire::{Wire, flat};
+use crate::response::complete;
+use crate::store::within;
+use crate::{error, log};
 
-/// One request and its response. Every method is a thing that happened; times are milliseconds
-/// since 1970.
-#[wasm_bindgen]
-pub struct Exchange {
-    wire: Wire,
-    stage: Stage,
-    /// What the store is asked, if it is.
-    errand: Option<Errand>,
-    /// Why the store cannot be asked: one try is enough for one request.
+const KEYS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// One request, as its steps share it.
+struct Exchange {
+    request: Request,
+    env: Env,
+    ctx: Context,
+    isolate: Isolate,
+    /// Why the store cannot be used: one try is enough for one request.
     lost: Option<Failure>,
 }
 
-enum Stage {
-    /// The request's head is not known, or the response needs nothing more.
-    Idle,
-    /// The store is opened for what was learned of limits, which the request can do without.
-    Opening(Box<Arriving>),
-    /// It is not known yet who asks.
-    Admitting(Box<Admitting>),
-    /// The request's body is being read, or is not wanted.
-    Receiving { isolate: Isolate, caller: Result<Option<Caller>, Failure>, wanted: Wanted },
-    /// The store is asked for the user's own keys.
-    Recalling(Box<Recalling>),
-    /// The store is asked to do what is wanted with a user's own key.
-    Keeping(Box<KeyRequest>),
-    /// The core answers.
-    Answering(Box<Answering>),
+/// The response to a request.
+pub(crate) async fn serve(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    let is_head = request.inner().method() == "HEAD";
+    let isolate = match isolate::shared(&env) {
+        Ok(isolate) => isolate,
+        Err(reply) => return Ok(whole(reply, is_head)),
+    };
+    let route = match isolate.gateway.route(&request.inner().method(), &request.path()) {
+        Route::Reply(reply) => return Ok(whole(reply, is_head)),
+        route @ (Route::Private(_) | Route::ProviderKey { .. } | Route::Chat(_)) => route,
+    };
+    let mut exchange = Exchange { request, env, ctx, isolate, lost: None };
+    if exchange.isolate.store.as_ref().is_some_and(|store| store.is_due(now())) {
+        exchange.lost = exchange.query(Vec::new()).await.err();
+    }
+    let reply = match (route, exchange.admit().await) {
+        (Route::Chat(client), caller) => return exchange.chat(client, caller).await,
+        (Route::ProviderKey { action, provider }, Ok(caller)) => {
+            exchange.provider_key(action, &provider, caller.as_ref()).await
+        }
+        (Route::Reply(reply) | Route::Private(reply), Ok(_)) => reply,
+        (_, Err(failure)) => Reply::failure(&failure),
+    };
+    Ok(whole(reply, is_head))
 }
 
-/// A request of which the head is known.
-struct Arriving {
-    isolate: Isolate,
-    method: String,
-    /// What is answered to who is let in.
-    route: Route,
-}
-
-struct Admitting {
-    request: Arriving,
-    admission: Admission,
-}
-
-/// What a request's body is for.
-enum Wanted {
-    Chat(Client),
-    Key { action: Action, provider: String },
-}
-
-/// A chat request that was read.
-struct Recalling {
-    isolate: Isolate,
-    client: Client,
-    caller: Option<Caller>,
-    body: Vec<u8>,
-}
-
-#[wasm_bindgen]
 impl Exchange {
-    /// An exchange over this wire.
-    #[wasm_bindgen(constructor)]
-    pub fn new(wire: Wire) -> Self {
-        Self { wire, stage: Stage::Idle, errand: None, lost: None }
-    }
-
-    /// The request's head came.
-    pub fn begin(&mut self, now: f64, method: &str, path: &str) {
-        let isolate = match isolate::shared(&self.wire) {
-            Ok(isolate) => isolate,
-            Err(reply) => return self.reply(method, reply),
+    async fn query(&self, statements: Vec<Statement>) -> Outcome {
+        let outcome = match (&self.isolate.store, &self.lost) {
+            (Some(_), Some(failure)) => return Err(failure.clone()),
+            (Some(store), None) => store.query(&self.env, &statements).await,
+            (None, _) => return Err(Reason::StoreMissing.into()),
         };
-        match isolate.gateway.route(method, path) {
-            Route::Reply(reply) => self.reply(method, reply),
-            route @ (Route::Private(_) | Route::ProviderKey { .. } | Route::Chat(_)) => {
-                let method = method.to_owned();
-                let store = isolate.store.clone().filter(|store| store.is_due(instant(now)));
-                self.stage = Stage::Opening(Box::new(Arriving { isolate, method, route }));
-                match store {
-                    Some(store) => self.send(now, store.errand(Vec::new())),
-                    None => self.answered(now, Ok(Vec::new())),
+        outcome.inspect_err(log::store)
+    }
+
+    async fn admit(&self) -> std::result::Result<Option<Caller>, Failure> {
+        let credentials = Credentials::read(|name| self.header(name));
+        let mut admission = self.isolate.gateway.admit(&credentials, now(), unix_seconds());
+        loop {
+            match admission.poll() {
+                access::Output::Query(statement) => {
+                    if let Err(failure) = admission.found(self.query(vec![statement]).await) {
+                        log::lookup(&failure);
+                    }
                 }
-            }
-        }
-    }
-
-    /// What came of the last batch for the store: its rows, or why there are none.
-    pub fn found(&mut self, now: f64, rows: Option<String>, why: Option<String>) {
-        let outcome = store::read(rows.as_deref(), why.as_deref());
-        if let Err(failure) = &outcome {
-            log::store(&self.wire, failure);
-        }
-        self.advance(now, Some(outcome));
-    }
-
-    /// A key set came, or why it did not.
-    pub fn fetched(&mut self, now: f64, body: Option<Vec<u8>>, why: Option<String>) {
-        let Stage::Admitting(mut admitting) = self.take() else { return };
-        let body = body.as_deref().ok_or_else(|| why.unwrap_or_default());
-        if let Err(why) = admitting.admission.fetched(instant(now), body) {
-            log::keys(&self.wire, &why);
-        }
-        self.admit(now, admitting);
-    }
-
-    /// The user's quota said something; nothing if it could not be asked.
-    pub fn entered(&mut self, now: f64, said: Option<String>) {
-        let Stage::Answering(answering) = &mut self.stage else { return };
-        answering.entered(instant(now), said.as_deref(), &self.wire);
-    }
-
-    /// The request's body came; none if it is longer than allowed.
-    pub fn ask(&mut self, now: f64, body: Option<Vec<u8>>) {
-        let Stage::Receiving { isolate, caller, wanted } = self.take() else { return };
-        let too_large = || isolate.gateway.body_too_large();
-        let received = caller.and_then(|caller| Ok((caller, body.ok_or_else(too_large)?)));
-        match (wanted, received) {
-            (Wanted::Chat(client), Ok((caller, body))) => {
-                let statement = isolate.gateway.own_keys(caller.as_ref());
-                let store = isolate.store.clone();
-                let recalling = Recalling { isolate, client, caller, body };
-                self.stage = Stage::Recalling(Box::new(recalling));
-                match statement {
-                    Some(statement) => self.query(now, store, vec![statement]),
-                    None => self.answered(now, Ok(Vec::new())),
+                access::Output::Fetch { url } => {
+                    let late = || Err(format!("nothing came within {KEYS_TIME_MAX:?}"));
+                    let keys = within(KEYS_TIME_MAX, fetch(&url, KEY_SET_BYTES_MAX)).await;
+                    let keys = keys.unwrap_or_else(late);
+                    let keys = keys.as_deref().map_err(Clone::clone);
+                    if let Err(why) = admission.fetched(now(), keys) {
+                        log::keys(&why);
+                    }
                 }
-            }
-            (Wanted::Chat(client), Err(failure)) => {
-                let arrival = self.arrival(now, client, None, Ok(Vec::new()));
-                let answer = isolate.gateway.refuse(client, failure, &arrival);
-                self.answer(now, Answering::new(isolate, answer));
-            }
-            (Wanted::Key { action, provider }, Ok((caller, body))) => {
-                self.key(now, isolate, action, &provider, caller.as_ref(), &body);
-            }
-            (Wanted::Key { .. }, Err(failure)) => self.whole(Reply::failure(&failure)),
-        }
-    }
-
-    /// The head of a call's response came. Headers are names and values in turn.
-    pub fn head(&mut self, call: usize, now: f64, status: u16, headers: Vec<String>) {
-        self.handle(now, |calls| {
-            let made = calls.get_mut(call)?;
-            made.answered = true;
-            let head = relay::Head::read(status, |name| find(&headers, name));
-            Some(Input::Head { attempt: made.attempt, head })
-        });
-    }
-
-    /// Bytes of a call's response came.
-    pub fn bytes(&mut self, call: usize, now: f64, bytes: &[u8]) {
-        self.handle(now, |calls| Some(Input::Bytes { attempt: calls.get(call)?.attempt, bytes }));
-    }
-
-    /// A call's response ended in good order.
-    pub fn end(&mut self, call: usize, now: f64) {
-        self.handle(now, |calls| Some(Input::End { attempt: calls.get(call)?.attempt }));
-    }
-
-    /// A call could not be made, or broke.
-    pub fn lost(&mut self, call: usize, now: f64, message: &str) {
-        self.handle(now, |calls| {
-            let made = calls.get(call)?;
-            Some(Input::Lost { attempt: made.attempt, failure: made.failure(message) })
-        });
-    }
-
-    /// The client left.
-    pub fn hangup(&mut self, now: f64) {
-        match self.stage {
-            Stage::Answering(_) => self.handle(now, |_| Some(Input::Hangup)),
-            Stage::Idle
-            | Stage::Opening(_)
-            | Stage::Admitting(_)
-            | Stage::Receiving { .. }
-            | Stage::Recalling(_)
-            | Stage::Keeping(_) => self.wire.finish(),
-        }
-    }
-
-    /// The client reads too slowly to be sent more.
-    pub fn pause(&mut self, now: f64) {
-        self.handle(now, |_| Some(Input::Pause));
-    }
-
-    /// The client has read what it was sent.
-    pub fn resume(&mut self, now: f64) {
-        self.handle(now, |_| Some(Input::Resume));
-    }
-
-    /// The time asked for has come.
-    pub fn tick(&mut self, now: f64) {
-        if let Stage::Answering(answering) = &mut self.stage {
-            answering.rang();
-        }
-        self.handle(now, |_| Some(Input::Tick));
-    }
-
-    /// Asks the store, if there is one.
-    fn query(&mut self, now: f64, store: Option<Store>, statements: Vec<Statement>) {
-        match (store, &self.lost) {
-            (Some(_), Some(failure)) => self.answered(now, Err(failure.clone())),
-            (Some(store), None) => self.send(now, store.errand(statements)),
-            (None, _) => self.answered(now, Err(Reason::StoreMissing.into())),
-        }
-    }
-
-    fn send(&mut self, now: f64, errand: Errand) {
-        self.errand = Some(errand);
-        self.advance(now, None);
-    }
-
-    fn advance(&mut self, now: f64, outcome: Option<Outcome>) {
-        let Some(errand) = &mut self.errand else { return };
-        match errand.step(instant(now), outcome, &self.wire) {
-            Next::Run(statements) => {
-                self.wire.query(errand.store().binding(), &store::written(&statements));
-            }
-            Next::Done(outcome) => {
-                self.errand = None;
-                self.answered(now, outcome);
+                access::Output::Admitted(caller) => return Ok(caller),
+                access::Output::Refused(failure) => return Err(failure),
             }
         }
     }
 
-    /// The store answered, or there was nothing to ask it.
-    fn answered(&mut self, now: f64, outcome: Outcome) {
-        match self.take() {
-            Stage::Opening(request) => {
-                self.lost = outcome.err();
-                self.arrive(now, *request);
-            }
-            Stage::Admitting(mut admitting) => {
-                if let Err(failure) = admitting.admission.found(outcome) {
-                    log::lookup(&self.wire, &failure);
-                }
-                self.admit(now, admitting);
-            }
-            Stage::Recalling(recalling) => self.recall(now, *recalling, outcome),
-            Stage::Keeping(request) => self.whole(request.reply(outcome)),
-            stage @ (Stage::Idle | Stage::Receiving { .. } | Stage::Answering(_)) => {
-                self.stage = stage;
-            }
-        }
-    }
-
-    fn arrive(&mut self, now: f64, request: Arriving) {
-        let credentials = Credentials::read(|name| self.wire.header(name));
-        let gateway = &request.isolate.gateway;
-        let admission = gateway.admit(&credentials, instant(now), unix_seconds(now));
-        self.admit(now, Box::new(Admitting { request, admission }));
-    }
-
-    /// Goes on once it is known who asks.
-    fn admit(&mut self, now: f64, admitting: Box<Admitting>) {
-        let caller = match admitting.admission.poll() {
-            access::Output::Query(statement) => {
-                let store = admitting.request.isolate.store.clone();
-                self.stage = Stage::Admitting(admitting);
-                return self.query(now, store, vec![statement]);
-            }
-            access::Output::Fetch { url } => {
-                self.wire.fetch_keys(&url, KEY_SET_BYTES_MAX);
-                self.stage = Stage::Admitting(admitting);
-                return;
-            }
-            access::Output::Admitted(caller) => Ok(caller),
-            access::Output::Refused(failure) => Err(failure),
-        };
-        let Arriving { isolate, method, route } = admitting.request;
-        match (route, caller) {
-            (Route::Chat(client), caller) => {
-                self.receive(isolate, caller, Wanted::Chat(client));
-            }
-            (Route::Reply(reply) | Route::Private(reply), Ok(_)) => self.reply(&method, reply),
-            (Route::ProviderKey { action: action @ Action::Set, provider }, caller @ Ok(_)) => {
-                self.receive(isolate, caller, Wanted::Key { action, provider });
-            }
-            (Route::ProviderKey { action, provider }, Ok(caller)) => {
-                self.key(now, isolate, action, &provider, caller.as_ref(), b"");
-            }
-            (_, Err(failure)) => self.reply(&method, Reply::failure(&failure)),
-        }
-    }
-
-    fn receive(
+    async fn provider_key(
         &mut self,
-        isolate: Isolate,
-        caller: Result<Option<Caller>, Failure>,
-        wanted: Wanted,
-    ) {
-        // Of who is refused nothing is read.
-        let bytes_max = if caller.is_ok() { isolate.gateway.request_bytes_max() } else { 0 };
-        self.wire.receive(bytes_max);
-        self.stage = Stage::Receiving { isolate, caller, wanted };
-    }
-
-    fn key(
-        &mut self,
-        now: f64,
-        isolate: Isolate,
         action: Action,
         provider: &str,
         caller: Option<&Caller>,
-        body: &[u8],
-    ) {
-        let Isolate { gateway, store } = isolate;
-        let nonce = self.random::<NONCE_BYTES>();
-        let unix_now = unix_seconds(now);
-        match gateway.provider_key(action, provider, body, caller, unix_now, nonce) {
-            Ok(request) => {
-                let statements = request.statements();
-                self.stage = Stage::Keeping(Box::new(request));
-                self.query(now, store, statements);
-            }
-            Err(failure) => self.whole(Reply::failure(&failure)),
+    ) -> Reply {
+        let body = if action == Action::Set { self.body().await } else { Ok(Vec::new()) };
+        let gateway = &self.isolate.gateway;
+        let nonce = random::<NONCE_BYTES>();
+        let request = body.and_then(|body| {
+            gateway.provider_key(action, provider, &body, caller, unix_seconds(), nonce)
+        });
+        match request {
+            Ok(request) => request.reply(self.query(request.statements()).await),
+            Err(failure) => Reply::failure(&failure),
         }
     }
 
-    fn recall(&mut self, now: f64, recalling: Recalling, own_keys: Outcome) {
-        let Recalling { isolate, client, caller, body } = recalling;
-        if let Some(store) = &isolate.store {
-            let nonce = || self.random::<NONCE_BYTES>();
-            let anew = provider_keys::reseal(isolate.gateway.config(), &own_keys, nonce);
-            store.keep(&self.wire, &anew);
-        }
-        let arrival = self.arrival(now, client, caller, own_keys);
-        let answer = isolate.gateway.answer(client, &body, &arrival);
-        self.answer(now, Answering::new(isolate, answer));
-    }
-
-    fn answer(&mut self, now: f64, answering: Answering) {
-        self.stage = Stage::Answering(Box::new(answering));
-        self.handle(now, |_| Some(Input::Tick));
-    }
-
-    fn arrival(
-        &self,
-        now: f64,
+    async fn chat(
+        mut self,
         client: Client,
-        caller: Option<Caller>,
-        own_keys: Outcome,
-    ) -> Arrival {
-        Arrival {
-            caller,
-            own_keys,
-            now: instant(now),
-            unix_seconds: unix_seconds(now),
-            random: u128::from_ne_bytes(self.random()),
-            headers: client.headers(|name| self.wire.header(name)),
+        caller: std::result::Result<Option<Caller>, Failure>,
+    ) -> Result<Response> {
+        let mut arrival = Arrival {
+            caller: None,
+            own_keys: Ok(Vec::new()),
+            now: now(),
+            unix_seconds: unix_seconds(),
+            random: u128::from_ne_bytes(random()),
+            headers: client.headers(|name| self.header(name)),
+        };
+        // Of a caller who is refused nothing is read.
+        let received = match caller {
+            Ok(caller) => self.body().await.map(|body| (caller, body)),
+            Err(failure) => Err(failure),
+        };
+        let answer = match received {
+            Ok((caller, body)) => {
+                arrival.own_keys = self.own_keys(caller.as_ref()).await;
+                arrival.caller = caller;
+                self.isolate.gateway.answer(client, &body, &arrival)
+            }
+            Err(failure) => self.isolate.gateway.refuse(client, failure, &arrival),
+        };
+        let signal = self.request.inner().signal();
+        Driver::respond(self.isolate, self.env, self.ctx, signal, answer).await
+    }
+
+    async fn own_keys(&self, caller: Option<&Caller>) -> Outcome {
+        let Some(statement) = self.isolate.gateway.own_keys(caller) else { return Ok(Vec::new()) };
+        let outcome = self.query(vec![statement]).await;
+        if let Some(store) = self.isolate.store.clone() {
+            let config = self.isolate.gateway.config();
+            let resealed = provider_keys::reseal(config, &outcome, random::<NONCE_BYTES>);
+            let env = self.env.clone();
+            self.ctx.wait_until(async move { store.keep(&env, &resealed).await });
+        }
+        outcome
+    }
+
+    async fn body(&mut self) -> std::result::Result<Vec<u8>, Failure> {
+        let gateway = &self.isolate.gateway;
+        if self.request.inner().body().is_none() {
+            return Ok(Vec::new());
+        }
+        let stream = self.request.stream();
+        let body = async { read(stream?, gateway.request_bytes_max()).await }.await;
+        match body {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(gateway.body_too_large()),
+            Err(error) => Err(Failure::new(Reason::InvalidRequest, error.to_string())),
         }
     }
 
-    fn random<const BYTES: usize>(&self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        self.wire.random(&mut bytes);
-        bytes
+    fn header(&self, name: &str) -> Option<String> {
+        self.request.headers().get(name).ok().flatten()
     }
+}
 
-    fn reply(&self, method: &str, mut reply: Reply) {
-        if method == "HEAD" {
-            reply.body.clear();
+async fn fetch(url: &str, bytes_max: usize) -> std::result::Result<Vec<u8>, String> {
+    let text = |error: worker::Error| error::message(&error);
+    let mut init = RequestInit::new();
+    init.with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(url, &init).map_err(text)?;
+    let mut response = Fetch::Request(request).send().await.map_err(text)?;
+    if response.status_code() != 200 {
+        return Err(format!("the answer has status {}", response.status_code()));
+    }
+    let body = read(response.stream().map_err(text)?, bytes_max).await.map_err(text)?;
+    body.ok_or_else(|| format!("it is longer than {bytes_max} bytes"))
+}
+
+/// What a stream holds, if it is no longer than that.
+async fn read(mut stream: ByteStream, bytes_max: usize) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.try_next().await? {
+        if bytes.len() + chunk.len() > bytes_max {
+            return Ok(None);
         }
-        self.whole(reply);
+        bytes.extend_from_slice(&chunk);
     }
-
-    fn whole(&self, reply: Reply) {
-        self.wire.respond(reply.status, flat(reply.headers), &reply.body);
-        self.wire.finish();
-    }
-
-    fn take(&mut self) -> Stage {
-        std::mem::replace(&mut self.stage, Stage::Idle)
-    }
-
-    /// Hands the answer what happened, if it concerns it, and does what it then wants done.
-    fn handle<'a>(&mut self, now: f64, input: impl FnOnce(&mut [Made]) -> Option<Input<'a>>) {
-        let Stage::Answering(answering) = &mut self.stage else { return };
-        answering.handle(instant(now), input, &self.wire);
-    }
+    Ok(Some(bytes))
 }
 
-fn find<'a>(headers: &'a [String], name: &str) -> Option<&'a str> {
-    headers.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_str())
+fn whole(reply: Reply, is_head: bool) -> Response {
+    let body = if is_head { Vec::new() } else { reply.body };
+    complete(Head { status: reply.status, headers: reply.headers }, body)
 }
 
-fn instant(ms: f64) -> Instant {
-    Instant::from_millis(ms as u64)
+/// The platform's clock, which stands still between IO.
+pub(crate) fn now() -> Instant {
+    Instant::from_millis(Date::now().as_millis())
 }
 
-fn unix_seconds(ms: f64) -> u64 {
-    (ms / 1000.0) as u64
+fn unix_seconds() -> u64 {
+    Date::now().as_millis() / 1000
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+}
+
+fn random<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    get_random_values(&mut bytes);
+    bytes
 }

@@ -7,13 +7,21 @@ use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Gateway, Reply};
 use streamgate_core::store::StoreUrl;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::Env;
 
 use crate::log;
 use crate::store::Store;
-use crate::wire::Wire;
 
-/// The variable that holds the configuration's text.
-const CONFIG: &str = "STREAMGATE_CONFIG";
+/// The configuration's module, as error messages name it.
+const CONFIG_FILE: &str = "streamgate.toml";
+
+#[wasm_bindgen(raw_module = "./streamgate.toml")]
+extern "C" {
+    /// The configuration: a text module, which is deployed with the code.
+    #[wasm_bindgen(thread_local_v2, js_name = default)]
+    static CONFIG: String;
+}
 
 /// What requests share. Cheap to clone.
 #[derive(Clone)]
@@ -27,23 +35,20 @@ thread_local! {
     static ISOLATE: OnceCell<Result<Isolate, Failure>> = const { OnceCell::new() };
 }
 
-/// What requests share or, where the configuration cannot be used, what every request is told.
-pub(crate) fn shared(wire: &Wire) -> Result<Isolate, Reply> {
-    let read = || configured(wire).inspect_err(|failure| report(wire, failure));
+/// What requests share, or the response to every request where the configuration cannot be used.
+pub(crate) fn shared(env: &Env) -> Result<Isolate, Reply> {
+    let read = || configured(env).inspect_err(log::configuration);
     ISOLATE.with(|cell| cell.get_or_init(read).clone()).map_err(|failure| Reply::failure(&failure))
 }
 
-fn configured(wire: &Wire) -> Result<Isolate, Failure> {
-    let Some(text) = wire.variable(CONFIG) else {
-        let detail = format!("{CONFIG} is not set: expected the text of a streamgate.toml.");
-        return Err(Failure::new(Reason::Internal, detail));
-    };
-    let wrong = |what: &str| Failure::new(Reason::Internal, format!("{CONFIG}: {what}"));
-    let config = Config::parse(&text, |name| wire.variable(name));
+fn configured(env: &Env) -> Result<Isolate, Failure> {
+    let wrong = |what: &str| Failure::new(Reason::Internal, format!("{CONFIG_FILE}: {what}"));
+    let secret = |name: &str| env.secret(name).ok().map(|value| value.to_string());
+    let config = CONFIG.with(|text| Config::parse(text, secret));
     let config = config.map_err(|error| wrong(&error.to_string()))?;
-    let binding = binding(&config, wire).map_err(|what| wrong(&what))?;
+    let binding = binding(&config, env).map_err(|what| wrong(&what))?;
     if config.auth.is_none() {
-        log::open(wire);
+        log::open();
     }
     let gateway = Gateway::new(config);
     let store = binding.map(|binding| Store::new(&binding, gateway.learned().clone()));
@@ -51,14 +56,16 @@ fn configured(wire: &Wire) -> Result<Isolate, Failure> {
 }
 
 /// The binding of the store, if there is to be one; or what is wrong with it.
-fn binding(config: &Config, wire: &Wire) -> Result<Option<String>, String> {
+fn binding(config: &Config, env: &Env) -> Result<Option<String>, String> {
     let Some(store) = &config.store else { return Ok(None) };
     let StoreUrl::D1(binding) = &store.url else {
-        return Err("store.url: a Worker keeps what it keeps in D1; expected the name of a D1 \
-                    binding, such as \"d1:DB\"."
-            .into());
+        return Err(
+            "store.url: a Worker stores its data in D1; expected the name of a D1 binding, \
+                    such as \"d1:DB\"."
+                .into(),
+        );
     };
-    if !wire.has_database(binding) {
+    if env.d1(binding).is_err() {
         return Err(format!(
             "store.url: this Worker has no D1 binding `{binding}`; expected one of that name in \
              wrangler.toml, under [[d1_databases]]."
@@ -74,8 +81,4 @@ fn binding(config: &Config, wire: &Wire) -> Result<Option<String>, String> {
         ));
     }
     Ok(Some(binding.clone()))
-}
-
-fn report(wire: &Wire, failure: &Failure) {
-    log::configuration(wire, failure.message());
 }

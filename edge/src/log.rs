@@ -1,48 +1,53 @@
-//! The log: core's records, one JSON object per line.
+//! The log: one JSON object a line, core's records. Nothing is logged per token.
 
 use streamgate_core::failure::Failure;
 use streamgate_core::log::{Field, Level, Record};
+use worker::console_log;
 
-use crate::wire::Wire;
-
-/// Says why no request can be answered.
-pub(crate) fn configuration(wire: &Wire, detail: &str) {
-    failed(wire, Level::Error, "misconfigured", detail);
+/// Why no request can be answered.
+pub(crate) fn configuration(failure: &Failure) {
+    fault(Level::Error, "misconfigured", failure);
 }
 
-/// Says that everybody may ask.
-pub(crate) fn open(wire: &Wire) {
+/// What the store could not do.
+pub(crate) fn store(failure: &Failure) {
+    fault(Level::Warn, "the store", failure);
+}
+
+/// What the store could not keep.
+pub(crate) fn not_kept(failure: &Failure) {
+    fault(Level::Warn, "not kept", failure);
+}
+
+/// Anybody can use this Worker.
+pub(crate) fn open() {
     let detail =
         "no [auth]: whoever reaches this Worker can use every configured model and its keys";
-    failed(wire, Level::Warn, "open", detail);
+    write(&Record::new(Level::Warn, "open").with(Field::Detail, detail));
 }
 
-/// Says why there are no new keys for tokens.
-pub(crate) fn keys(wire: &Wire, why: &str) {
-    failed(wire, Level::Warn, "no new keys for tokens", why);
+/// Why there are no new keys for tokens.
+pub(crate) fn keys(why: &str) {
+    let record = Record::new(Level::Warn, "no new keys for tokens");
+    write(&record.with(Field::Detail, why.to_owned()));
 }
 
-/// Says what the store could not do.
-pub(crate) fn store(wire: &Wire, failure: &Failure) {
-    failed(wire, Level::Warn, "the store", failure.message());
+/// Why no key could be looked up.
+pub(crate) fn lookup(failure: &Failure) {
+    fault(Level::Error, "keys cannot be looked up", failure);
 }
 
-/// Says why nobody's key could be looked up.
-pub(crate) fn lookup(wire: &Wire, failure: &Failure) {
-    failed(wire, Level::Error, "keys cannot be looked up", failure.message());
+/// A user's quota could not be reached, so that an answer is not counted.
+pub(crate) fn quota(stream_id: &str) {
+    let record = Record::new(Level::Warn, "quota not asked");
+    write(&record.with(Field::StreamId, stream_id.to_owned()));
 }
 
-/// Says that a user's quota could not be asked, so that an answer went uncounted.
-pub(crate) fn quota(wire: &Wire, stream_id: &str) {
-    let quota = Record::new(Level::Warn, "quota not asked");
-    record(wire, &quota.with(Field::StreamId, stream_id.to_owned()));
+fn fault(level: Level, message: &'static str, failure: &Failure) {
+    write(&Record::new(level, message).with(Field::Detail, failure.message().to_owned()));
 }
 
-/// Logs a record of core's. The platform adds the time.
-pub(crate) fn record(wire: &Wire, record: &Record) {
-    wire.log(&String::from_utf8_lossy(&record.to_json(None)));
-}
-
-fn failed(wire: &Wire, level: Level, message: &'static str, detail: &str) {
-    record(wire, &Record::new(level, message).with(Field::Detail, detail.to_owned()));
+/// Writes a record. The platform adds the time.
+pub(crate) fn write(record: &Record) {
+    console_log!("{}", String::from_utf8_lossy(&record.to_json(None)));
 }

@@ -1,35 +1,81 @@
-//! A user's quota as it is kept in a Durable Object (`js/quota.mjs`): core's arithmetic on a text.
+//! A user's quota, which all isolates share: a Durable Object that runs core's arithmetic.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
 
 use streamgate_core::access::quota::{Act, Denial, QuotaOp, Use};
-use streamgate_core::time::Instant;
-use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{
+    Delay, DurableObject, Env, Method, Request, RequestInit, Response, Result, State, Stub,
+    durable_object,
+};
 
-/// Enters what an answer does in what its user used, at so many milliseconds after 1970. Returns what
-/// the user used then, what the answer is told, and a text that is empty if the change is not worth
-/// keeping on disk: the next will be.
-#[wasm_bindgen]
-#[expect(unreachable_pub, reason = "it is JavaScript that reaches it")]
-pub fn enter(used: Option<String>, entry: &str, now: f64) -> Vec<String> {
-    let mut used: Use = used.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let (said, keep) = match serde_json::from_str::<QuotaOp>(entry) {
-        Ok(entry) => {
-            let entered = used.apply(&entry, Instant::from_millis(now as u64));
-            let is_charge = matches!(entry.act, Act::Charge(_));
-            (serde_json::to_string(&entered).unwrap_or_default(), !is_charge)
+use crate::exchange::now;
+
+/// The binding of the objects.
+const QUOTA: &str = "QUOTA";
+/// Where an object keeps what its user used.
+const USED: &str = "used";
+
+/// One user's quota, kept in the object's storage.
+#[durable_object(fetch)]
+pub struct Quota {
+    state: State,
+    used: Rc<RefCell<Use>>,
+}
+
+impl DurableObject for Quota {
+    fn new(state: State, _: Env) -> Self {
+        let used = Rc::new(RefCell::new(Use::default()));
+        let (restored, storage) = (used.clone(), state.storage());
+        let _no_request_before = state.block_concurrency_while(async move {
+            if let Ok(Some(text)) = storage.get::<String>(USED).await {
+                *restored.borrow_mut() = serde_json::from_str(&text).unwrap_or_default();
+            }
+            Ok(())
+        });
+        Self { state, used }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        // Of another version of this Worker: it goes uncounted.
+        let Ok(op) = serde_json::from_str::<QuotaOp>(&request.text().await?) else {
+            return Response::error("This is no operation on a quota.", 400);
+        };
+        let outcome = self.used.borrow_mut().apply(&op, now());
+        // A charge is not worth a write: the next operation will be.
+        if !matches!(op.act, Act::Charge(_)) {
+            self.keep()?;
         }
-        // Of another version of this Worker: it is told nothing, and goes on uncounted.
-        Err(_) => (String::new(), false),
-    };
-    let used = serde_json::to_string(&used).unwrap_or_default();
-    [used, said, if keep { "keep" } else { "" }.to_owned()].into()
+        Response::ok(serde_json::to_string(&outcome)?)
+    }
 }
 
-/// An entry as it is sent to the object.
-pub(crate) fn written(entry: &QuotaOp) -> String {
-    serde_json::to_string(entry).unwrap_or_default()
+impl Quota {
+    /// Writes once the response is out, because the runtime would hold it until the disk confirms.
+    /// What a crash loses is a moment's use.
+    fn keep(&self) -> Result<()> {
+        let text = serde_json::to_string(&*self.used.borrow())?;
+        let storage = self.state.storage();
+        self.state.wait_until(async move {
+            Delay::from(Duration::ZERO).await;
+            let _ = storage.put_raw(USED, text).await;
+        });
+        Ok(())
+    }
 }
 
-/// What the object said.
-pub(crate) fn read(said: &str) -> Option<Result<(), Denial>> {
-    serde_json::from_str(said).ok()
+/// The object of this user, where there is one for all isolates.
+pub(crate) fn stub(env: &Env, user: &str) -> Option<Rc<Stub>> {
+    let stub = env.durable_object(QUOTA).and_then(|quotas| quotas.get_by_name(user));
+    stub.ok().map(Rc::new)
+}
+
+/// Applies an operation there. Operations of one stub arrive in order.
+pub(crate) async fn apply(stub: &Stub, op: &QuotaOp) -> Result<std::result::Result<(), Denial>> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(serde_json::to_string(op)?.into()));
+    let request = Request::new_with_init("https://quota/", &init)?;
+    let text = stub.fetch_with_request(request).await?.text().await?;
+    Ok(serde_json::from_str(&text)?)
 }

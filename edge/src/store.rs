@@ -1,33 +1,37 @@
 //! The store: core's statements on the D1 database of a binding.
 //!
-//! A batch crosses to JavaScript as JSON, `[[text, [value, ...]], ...]`, and what came of it crosses
-//! back the same way: of each statement its rows, of each row its values.
-//!
 //! ```text
 //!  new ──► making the tables ──► restoring what was learned ──► open
-//!              └─ out of reach ──► new, and for a while opened only for who cannot do without
+//!              └─ unreachable ──► lost, and for a while opened only for requests that need it
 //! ```
 //!
 //! An isolate's requests share no IO, so each that comes before the store is open takes these steps by
-//! itself; that they are taken at once by many is no harm.
+//! itself; it does no harm that many take them at once.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use futures::future::{Either, select};
+use serde::Deserialize;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::limit::learned::Learned;
 use streamgate_core::store::{
     Migrating, Outcome, Row, Rows, Statement, Step, Value, learned_limits,
 };
 use streamgate_core::time::Instant;
+use worker::js_sys::Object;
+use worker::wasm_bindgen::JsValue;
+use worker::{D1Database, D1PreparedStatement, D1Result, Delay, Env, Error};
 
-use crate::log;
-use crate::wire::Wire;
+use crate::exchange::now;
+use crate::{error, log};
 
-/// How long a store that could not be reached is left alone by who can do without.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How long a request waits for one batch.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a store that could not be reached is left alone by requests that can do without it.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// What a number of JavaScript holds exactly.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
@@ -41,162 +45,134 @@ pub(crate) struct Store {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Nobody has asked it yet.
+    /// Nobody has used it yet.
     New,
     /// It could not be reached.
-    Lost { again: Instant },
+    Lost { retry_at: Instant },
     /// Its tables are there.
     Open,
 }
 
-/// Statements on their way to a store, which is opened first if it is not open yet.
-pub(crate) struct Errand {
-    store: Store,
-    stage: Stage,
-    statements: Vec<Statement>,
-}
-
-enum Stage {
-    /// Awaits the tables.
-    Migrating(Migrating),
-    /// Awaits what was learned of limits.
-    Restoring,
-    /// Awaits what comes of the statements.
-    Running,
-}
-
-/// What is to be done for an errand.
-pub(crate) enum Next {
-    /// Run these as one transaction, and hand in what came of them.
-    Run(Vec<Statement>),
-    /// Nothing: this came of it.
-    Done(Outcome),
-}
-
 impl Store {
-    /// A store that has not been asked yet; what was learned of limits is restored to `learned`.
+    /// A store that was not used yet; what was learned of limits is restored to `learned`.
     pub(crate) fn new(binding: &str, learned: Learned) -> Self {
         Self { binding: binding.into(), learned, state: Rc::new(Cell::new(State::New)) }
     }
 
-    /// Its binding's name.
-    pub(crate) fn binding(&self) -> &str {
-        &self.binding
-    }
-
-    /// Whether who could do without it should open it at `now`.
+    /// Whether a request that could do without it should open it at `now`.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         match self.state.get() {
             State::New => true,
-            State::Lost { again } => again <= now,
+            State::Lost { retry_at } => retry_at <= now,
             State::Open => false,
         }
     }
 
-    /// Sends these statements on their way: none, if it is only to be opened.
-    pub(crate) fn errand(&self, statements: Vec<Statement>) -> Errand {
-        let stage = match self.state.get() {
-            State::New | State::Lost { .. } => Stage::Migrating(Migrating::default()),
-            State::Open => Stage::Running,
-        };
-        Errand { store: self.clone(), stage, statements }
+    /// Runs these as one transaction, after making sure of the tables.
+    pub(crate) async fn query(&self, env: &Env, statements: &[Statement]) -> Outcome {
+        match self.state.get() {
+            State::New | State::Lost { .. } => self.open(env).await?,
+            State::Open => {}
+        }
+        self.batch(env, statements).await
     }
 
     /// Keeps something that nobody waits for, unless the store could not be opened.
-    pub(crate) fn keep(&self, wire: &Wire, statements: &[Statement]) {
-        if !statements.is_empty() && matches!(self.state.get(), State::Open) {
-            wire.keep(&self.binding, &written(statements));
+    pub(crate) async fn keep(&self, env: &Env, statements: &[Statement]) {
+        if matches!(self.state.get(), State::Open)
+            && let Err(failure) = self.batch(env, statements).await
+        {
+            log::not_kept(&failure);
         }
     }
-}
 
-impl Errand {
-    /// Its store.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// The next step, by what came of the last one; the first is asked for with nothing.
-    pub(crate) fn step(&mut self, now: Instant, outcome: Option<Outcome>, wire: &Wire) -> Next {
-        match (&mut self.stage, outcome) {
-            (Stage::Migrating(migrating), outcome) => match migrating.step(outcome) {
-                Step::Run(statements) => Next::Run(statements),
-                Step::Done => {
-                    self.stage = Stage::Restoring;
-                    Next::Run(vec![learned_limits::list()])
-                }
+    async fn open(&self, env: &Env) -> Result<(), Failure> {
+        let mut migrating = Migrating::default();
+        let mut outcome = None;
+        loop {
+            match migrating.step(outcome.take()) {
+                Step::Run(statements) => outcome = Some(self.batch(env, &statements).await),
+                Step::Done => break,
                 Step::Failed(failure) => {
-                    self.store.state.set(State::Lost { again: now + AGAIN_AFTER });
-                    Next::Done(Err(failure))
+                    self.state.set(State::Lost { retry_at: now() + RETRY_AFTER });
+                    return Err(failure);
                 }
-            },
-            (Stage::Restoring, Some(outcome)) => {
-                // An isolate can do without, and why it has to was logged.
-                if let Ok(rows) = outcome
-                    && let Err(failure) = learned_limits::restore(&rows, &self.store.learned)
-                {
-                    log::store(wire, &failure);
-                }
-                self.store.state.set(State::Open);
-                self.run()
             }
-            (Stage::Running, Some(outcome)) => Next::Done(outcome),
-            (Stage::Restoring | Stage::Running, None) => self.run(),
         }
+        // An isolate can do without what others learned.
+        let learned = self.batch(env, &[learned_limits::list()]).await;
+        if let Err(failure) = learned.and_then(|rows| learned_limits::restore(&rows, &self.learned))
+        {
+            log::store(&failure);
+        }
+        self.state.set(State::Open);
+        Ok(())
     }
 
-    fn run(&mut self) -> Next {
-        self.stage = Stage::Running;
-        match std::mem::take(&mut self.statements) {
-            none if none.is_empty() => Next::Done(Ok(Vec::new())),
-            statements => Next::Run(statements),
+    async fn batch(&self, env: &Env, statements: &[Statement]) -> Outcome {
+        if statements.is_empty() {
+            return Ok(Vec::new());
         }
+        let batch = async {
+            let database = env.d1(&self.binding)?;
+            let prepared = statements.iter().map(|statement| prepare(&database, statement));
+            database.batch(prepared.collect::<worker::Result<_>>()?).await
+        };
+        let results = match within(BATCH_TIME_MAX, batch).await {
+            Some(results) => results.map_err(|error| failure(&error))?,
+            None => {
+                let detail = "The store did not answer in time.";
+                return Err(Failure::new(Reason::StoreUnavailable, detail));
+            }
+        };
+        results.iter().map(rows).collect()
     }
 }
 
-/// A batch as it crosses to JavaScript.
-pub(crate) fn written(statements: &[Statement]) -> String {
+fn prepare(database: &D1Database, statement: &Statement) -> worker::Result<D1PreparedStatement> {
     let value = |value: &Value| match value {
-        Value::Integer(number) => Json::from((*number).clamp(-INTEGER_MAX, INTEGER_MAX)),
-        Value::Text(text) => Json::from(text.as_str()),
+        Value::Integer(number) => JsValue::from((*number).clamp(-INTEGER_MAX, INTEGER_MAX) as f64),
+        Value::Text(text) => JsValue::from(text.as_str()),
     };
-    let batch = statements.iter().map(|statement| {
-        let parameters: Vec<_> = statement.parameters.iter().map(value).collect();
-        json!([statement.sql, parameters])
-    });
-    Json::Array(batch.collect()).to_string()
+    let values: Vec<_> = statement.parameters.iter().map(value).collect();
+    database.prepare(statement.sql).bind(&values)
 }
 
-/// What came of a batch: its rows, or why there are none.
-pub(crate) fn read(rows: Option<&str>, why: Option<&str>) -> Outcome {
-    match rows {
-        Some(rows) => serde_json::from_str::<Vec<Vec<Vec<Json>>>>(rows)
-            .ok()
-            .and_then(|all| all.into_iter().map(rows_of).collect())
-            .ok_or_else(|| {
-                let detail = "The store gave something else than whole numbers and texts.";
-                Failure::new(Reason::StoreFailed, detail)
-            }),
-        None => Err(failure(why.unwrap_or_default())),
-    }
+/// A row as it comes: an object, whose values are in the order of its columns.
+#[derive(Deserialize)]
+struct Columns(#[serde(with = "worker::d1::serde_wasm_bindgen::preserve")] Object);
+
+fn rows(result: &D1Result) -> Result<Rows, Failure> {
+    let rows = result.results::<Columns>().map_err(|error| failure(&error))?;
+    let row = |Columns(row)| Object::values(&row).iter().map(value).collect::<Option<_>>().map(Row);
+    rows.into_iter().map(row).collect::<Option<_>>().ok_or_else(|| {
+        let detail = "The store returned something else than whole numbers and texts.";
+        Failure::new(Reason::StoreFailed, detail)
+    })
 }
 
-fn rows_of(rows: Vec<Vec<Json>>) -> Option<Rows> {
-    let value = |value| match value {
-        Json::Number(number) => number.as_i64().map(Value::Integer),
-        Json::String(text) => Some(Value::Text(text)),
-        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
-    };
-    let row = |row: Vec<Json>| row.into_iter().map(value).collect::<Option<_>>().map(Row);
-    rows.into_iter().map(row).collect()
+fn value(value: JsValue) -> Option<Value> {
+    let integer = value.as_f64().filter(|number| number.fract() == 0.0);
+    integer
+        .map(|number| Value::Integer(number as i64))
+        .or_else(|| value.as_string().map(Value::Text))
 }
 
-/// What SQLite itself refused carries its code; all else happened on the way to it.
-fn failure(why: &str) -> Failure {
-    let (reason, what) = if why.contains("SQLITE_") {
-        (Reason::StoreFailed, "The store refused a statement")
+/// What SQLite itself rejected carries its code; all else happened on the way to it.
+fn failure(error: &Error) -> Failure {
+    let message = error::message(error);
+    let (reason, what) = if message.contains("SQLITE_") {
+        (Reason::StoreFailed, "The store rejected a statement")
     } else {
         (Reason::StoreUnavailable, "The store cannot be reached")
     };
-    Failure::new(reason, format!("{what}: {why}."))
+    Failure::new(reason, format!("{what}: {message}."))
+}
+
+/// What comes of this, if it comes in time.
+pub(crate) async fn within<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), Delay::from(time_max)).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(((), _)) => None,
+    }
 }

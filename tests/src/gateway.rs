@@ -52,11 +52,18 @@ impl Gateway {
     /// When it is not built, with the command that builds it; when it does not start, with what it
     /// said.
     pub async fn start(runner: Runner, config: Option<&str>) -> Result<Self, String> {
-        let folder =
-            tempfile::tempdir().map_err(|error| format!("no folder to work in: {error}"))?;
-        let kept = std::fs::create_dir(folder.path().join(KEPT));
-        kept.map_err(|error| format!("no folder to work in: {error}"))?;
-        start(runner, config, folder, Lines::default()).await
+        start(runner, config, folder()?, Lines::default()).await
+    }
+
+    /// Starts the Worker inside a module of JavaScript, which imports it as `./index.js`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_inside(module: &str, config: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        write(folder.path().join(worker::OUTER_MODULE), module)?;
+        start(Runner::Worker, Some(config), folder, Lines::default()).await
     }
 
     /// Kills it and starts it again, with this configuration and what it kept.
@@ -136,6 +143,14 @@ impl Gateway {
     pub fn kept_with(&self, parts: &[String]) -> Option<PathBuf> {
         file_with(&self.kept(), parts)
     }
+}
+
+fn folder() -> Result<TempDir, String> {
+    let folder = tempfile::tempdir().and_then(|folder| {
+        std::fs::create_dir(folder.path().join(KEPT))?;
+        Ok(folder)
+    });
+    folder.map_err(|error| format!("no folder to work in: {error}"))
 }
 
 fn file_with(folder: &Path, parts: &[String]) -> Option<PathBuf> {

@@ -54,7 +54,7 @@ enum Task {
         #[arg(long)]
         serve: bool,
         /// Its configuration; streamgate.toml by default
-        #[arg(long, value_name = "FILE", requires = "serve")]
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
     /// Run the benchmarks: time and allocations per chunk, here and in peers

@@ -14,6 +14,10 @@ use super::{KEPT, built, root, write};
 use crate::scenario::SECRETS;
 
 const MAIN_MODULE: &str = "index.js";
+/// In a Worker's folder, a module that takes the main one's place and imports it.
+pub(super) const OUTER_MODULE: &str = "outer.js";
+/// The configuration's module: each Worker has its own, in its folder.
+const CONFIG: &str = "streamgate.toml";
 const D1_CAPNP: &str = "d1.capnp";
 /// Where miniflare has its Workers.
 const MINIFLARE: &str = "node_modules/miniflare/dist/src/workers";
@@ -25,14 +29,14 @@ pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {
     let miniflare = built(root().join(MINIFLARE), "install it with `npm ci`")?;
     let bundle = bundle();
     built(bundle.join(MAIN_MODULE), "build the Worker with `cargo xtask edge`")?;
-    write(folder.join("streamgate.toml"), config)?;
+    write(folder.join(CONFIG), config)?;
     for (name, value) in SECRETS {
         write(folder.join(name), value)?;
     }
     let files = folder.join(KEPT).join(D1_FILES);
     std::fs::create_dir_all(&files).map_err(|error| format!("{}: {error}", files.display()))?;
     write(folder.join(D1_CAPNP), include_str!("d1.capnp"))?;
-    let capnp = capnp(&modules(&bundle)?, &Compatibility::read()?, &D1::of(config));
+    let capnp = capnp(&modules(folder, &bundle)?, &Compatibility::read()?, &D1::of(config));
     let capnp = write(folder.join("worker.capnp"), &capnp)?;
     let mut command = Command::new(workerd);
     command
@@ -73,8 +77,8 @@ fn workerd() -> Result<PathBuf, String> {
     built(platform.join("bin/workerd"), "install it with `npm ci`")
 }
 
-/// The bundle's modules, the main one first: names relative to the bundle.
-fn modules(bundle: &Path) -> Result<Vec<String>, String> {
+/// The Worker's modules as capnp, the main one first: the bundle's are embedded by absolute names.
+fn modules(folder: &Path, bundle: &Path) -> Result<String, String> {
     let mut names = Vec::new();
     let entries = std::fs::read_dir(bundle).map_err(|e| format!("{}: {e}", bundle.display()))?;
     for entry in entries.flatten() {
@@ -84,7 +88,19 @@ fn modules(bundle: &Path) -> Result<Vec<String>, String> {
         }
     }
     names.sort_by_key(|name| (name != MAIN_MODULE, name.clone()));
-    Ok(names)
+    let mut modules = String::new();
+    if folder.join(OUTER_MODULE).exists() {
+        modules += &module(OUTER_MODULE, "esModule", OUTER_MODULE);
+    }
+    for name in names {
+        let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
+        modules += &module(&name, kind, &format!("/{name}"));
+    }
+    Ok(modules + &module(CONFIG, "text", CONFIG))
+}
+
+fn module(name: &str, kind: &str, file: &str) -> String {
+    format!("    (name = \"{name}\", {kind} = embed \"{file}\"),\n")
 }
 
 /// What the Worker asks of its runtime, as it is deployed.
@@ -133,13 +149,7 @@ impl D1 {
     }
 }
 
-fn capnp(modules: &[String], compatibility: &Compatibility, d1: &D1) -> String {
-    let mut list = String::new();
-    for name in modules {
-        let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
-        writeln!(list, "    (name = \"{name}\", {kind} = embed \"/{name}\"),")
-            .expect("a String takes every write");
-    }
+fn capnp(modules: &str, compatibility: &Compatibility, d1: &D1) -> String {
     let mut secrets = String::new();
     for (name, _) in SECRETS {
         writeln!(secrets, "    (name = \"{name}\", text = embed \"{name}\"),")
@@ -164,9 +174,8 @@ const config :Workerd.Config = (
 
 const worker :Workerd.Worker = (
   modules = [
-{list}  ],
+{modules}  ],
   bindings = [
-    (name = "STREAMGATE_CONFIG", text = embed "streamgate.toml"),
 {secrets}{binding}    (name = "QUOTA", durableObjectNamespace = "Quota"),
   ],
   durableObjectNamespaces = [(className = "Quota", uniqueKey = "quota")],

@@ -1,13 +1,18 @@
-//! Builds the Worker into `target/edge/`: `index.js` and `index_bg.wasm`, ready to deploy.
+//! Builds the Worker into `target/edge/`: `index.js`, `index_bg.wasm` and `streamgate.toml`, ready to
+//! deploy.
 //!
 //! Four tools in a row, each for what only it can do: cargo compiles `streamgate-edge`, wasm-bindgen
 //! writes the glue between wasm and JavaScript, wasm-opt makes the wasm small, esbuild joins the glue
 //! and `edge/js/` into one module. wasm-bindgen is a library here, because its command is
 //! slow to install and must match the version of the crate exactly; the last two come from npm.
 //!
+//! The configuration is checked and deployed with the code: `config`.
+//!
 //! `--serve` then runs the result on this machine, in Cloudflare's own runtime.
 
+mod config;
 mod serve;
+mod shrink;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,18 +26,6 @@ use xshell::{Shell, cmd};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What every Worker runtime has. It must cover what rustc emits for [`TARGET`], or wasm-opt refuses.
-const WASM_FEATURES: [&str; 8] = [
-    "--enable-bulk-memory",
-    "--enable-exception-handling",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-    "--enable-simd",
-];
-
 /// Build the Worker into target/edge
 #[derive(Parser)]
 #[command(name = "streamgate-bundle")]
@@ -40,7 +33,7 @@ struct Args {
     /// Then run it at http://localhost:8787, in Cloudflare's own runtime
     #[arg(long)]
     serve: bool,
-    /// The configuration that the served Worker gets as STREAMGATE_CONFIG
+    /// The Worker's configuration
     #[arg(long, value_name = "FILE", default_value = "streamgate.toml")]
     config: PathBuf,
 }
@@ -51,9 +44,10 @@ fn main() -> Result<()> {
     let config = sh.current_dir().join(&args.config);
     sh.change_dir(workspace(&sh)?);
 
-    let bundle = build(&sh)?;
+    let bundle = build(&sh, &config)?;
     print_sizes(&sh, &bundle)?;
     if args.serve {
+        ensure!(config.exists(), "there is nothing to serve: {} is missing", config.display());
         serve::run(&sh, &config)?;
     }
     Ok(())
@@ -71,14 +65,16 @@ struct Bundle {
     wasm: PathBuf,
 }
 
-fn build(sh: &Shell) -> Result<Bundle> {
+fn build(sh: &Shell, config: &Path) -> Result<Bundle> {
+    let out = sh.create_dir("target/edge")?;
+    // First, because it is what fails soonest.
+    config::install(sh, config, &out)?;
     let module = compile(sh)?;
     let glue = sh.current_dir().join("target/edge-glue");
     bind(&module, &glue)?;
 
-    let out = sh.create_dir("target/edge")?;
     let bundle = Bundle { script: out.join("index.js"), wasm: out.join("index_bg.wasm") };
-    shrink(sh, &glue.join("index_bg.wasm"), &bundle.wasm)?;
+    shrink::run(sh, &glue.join("index_bg.wasm"), &bundle.wasm)?;
     join(sh, &glue.join("index.js"), &bundle.script)?;
     Ok(bundle)
 }
@@ -109,19 +105,13 @@ fn bind(module: &Path, glue: &Path) -> Result<()> {
         .with_context(|| format!("wasm-bindgen could not read {}", module.display()))
 }
 
-fn shrink(sh: &Shell, from: &Path, to: &Path) -> Result<()> {
-    let wasm_opt = npm_tool(sh, "wasm-opt")?;
-    cmd!(sh, "{wasm_opt} -Oz --strip-debug {WASM_FEATURES...} {from} -o {to}").run()?;
-    Ok(())
-}
-
 fn join(sh: &Shell, glue: &Path, to: &Path) -> Result<()> {
     let esbuild = npm_tool(sh, "esbuild")?;
     let inside = format!("--alias:streamgate-edge={}", glue.display());
-    let outside = ["--external:./index_bg.wasm", "--external:cloudflare:*"];
+    let outside = ["--external:./index_bg.wasm", "--external:./streamgate.toml"];
     cmd!(
         sh,
-        "{esbuild} edge/js/worker.mjs --bundle --format=esm --target=esnext --minify-syntax --minify-whitespace
+        "{esbuild} edge/js/entry.mjs --bundle --format=esm --target=esnext --minify-syntax --minify-whitespace
             --log-level=warning {inside} {outside...} --outfile={to}"
     )
     .run()?;
