@@ -11,8 +11,9 @@ use xshell::{Cmd, Shell, cmd};
 use crate::cargo::{self, HOST, WASM};
 use crate::wasm;
 
-/// Cloudflare allows more; a small Worker starts sooner.
-const WORKER_GZIPPED_BYTES_MAX: usize = 600 * 1024;
+/// Cloudflare allows more; a small Worker starts sooner. A sixth of ours is the `worker` crate, whose bindings
+/// of the platform need no JavaScript of our own.
+const WORKER_GZIPPED_BYTES_MAX: usize = 680 * 1024;
 
 /// The result of a check that did not fail, with a note for the summary.
 pub(crate) enum Verdict {
@@ -93,6 +94,12 @@ pub(crate) fn edge(sh: &Shell) -> Result<Verdict> {
         "the Worker is {bytes} bytes after gzip, more than {WORKER_GZIPPED_BYTES_MAX}"
     );
     Ok(Verdict::Passed(format!("{} KB after gzip", bytes / 1024)))
+}
+
+/// Everything up to the upload, which needs an account.
+pub(crate) fn deploy(sh: &Shell) -> Result<Verdict> {
+    let dry_run = cmd!(sh, "wrangler deploy --dry-run");
+    succeeds(dry_run.env("CI", "1").env("WRANGLER_SEND_METRICS", "false"))
 }
 
 /// `--tests` includes the features that only tests enable, so that tests later start exactly the

@@ -73,6 +73,12 @@ static GATES: &[Gate] = &[
         run: |sh, _| checks::edge(sh),
     },
     Gate {
+        name: "deploy",
+        about: "wrangler would deploy the Worker that was built",
+        requires: &[requirements::EDGE],
+        run: |sh, _| checks::deploy(sh),
+    },
+    Gate {
         name: "build",
         about: "the server and all tests build",
         requires: &[requirements::NATIVE],
