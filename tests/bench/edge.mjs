@@ -2,10 +2,10 @@
 // Worker beside the plainest JavaScript Workers there can be, each fed by the same paced upstream.
 //
 //   node tests/bench/edge.mjs [--rounds N] [--seconds N] [--loads paced,quick,burst]
-//       [name=directory ...]
+//       [--against directory] [name=directory ...]
 //
-// A directory holds a bundled Worker (`index.js`, `index_bg.wasm`); `streamgate=target/edge` is the
-// default. Figures are user plus system time of workerd, taken from /proc, so Linux only; the ratio
+// A directory holds a bundled Worker (`index.js`, `index_bg.wasm`). `streamgate=target/edge` is always
+// measured; `--against` names another build of it, and the two take turns. Figures are user plus system time of workerd, taken from /proc, so Linux only; the ratio
 // to `native` (a Worker that reads no byte of what it passes on) is what to compare between runs.
 
 import { spawn } from "node:child_process";
@@ -74,17 +74,17 @@ async function main(args) {
 }
 
 function parse(args) {
-  const options = { rounds: 3, seconds: 3, loads: Object.keys(LOADS), workers: {} };
+  const options = { rounds: 3, seconds: 3, loads: Object.keys(LOADS), workers: { streamgate: "target/edge" } };
   for (let i = 0; i < args.length; i++) {
     if (args[i] === "--rounds") options.rounds = Number(args[++i]);
     else if (args[i] === "--seconds") options.seconds = Number(args[++i]);
     else if (args[i] === "--loads") options.loads = args[++i].split(",");
+    else if (args[i] === "--against") options.workers.against = args[++i];
     else if (args[i].includes("=")) {
       const [name, directory] = args[i].split("=");
       options.workers[name] = directory;
     } else throw new Error(`unknown argument: ${args[i]}`);
   }
-  if (Object.keys(options.workers).length === 0) options.workers.streamgate = "target/edge";
   return options;
 }
 
@@ -212,12 +212,14 @@ function capnp(services, upstream) {
     `[models.bench]`,
     `targets = ["bench/bench"]`,
   ].join("\n");
+  // In a module and, for older builds, in a variable.
+  const text = JSON.stringify(config);
   const worker = ({ modules }) => `(
-    modules = [${modules}],
+    modules = [${modules}, (name = "streamgate.toml", text = ${text})],
     compatibilityDate = "2026-10-01",
     compatibilityFlags = ["enable_request_signal"],
     bindings = [(name = "UPSTREAM", text = ${JSON.stringify(url)}),
-                (name = "STREAMGATE_CONFIG", text = ${JSON.stringify(config)})],
+                (name = "STREAMGATE_CONFIG", text = ${text})],
     globalOutbound = "network",
   )`;
   const socket = ({ name }) =>
