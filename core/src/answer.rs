@@ -1,5 +1,9 @@
-//! One answer: the relay that produces it, the quota that meters it, and the client that reads it.
-//! What a shell drives.
+//! One answer: the relay that produces it, the quota that meters it, and where it goes. What a shell
+//! drives.
+//!
+//! An answer goes straight to the client that asked for it, and nothing of it is retained. A kept
+//! answer ([`Job::keep`]) goes into a journal, and runs whether or not it is read: clients join it
+//! as [`Reader`]s with [`Answer::join`], at any position, and leave by being dropped.
 //!
 //! The driver loop, the same in both shells:
 //!
@@ -10,7 +14,7 @@
 //!         Cancel { attempt } => abort that call at once
 //!         Release { attempt }=> read that call's body out, or abort it
 //!         Head(head)         => send the response's head; comes once, before any body
-//!         Body(bytes)        => write them, in one write
+//!         Body(bytes)        => write them, in one write (a kept answer has neither)
 //!         Quota { op, .. }   => apply it to the user's quota, and answer.entered(now, the result)
 //!         Settle(settlement) => end the body; log; comes once, and last
 //!         Wait { until }     => await the upstream, the client's leaving, or that time,
@@ -24,11 +28,13 @@ use std::sync::Arc;
 
 use crate::access::Meter;
 use crate::access::quota::{Denial, QuotaOp};
-use crate::chat::Usage;
+use crate::chat::{ChatRequest, Usage};
 use crate::failure::Failure;
+use crate::journal::{Bounds, Journal, Wire};
 use crate::log::{self, Answered, Record};
 use crate::protocol::{AnswerMeta, ClientProtocol};
-use crate::relay::{self, AttemptId, Call, Input, Job, Relay, Settlement};
+use crate::reader::{self, Expired, Reader};
+use crate::relay::{self, AttemptId, Call, Downstream, Input, Job, Relay, Settlement, Timeouts};
 pub use crate::response::Head;
 use crate::response::{self, Calls, Response};
 use crate::time::Instant;
@@ -89,12 +95,13 @@ impl fmt::Display for Timer {
     }
 }
 
-/// One client's answer.
+/// One answer.
 pub struct Answer {
     relay: Relay,
     /// `None`: the user's plan bounds nothing that is metered.
     meter: Option<Meter>,
-    response: Response,
+    outlet: Outlet,
+    client: ClientProtocol,
     id: String,
     /// See [`Self::model`].
     model: String,
@@ -105,6 +112,21 @@ pub struct Answer {
     calls: Calls,
     settlement: Option<Box<Settlement>>,
     now: Instant,
+}
+
+/// Where an answer goes.
+enum Outlet {
+    /// Straight to the client that asked.
+    Client(Response),
+    /// Into a journal, for readers.
+    Journal(Box<Kept>),
+}
+
+/// A kept answer, and what a reader's response says about it.
+struct Kept {
+    journal: Journal,
+    meta: AnswerMeta,
+    timeouts: Timeouts,
 }
 
 impl Answer {
@@ -126,20 +148,35 @@ impl Answer {
     }
 
     fn idle(job: Job, meta: AnswerMeta, now: Instant) -> Self {
-        let (caller, lease) = (job.caller.clone(), job.seed);
+        let (caller, lease, client) = (job.caller.clone(), job.seed, job.client);
         let (id, model) = (meta.id.clone(), meta.model.clone());
         let (session, stream) = (meta.request.conversation.clone(), meta.request.stream);
-        let response = Response::new(job.client, job.request.stream, meta, &job.timeouts, now);
+        let outlet = Outlet::new(&job, meta, now);
         let relay = Relay::new(job, now);
         let prompt = relay.input_tokens();
         let meter = caller.and_then(|caller| Meter::new(&caller, lease, prompt, now));
         let calls = Calls::default();
-        Self { relay, meter, response, id, model, session, stream, calls, settlement: None, now }
+        Self {
+            relay,
+            meter,
+            outlet,
+            client,
+            id,
+            model,
+            session,
+            stream,
+            calls,
+            settlement: None,
+            now,
+        }
     }
 
     fn start(&mut self, now: Instant) {
-        self.response.open();
-        self.relay.start(now, &mut self.response);
+        match &mut self.outlet {
+            Outlet::Client(response) => response.open(),
+            Outlet::Journal(kept) => kept.journal.begin(),
+        }
+        self.relay.start(now, self.outlet.downstream());
     }
 
     /// Our name for the answer: what `x-stream-id` and the log call it.
@@ -152,9 +189,9 @@ impl Answer {
         &self.model
     }
 
-    /// The protocol that the client reads.
+    /// The protocol in which the answer was asked for.
     pub fn client(&self) -> ClientProtocol {
-        self.response.client()
+        self.client
     }
 
     /// The log record of how it went.
@@ -172,7 +209,7 @@ impl Answer {
     /// Takes in what happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
-        self.relay.handle(self.now, input, &mut self.response);
+        self.relay.handle(self.now, input, self.outlet.downstream());
     }
 
     /// Takes in the user's quota's verdict on the last [`Output::Quota`].
@@ -187,20 +224,44 @@ impl Answer {
         }
     }
 
+    /// A client joins a kept answer, to be sent it from the entry of this number on; past the end of
+    /// the log, whatever comes next. An answer that is not kept has no entry to begin at.
+    pub fn join(
+        &self,
+        now: Instant,
+        client: ClientProtocol,
+        stream: bool,
+        position: u64,
+    ) -> Result<Reader, Expired> {
+        let Outlet::Journal(kept) = &self.outlet else { return Err(Expired) };
+        let response = Response::new(client, kept.meta_for(stream), &kept.timeouts, now);
+        Reader::join(response, &kept.journal, position)
+    }
+
+    /// The next thing to do for a reader of this answer. Ends in [`reader::Output::Wait`] or
+    /// [`reader::Output::Done`]; to be called again whenever the answer was handled.
+    pub fn read<'r>(&self, now: Instant, reader: &'r mut Reader) -> reader::Output<'r> {
+        match &self.outlet {
+            Outlet::Journal(kept) => reader.poll(now, &kept.journal, &self.calls),
+            Outlet::Client(_) => reader::Output::Done,
+        }
+    }
+
     /// The next thing to do. Ends in [`Output::Wait`], also after [`Output::Settle`].
     pub fn poll(&mut self) -> Output<'_> {
         if let Some(action) = self.next_action() {
             return action;
         }
-        let runs = self.relay.until().is_some();
-        if runs {
-            self.response.heartbeat(self.now);
+        if let Outlet::Client(response) = &mut self.outlet {
+            if self.relay.until().is_some() {
+                response.heartbeat(self.now);
+            }
+            if let Some(head) = response.take_head(&self.calls) {
+                return Output::Head(head);
+            }
         }
-        if let Some(head) = self.response.take_head(&self.calls) {
-            return Output::Head(head);
-        }
-        if self.response.has_body() {
-            return Output::Body(self.response.take_body(self.now));
+        if self.outlet.has_body() {
+            return Output::Body(self.outlet.take_body(self.now));
         }
         if let Some(quota) = self.metered() {
             return quota;
@@ -208,10 +269,18 @@ impl Answer {
         if let Some(settlement) = self.settlement.take() {
             return Output::Settle(settlement);
         }
+        Output::Wait { until: self.due() }
+    }
+
+    fn due(&self) -> Option<(Instant, Timer)> {
         let relay = self.relay.until().map(|(at, timer)| (at, Timer::Relay(timer)));
-        let response = self.response.due().filter(|_| runs);
+        let response = match &self.outlet {
+            Outlet::Client(response) if relay.is_some() => response.due(),
+            Outlet::Client(_) | Outlet::Journal(_) => None,
+        };
         let response = response.map(|(at, timer)| (at, Timer::Response(timer)));
-        Output::Wait { until: [relay, response, self.meter_due()].into_iter().flatten().min() }
+        let quota = self.meter.as_ref().and_then(Meter::due).map(|at| (at, Timer::Quota));
+        [relay, response, quota].into_iter().flatten().min()
     }
 
     /// The relay's next action; its settlement waits until the response is sent.
@@ -226,7 +295,7 @@ impl Answer {
                 relay::Output::Cancel { attempt } => Output::Cancel { attempt },
                 relay::Output::Release { attempt } => Output::Release { attempt },
                 relay::Output::Settle(settlement) => {
-                    self.response.end(&settlement.end, settlement.fallback);
+                    self.outlet.end(&settlement);
                     self.settlement = Some(settlement);
                     continue;
                 }
@@ -247,9 +316,66 @@ impl Answer {
         };
         op.map(|op| Output::Quota { user: meter.user(), op })
     }
+}
 
-    fn meter_due(&self) -> Option<(Instant, Timer)> {
-        Some((self.meter.as_ref()?.due()?, Timer::Quota))
+impl Outlet {
+    fn new(job: &Job, meta: AnswerMeta, now: Instant) -> Self {
+        if !job.keep {
+            return Self::Client(Response::new(job.client, meta, &job.timeouts, now));
+        }
+        let wire = Wire { protocol: job.client, stream: job.request.stream };
+        let journal = Journal::new(wire, Bounds::default());
+        Self::Journal(Box::new(Kept { journal, meta, timeouts: job.timeouts.clone() }))
+    }
+
+    fn downstream(&mut self) -> &mut dyn Downstream {
+        match self {
+            Self::Client(response) => response,
+            Self::Journal(kept) => &mut kept.journal,
+        }
+    }
+
+    fn has_body(&self) -> bool {
+        match self {
+            Self::Client(response) => response.has_body(),
+            Self::Journal(_) => false,
+        }
+    }
+
+    fn take_body(&mut self, now: Instant) -> &[u8] {
+        match self {
+            Self::Client(response) => response.take_body(now),
+            Self::Journal(_) => &[],
+        }
+    }
+
+    fn end(&mut self, settlement: &Settlement) {
+        match self {
+            Self::Client(response) => response.end(&settlement.end, settlement.fallback),
+            Self::Journal(kept) => kept.journal.end(settlement.end.clone(), settlement.fallback),
+        }
+    }
+}
+
+impl Kept {
+    /// What the response of a client says that reads a stream, or does not.
+    fn meta_for(&self, stream: bool) -> AnswerMeta {
+        let mut meta = self.meta.clone();
+        if meta.request.stream != stream {
+            let request = ChatRequest { stream, ..ChatRequest::clone(&meta.request) };
+            meta.request = Arc::new(request);
+        }
+        meta
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    pub(crate) fn journal(&mut self) -> Option<&mut Journal> {
+        match &mut self.outlet {
+            Outlet::Client(_) => None,
+            Outlet::Journal(kept) => Some(&mut kept.journal),
+        }
     }
 }
 

@@ -333,6 +333,42 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
+    /// How many bytes of the answer it has.
+    pub(crate) fn content_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => text.len(),
+            Self::ToolCall(call) => call.arguments.len(),
+            Self::Start { .. }
+            | Self::Prompt(_)
+            | Self::Usage(_)
+            | Self::Finish(_)
+            | Self::Warning(_) => 0,
+        }
+    }
+
+    /// The event with texts of its own, to be kept.
+    pub(crate) fn into_owned(self) -> Event<'static> {
+        fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        match self {
+            Self::Start { id, model } => Event::Start { id: own(id), model: own(model) },
+            Self::Text(text) => Event::Text(own(text)),
+            Self::Reasoning(text) => Event::Reasoning(own(text)),
+            Self::Refusal(text) => Event::Refusal(own(text)),
+            Self::ToolCall(call) => Event::ToolCall(ToolCall {
+                index: call.index,
+                id: call.id.map(own),
+                name: call.name.map(own),
+                arguments: own(call.arguments),
+            }),
+            Self::Prompt(usage) => Event::Prompt(usage),
+            Self::Usage(usage) => Event::Usage(usage),
+            Self::Finish(reason) => Event::Finish(reason),
+            Self::Warning(text) => Event::Warning(own(text)),
+        }
+    }
+
     /// Whether a person or a program would notice it: an empty delta is not content.
     pub fn is_content(&self) -> bool {
         match self {

@@ -212,6 +212,14 @@ impl Failure {
         self
     }
 
+    /// Drops the provider's error body, which only a client of its protocol can read; its status
+    /// stays.
+    pub(crate) fn drop_original_body(&mut self) {
+        if let Some(original) = &mut self.original {
+            original.body.clear();
+        }
+    }
+
     /// The sentence for a person.
     pub fn message(&self) -> &str {
         if self.detail.is_empty() { self.reason.row().text } else { &self.detail }

@@ -16,7 +16,8 @@
 //!
 //! Inside: [`relay`] decides what is called and what is delivered; it reads a provider's frames
 //! through [`protocol`] and [`sse`], and bounds the answer by [`limit`]. A [`response`] is
-//! what is delivered, in the client's protocol.
+//! what is delivered, in the client's protocol. A kept answer is delivered to a journal instead,
+//! from which any number of [`reader`]s are served.
 
 #![forbid(unsafe_code)]
 
@@ -28,12 +29,14 @@ pub mod egress;
 pub mod failure;
 pub mod gateway;
 pub mod health;
+mod journal;
 mod json;
 pub mod limit;
 pub mod log;
 pub mod page;
 pub mod protocol;
 pub mod provider_keys;
+pub mod reader;
 pub mod relay;
 mod reply;
 pub mod request;

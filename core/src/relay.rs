@@ -89,6 +89,9 @@ pub struct Job {
     pub learned: Learned,
     /// When the request came, since 1970: what a `Retry-After` date is compared with.
     pub unix_began: Duration,
+    /// The answer is kept for readers of any protocol: frames that are forwarded come with the events
+    /// they mean.
+    pub keep: bool,
     /// Random: spreads the retries of answers that fail together.
     pub seed: u64,
 }

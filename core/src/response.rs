@@ -87,16 +87,16 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    /// The response to a client of this protocol, of which nothing is sent yet.
     pub(crate) fn new(
         client: ClientProtocol,
-        stream: bool,
         meta: AnswerMeta,
         timeouts: &Timeouts,
         now: Instant,
     ) -> Self {
         Self {
             client,
-            stream,
+            stream: meta.request.stream,
             id: meta.id.clone(),
             writer: Writer::new(client, meta),
             head: HeadState::Held,
@@ -112,6 +112,20 @@ impl Response {
     /// The protocol that the client reads.
     pub(crate) fn client(&self) -> ClientProtocol {
         self.client
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// Whether enough of a stream is waiting to be sent.
+    pub(crate) fn is_full(&self) -> bool {
+        self.stream && self.out.len() >= BODY_BYTES_KEPT_MAX
+    }
+
+    /// Drops what is waiting: the client was sent it before, in another response.
+    pub(crate) fn discard(&mut self) {
+        self.out.buffer().clear();
     }
 
     /// The answer begins: some protocols have something true to send before any provider is called.
@@ -215,7 +229,7 @@ impl Response {
     }
 
     /// There is something true to send.
-    fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.head == HeadState::Held {
             self.head = HeadState::Due;
         }
@@ -223,7 +237,7 @@ impl Response {
 }
 
 impl Downstream for Response {
-    fn forward(&mut self, frames: &[u8]) {
+    fn forward(&mut self, frames: &[u8], _: Vec<Event<'static>>) {
         if self.stream {
             self.begin();
         }
@@ -232,6 +246,12 @@ impl Downstream for Response {
     }
 
     fn event(&mut self, event: &Event<'_>) {
+        if let Event::Warning(_) = event
+            && !self.client.tells_warnings()
+        {
+            // Nothing that this client could tell from the answer.
+            return;
+        }
         if self.stream {
             self.begin();
             self.writer.event(self.out.buffer(), event);
@@ -252,8 +272,12 @@ struct Outbox {
 }
 
 impl Outbox {
+    fn len(&self) -> usize {
+        if self.lent { 0 } else { self.bytes.len() }
+    }
+
     fn is_empty(&self) -> bool {
-        self.lent || self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// The bytes that were not lent yet, to be added to.

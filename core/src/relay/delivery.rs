@@ -77,10 +77,11 @@ impl Delivered {
 }
 
 impl Delivery<'_> {
-    /// Forwards frames as they came; nothing where there are none.
-    pub(super) fn forward(&mut self, frames: &[u8]) {
+    /// Forwards frames as they came, and what they mean if that is kept; nothing where there are
+    /// none.
+    pub(super) fn forward(&mut self, frames: &[u8], events: Vec<Event<'static>>) {
         if !frames.is_empty() {
-            self.client.forward(frames);
+            self.client.forward(frames, events);
         }
     }
 
@@ -100,7 +101,7 @@ impl Delivery<'_> {
             Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
                 self.end_seam();
                 self.delivered.in_text = false;
-                self.delivered.bytes += content_bytes(event);
+                self.delivered.bytes += event.content_bytes();
                 if !forwarded {
                     self.client.event(event);
                 }
@@ -149,17 +150,5 @@ impl Delivery<'_> {
         }
         let detail = format!("The answer is longer than {max} bytes.");
         Err(Failure::new(Reason::AnswerTooLong, detail))
-    }
-}
-
-fn content_bytes(event: &Event<'_>) -> usize {
-    match event {
-        Event::Text(text) | Event::Reasoning(text) | Event::Refusal(text) => text.len(),
-        Event::ToolCall(call) => call.arguments.len(),
-        Event::Start { .. }
-        | Event::Prompt(_)
-        | Event::Usage(_)
-        | Event::Finish(_)
-        | Event::Warning(_) => 0,
     }
 }

@@ -32,7 +32,7 @@ impl Relay {
         blame_user(&mut failure, &plan.target);
         let again = self.apply_limits(&attempt, &mut failure);
         if !self.job.client.is_spoken_by(plan.target.provider.upstream) {
-            drop_original_body(&mut failure);
+            failure.drop_original_body();
         }
         self.charge(&attempt);
         self.close(&attempt, End::Failed(failure.clone()));
@@ -128,14 +128,10 @@ impl Relay {
         self.settle(End::Finished(FinishReason::Stop), true);
     }
 
-    /// Reports what failed since the last call, together with what is tried now, to clients whose
-    /// protocol has a form for it.
+    /// Reports what failed since the last call, together with what is tried now.
     pub(super) fn emit_warning(&mut self, now: fmt::Arguments<'_>, client: &mut dyn Downstream) {
         let Some(failure) = self.account.take_failure() else { return };
-        if self.job.client.tells_warnings() {
-            let warning = format!("{now}: {}", failure.message());
-            client.event(&Event::Warning(warning.into()));
-        }
+        client.event(&Event::Warning(format!("{now}: {}", failure.message()).into()));
     }
 
     pub(super) fn cancel_live(&mut self) {
@@ -195,13 +191,6 @@ fn blame_user(failure: &mut Failure, target: &Target) {
         matches!(failure.reason, Reason::Unauthorized | Reason::Payment | Reason::Forbidden);
     if by_key && target.provider.chosen_by != ChosenBy::Operator {
         failure.reason = Reason::UserKeyRefused;
-    }
-}
-
-/// A provider's error body goes back only to a client of its protocol; its status always does.
-fn drop_original_body(failure: &mut Failure) {
-    if let Some(original) = &mut failure.original {
-        original.body.clear();
     }
 }
 

@@ -84,8 +84,9 @@ impl<'a> Head<'a> {
 
 /// Where the answer goes as it arrives.
 pub trait Downstream {
-    /// Takes whole frames of the client's own protocol, to be sent as they came.
-    fn forward(&mut self, frames: &[u8]);
+    /// Takes whole frames of the client's own protocol, to be sent as they came; with the events they
+    /// mean where the job is to be kept, else without.
+    fn forward(&mut self, frames: &[u8], events: Vec<Event<'static>>);
 
     /// Takes an event, to be sent in the client's protocol.
     fn event(&mut self, event: &Event<'_>);

@@ -21,6 +21,8 @@ pub(super) struct Forwarding {
     pub(super) body: bool,
     /// Frames that carry nothing but usage.
     pub(super) usage: bool,
+    /// The events that forwarded frames mean, beside the frames.
+    pub(super) events: bool,
 }
 
 /// One attempt's frames, read.
@@ -35,6 +37,10 @@ pub(super) struct Reading {
     last: Vec<u8>,
     /// The data of the frame that finishes the answer, if it has content too.
     last_words: Vec<u8>,
+    /// The content of the frame that is being read, and of `last_words`, as events: only where
+    /// forwarded frames come with their events.
+    said: Vec<Event<'static>>,
+    last_said: Vec<Event<'static>>,
     /// Whether `last` states why the model stopped.
     finish_in_last: bool,
     /// Whether `last` states the usage.
@@ -92,6 +98,8 @@ impl Reading {
             held: Vec::new(),
             last: Vec::new(),
             last_words: Vec::new(),
+            said: Vec::new(),
+            last_said: Vec::new(),
             finish_in_last: false,
             usage_in_last: false,
             content: false,
@@ -144,6 +152,8 @@ impl Reading {
     ) -> Result<Step, ReadError> {
         let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
+        // What an unreadable frame left.
+        self.said.clear();
         let step = frame.reader.read(frame.data, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
@@ -189,6 +199,7 @@ impl Reading {
         if forwarded {
             (self.finish_in_last, self.usage_in_last) = (true, true);
             self.last.extend_from_slice(body);
+            self.last_said = std::mem::take(&mut self.said);
         }
         Ok(())
     }
@@ -228,11 +239,22 @@ impl Reading {
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
         }
-        delivery.forward(&self.last);
+        let events = self.last_events(finish, usage);
+        delivery.forward(&self.last, events);
         if !self.usage_in_last {
             delivery.event(&Event::Usage(*usage));
         }
         finish
+    }
+
+    /// What the last frames mean, if that is kept.
+    fn last_events(&mut self, finish: FinishReason, usage: &Usage) -> Vec<Event<'static>> {
+        let mut events = std::mem::take(&mut self.last_said);
+        if self.forwarding.events {
+            events.extend(self.finish_in_last.then_some(Event::Finish(finish)));
+            events.extend(self.usage_in_last.then_some(Event::Usage(*usage)));
+        }
+        events
     }
 
     /// Notes one event, and delivers it unless its frame is `forwarded`.
@@ -266,6 +288,9 @@ impl Reading {
                         self.release(delivery);
                     }
                     delivery.content(now, event, forwarded);
+                    if forwarded && self.forwarding.events {
+                        self.said.push(event.clone().into_owned());
+                    }
                 } else if self.content && !forwarded {
                     delivery.event(event);
                 }
@@ -291,7 +316,7 @@ impl Reading {
             // The client sees one finish, the first. Content beside a second one is still due, and
             // is sent as events, because the frame as it came would state that finish too.
             Seen { finish: Some(_), .. } if self.finish.is_some() => {
-                forward_content_of(frame, delivery);
+                send_content(std::mem::take(&mut self.said), frame, delivery);
                 return Ok(());
             }
             Seen { finish: Some(_), content, usage } => {
@@ -300,6 +325,7 @@ impl Reading {
                 self.last.extend_from_slice(frame.raw);
                 if *content {
                     self.last_words.extend_from_slice(frame.data);
+                    self.last_said = std::mem::take(&mut self.said);
                 }
                 // However long it is: one event is bounded already, and some repeat the answer.
                 return Ok(());
@@ -313,7 +339,7 @@ impl Reading {
             Seen { usage: true, content: false, .. } => {}
             Seen { .. } if self.content => {
                 self.release(delivery);
-                delivery.forward(frame.raw);
+                delivery.forward(frame.raw, std::mem::take(&mut self.said));
             }
             // Roles, heartbeats and empty deltas: part of the answer if this attempt gives it.
             Seen { .. } => self.held.extend_from_slice(frame.raw),
@@ -336,13 +362,13 @@ impl Reading {
         (self.finish_in_last, self.usage_in_last) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
         let mut words = Frame { data, raw: data, reader: &mut *frame.reader };
-        forward_content_of(&mut words, delivery);
+        send_content(std::mem::take(&mut self.last_said), &mut words, delivery);
     }
 
     /// Sends the frames that were held for the first content.
     fn release(&mut self, delivery: &mut Delivery<'_>) {
         if !self.held.is_empty() {
-            delivery.forward(&self.held);
+            delivery.forward(&self.held, Vec::new());
             self.held = Vec::new();
         }
     }
@@ -355,8 +381,12 @@ impl Reading {
     }
 }
 
-/// Sends a frame's content, which was counted when the frame was read, as events.
-fn forward_content_of(frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
+/// Sends a frame's content as events: those that were kept, else read again. It was counted when the
+/// frame was read.
+fn send_content(said: Vec<Event<'static>>, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
+    if !said.is_empty() {
+        return said.iter().for_each(|event| delivery.event(event));
+    }
     let read = frame.reader.read(frame.data, &mut |event| {
         if event.is_content() {
             delivery.event(&event);

@@ -134,6 +134,6 @@ impl Relay {
         let same = self.job.client.is_spoken_by(target.provider.upstream) && !continues;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
-        Forwarding { frames: same && stream, body: same && !stream, usage }
+        Forwarding { frames: same && stream, body: same && !stream, usage, events: self.job.keep }
     }
 }

@@ -98,6 +98,7 @@ impl Chat {
             health: gateway.health().clone(),
             learned: gateway.learned().clone(),
             unix_began: began.unix_now,
+            keep: false,
             // The low half: the whole names the answer.
             seed: began.id as u64,
         };
