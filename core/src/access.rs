@@ -14,6 +14,7 @@ pub mod quota;
 mod settings;
 mod signature;
 mod token;
+mod user_name;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(crate) use key_set::KEY_SET_TIME_MAX;
 pub(crate) use meter::Meter;
 pub use settings::Auth;
 pub(crate) use settings::AuthEntry;
+pub use user_name::{InvalidUserName, UserName};
 
 /// What a user may use. Each bound is optional.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,7 +52,7 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The user's name, by the operator or by who signed the token.
-    pub user: Arc<str>,
+    pub user: UserName,
     /// What the user may use; `None`: anything.
     pub plan: Option<Arc<Plan>>,
 }

@@ -7,8 +7,12 @@
 //! Each section belongs to the module that acts by it, which reads it by means of [`crate::toml`];
 //! this module stands above them all and only assembles, so none of them uses it.
 
+mod exposure;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use exposure::{Exposure, Reach};
 
 use serde::Deserialize;
 use toml::Spanned;

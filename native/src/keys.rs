@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Subcommand;
-use streamgate_core::access::{Digest, KEY_RANDOM_BYTES, Key};
+use streamgate_core::access::{Digest, KEY_RANDOM_BYTES, Key, UserName};
 use streamgate_core::config::Config;
 use streamgate_core::failure::Failure;
 use streamgate_core::store::StoreUrl;
@@ -113,9 +113,8 @@ fn create(
 
 /// A user or a plan that no request could use is refused here.
 fn check(config: &Config, user: &str, plan: Option<&str>) -> Result<(), StartupError> {
-    if user.is_empty() || user.contains(char::is_control) {
-        let what = "--user: expected a name without control characters";
-        return Err(StartupError::Config(what.into()));
+    if let Err(expected) = user.parse::<UserName>() {
+        return Err(StartupError::Config(format!("--user: expected a name of {expected}")));
     }
     match (plan, &config.auth) {
         (Some(plan), Some(auth)) if !auth.has_plan(plan) => {

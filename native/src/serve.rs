@@ -46,7 +46,7 @@ pub(crate) fn run(configuration: Configuration, plan: &Plan) -> Result<(), Start
     let runtime = runtime()?;
     let listen = plan.listen.as_deref().or(config.listen.as_deref());
     let listener = runtime.block_on(listener::bind(listen))?;
-    listener::guard(&listener, config.auth.is_some(), config.open || plan.open)?;
+    listener::guard(&listener, &config, plan.open)?;
     let (store, store_thread) = open_store(&config)?.unzip();
     match &file {
         Some(file) => tracing::info!(file = %file.display(), "configured"),

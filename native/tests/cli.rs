@@ -240,7 +240,11 @@ fn a_key_is_made_used_and_revoked() {
 fn a_key_that_nobody_could_use_is_not_made() {
     let folder = Folder::with("streamgate.toml", WITH_KEYS);
     let create = |more: [&'static str; 2]| [["keys", "create"], more].concat();
-    folder.check(&create(["--user", ""]), MISUSED, &["--user", "expected a name"]);
+    folder.check(
+        &create(["--user", ""]),
+        MISUSED,
+        &["--user", "expected a name of 1 to 256 bytes"],
+    );
     let unknown = [create(["--user", "ada"]), vec!["--plan", "gold"]].concat();
     folder.check(&unknown, MISUSED, &["gold", "[plans]"]);
     // Without a store the operator keeps it, and nobody else sees it.

@@ -155,7 +155,10 @@ impl Admission {
         if key.revoked.is_some() {
             return Err(Failure::new(Reason::CredentialsInvalid, "The key was revoked."));
         }
-        auth.caller(&key.user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
+        let user = key.user.parse().map_err(|_| {
+            Failure::new(Reason::CredentialsInvalid, "The key is of nobody: its user has no name.")
+        })?;
+        auth.caller(user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
     }
 
     fn begin(
@@ -212,7 +215,7 @@ impl Admission {
             return Err(Failure::new(Reason::CredentialsInvalid, detail));
         }
         let subject = token.subject(&jwt.claims, self.unix_now)?;
-        auth.caller(&subject.user, subject.plan.as_deref())
+        auth.caller(subject.user, subject.plan.as_deref())
     }
 
     fn jwt(&self) -> Option<&Jwt> {

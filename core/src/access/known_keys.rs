@@ -47,7 +47,7 @@ mod tests {
     const AT: fn(u64) -> Instant = Instant::from_millis;
 
     fn ada() -> Caller {
-        Caller { user: "ada".into(), plan: None }
+        Caller { user: "ada".parse().unwrap(), plan: None }
     }
 
     #[test]

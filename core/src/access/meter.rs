@@ -49,7 +49,7 @@ impl Meter {
     pub(crate) fn new(caller: &Caller, lease: u64, prompt: u32, now: Instant) -> Option<Self> {
         let allowance = Allowance::from(&**caller.plan.as_ref()?);
         (!allowance.is_unbounded()).then(|| Self {
-            user: caller.user.clone(),
+            user: caller.user.shared(),
             allowance,
             lease,
             stage: Stage::New,

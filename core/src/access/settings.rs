@@ -11,12 +11,9 @@ use super::key::{Digest, Ring};
 use super::key_set::Keys;
 use super::signature::{Jwk, SECRET_BYTES_MIN, VerifyingKey};
 use super::token::Claims;
-use super::{Caller, Plan};
+use super::{Caller, InvalidUserName, Plan, UserName};
 use crate::failure::{Failure, Reason};
 use crate::toml::{Error, SecretName, at, http_url, one_of, seconds_or_zero};
-
-/// The longest name of a user, in bytes.
-const USER_BYTES_MAX: usize = 256;
 
 /// Plans by name.
 pub(crate) type Plans = BTreeMap<String, Arc<Plan>>;
@@ -70,14 +67,14 @@ impl Auth {
 
     /// The user of that name, with the plan of that name or the default one. A plan that is not
     /// configured, where there is no default one, is refused: it might have been a bound.
-    pub fn caller(&self, user: &str, plan: Option<&str>) -> Result<Caller, Failure> {
+    pub fn caller(&self, user: UserName, plan: Option<&str>) -> Result<Caller, Failure> {
         let named = plan.and_then(|name| self.plans.get(name)).or(self.default_plan.as_ref());
         match (plan, named) {
             (Some(unknown), None) => {
                 let detail = format!("The plan `{unknown}` of {user} is not configured.");
                 Err(Failure::new(Reason::PlanUnknown, detail))
             }
-            (_, plan) => Ok(Caller { user: user.into(), plan: plan.cloned() }),
+            (_, plan) => Ok(Caller { user, plan: plan.cloned() }),
         }
     }
 }
@@ -135,7 +132,7 @@ impl AuthEntry {
         let mut keys = Ring::default();
         for entry in &self.keys {
             let digest = entry.digest(text)?;
-            let user = user(&entry.user, text)?.into();
+            let user = user(&entry.user, text)?;
             let own = plan(entry.plan.as_ref(), "auth.keys.plan", text, plans)?;
             let caller = Caller { user, plan: own.or_else(|| default_plan.clone()) };
             if let Some(before) = keys.insert(digest, caller) {
@@ -246,17 +243,11 @@ impl ApiKeyEntry {
     }
 }
 
-fn user<'a>(name: &'a Spanned<String>, text: &str) -> Result<&'a str, Error> {
-    if is_user(name.get_ref()) {
-        return Ok(name.get_ref());
-    }
-    let expected = format!("1 to {USER_BYTES_MAX} bytes without control characters");
-    Err(at(text, name.span().start, "auth.keys.user", "that is no name", &expected))
-}
-
-/// Whether a text can be a user's name: it goes into logs, and counts for what a user did.
-pub(super) fn is_user(name: &str) -> bool {
-    (1..=USER_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
+fn user(name: &Spanned<String>, text: &str) -> Result<UserName, Error> {
+    name.get_ref().parse().map_err(|expected: InvalidUserName| {
+        let start = name.span().start;
+        at(text, start, "auth.keys.user", "that is no name", &expected.to_string())
+    })
 }
 
 fn plan(

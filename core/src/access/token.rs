@@ -7,7 +7,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::settings::is_user;
+use super::UserName;
 use super::signature::{Algorithm, VerifyingKey};
 use crate::failure::{Failure, Reason};
 
@@ -41,7 +41,7 @@ pub(super) struct Token {
 /// Who a token is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subject {
-    pub(super) user: String,
+    pub(super) user: UserName,
     pub(super) plan: Option<String>,
 }
 
@@ -145,13 +145,13 @@ impl Claims {
         if meant { Ok(()) } else { Err(invalid("The token is for another audience.")) }
     }
 
-    fn user(&self, payload: &Value) -> Result<String, Failure> {
+    fn user(&self, payload: &Value) -> Result<UserName, Failure> {
         let claim = &self.user;
         let user = match find(payload, claim) {
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => text(payload, claim)?,
         };
-        user.filter(|user| is_user(user))
+        user.and_then(|user| user.parse().ok())
             .ok_or_else(|| invalid(format!("The token's `{claim}` does not name a user.")))
     }
 }

@@ -25,7 +25,7 @@ fn caller() -> Caller {
         max_output_tokens: std::num::NonZeroU32::new(8000),
         ..Plan::default()
     };
-    Caller { user: "ada".into(), plan: Some(Arc::new(plan)) }
+    Caller { user: "ada".parse().unwrap(), plan: Some(Arc::new(plan)) }
 }
 
 fn attempt(target: &Arc<Target>, asked: Option<Asked>, end: End) -> AttemptRecord {

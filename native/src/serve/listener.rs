@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use streamgate_core::config::{Config, Exposure, Reach};
 use tokio::net::TcpListener;
 
 use super::Thread;
@@ -39,33 +40,31 @@ fn cannot_listen(listen: &str, error: &io::Error) -> StartupError {
     }
 }
 
-/// Without users only this machine may ask, unless the operator says that others may.
+/// Refuses to serve other machines where core says that they must not be served.
 pub(super) fn guard(
     listener: &TcpListener,
-    has_auth: bool,
-    is_open: bool,
+    config: &Config,
+    open: bool,
 ) -> Result<(), StartupError> {
     let addr = listener.local_addr().map_err(|error| StartupError::Io(error.to_string()))?;
-    if has_auth {
-        return Ok(());
-    }
-    if is_loopback(addr.ip()) {
-        tracing::info!("no [auth]: whoever is on this machine may ask");
-        return Ok(());
-    }
-    if is_open {
-        tracing::warn!(
+    let reach = if is_loopback(addr.ip()) { Reach::Loopback } else { Reach::Network };
+    match config.exposure(reach, open) {
+        Exposure::Authenticated => {}
+        Exposure::Local => tracing::info!("no [auth]: whoever is on this machine may ask"),
+        Exposure::Open => tracing::warn!(
             %addr,
             "no [auth]: anyone who reaches this address can use every configured model and its keys"
-        );
-        return Ok(());
+        ),
+        Exposure::Unintended => {
+            return Err(StartupError::Config(format!(
+                "{addr} can be reached from other machines, and there is no [auth]: anyone could \
+                 use every configured model and its keys; configure [auth] (`streamgate keys \
+                 create` makes a key), or listen on 127.0.0.1, or, if a proxy in front keeps \
+                 others out, use --open or server.open = true"
+            )));
+        }
     }
-    Err(StartupError::Config(format!(
-        "{addr} can be reached from other machines, and there is no [auth]: anyone could use every \
-         configured model and its keys; configure [auth] (`streamgate keys create` makes a key), or \
-         listen on 127.0.0.1, or, if a proxy in front keeps others out, say --open or \
-         server.open = true"
-    )))
+    config.check_own_keys(reach).map_err(StartupError::Config)
 }
 
 /// Says on stdout where the server is; programs that start it read this line.

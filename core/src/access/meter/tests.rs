@@ -6,7 +6,7 @@ const AT: fn(u64) -> Instant = Instant::from_millis;
 fn meter(prompt: u32) -> Meter {
     let tokens_per_minute = std::num::NonZeroU32::new(600);
     let plan = Plan { tokens_per_minute, ..Plan::default() };
-    let caller = Caller { user: "ada".into(), plan: Some(Arc::new(plan)) };
+    let caller = Caller { user: "ada".parse().unwrap(), plan: Some(Arc::new(plan)) };
     Meter::new(&caller, 7, prompt, AT(0)).unwrap()
 }
 
@@ -21,7 +21,7 @@ fn running(prompt: u32) -> Meter {
 fn who_is_not_bounded_is_not_metered() {
     let max_output_tokens = std::num::NonZeroU32::new(600);
     for plan in [None, Some(Arc::new(Plan { max_output_tokens, ..Plan::default() }))] {
-        assert!(Meter::new(&Caller { user: "ada".into(), plan }, 7, 1, AT(0)).is_none());
+        assert!(Meter::new(&Caller { user: "ada".parse().unwrap(), plan }, 7, 1, AT(0)).is_none());
     }
 }
 

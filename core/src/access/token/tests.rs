@@ -147,7 +147,7 @@ fn claims() -> Claims {
 fn the_examples_claims_hold_until_they_expire() {
     let claims = Claims { user: "iss".into(), issuer: Some("joe".into()), ..claims() };
     let subject = |at| read(HS256).subject(&claims, at);
-    assert_eq!(subject(EXP), Ok(Subject { user: "joe".into(), plan: None }));
+    assert_eq!(subject(EXP), Ok(Subject { user: "joe".parse().unwrap(), plan: None }));
     assert!(subject(EXP + 59).is_ok());
     assert_eq!(subject(EXP + 60).unwrap_err().reason, Reason::CredentialsExpired);
 }
@@ -217,7 +217,7 @@ fn a_claim_may_lie_within_another() {
         ..claims()
     };
     let token = Token::read(&made(&json!({"alg": "HS256"}), &payload)).unwrap();
-    let ada = Subject { user: "ada".into(), plan: Some("pro".into()) };
+    let ada = Subject { user: "ada".parse().unwrap(), plan: Some("pro".into()) };
     assert_eq!(token.subject(&claims, 1000), Ok(ada));
 }
 

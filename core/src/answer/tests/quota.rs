@@ -9,7 +9,7 @@ use crate::access::{Caller, Plan};
 fn bench(says: Option<Result<(), Denial>>) -> Bench {
     let tokens_per_minute = std::num::NonZeroU32::new(600);
     let plan = Plan { name: "pro".into(), tokens_per_minute, ..Plan::default() };
-    let caller = Caller { user: "ada".into(), plan: Some(Arc::new(plan)) };
+    let caller = Caller { user: "ada".parse().unwrap(), plan: Some(Arc::new(plan)) };
     let arrival = Arrival {
         caller: Some(caller),
         own_keys: Ok(Vec::new()),
