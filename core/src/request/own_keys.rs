@@ -5,7 +5,6 @@ use super::chat::Chat;
 use super::context::{Context, store_is_late};
 use super::{Output, State, answering};
 use crate::access::Caller;
-use crate::failure::Failure;
 use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
 use crate::reply::Reply;
 use crate::store::Outcome;
@@ -78,10 +77,7 @@ impl StoringKey {
 
     pub(super) fn tick(self: Box<Self>, context: &mut Context) -> State {
         match context.expired() {
-            Some(_) => {
-                let late: Failure = store_is_late();
-                self.stored(context, Err(late))
-            }
+            Some(_) => self.stored(context, Err(store_is_late())),
             None => State::StoringKey(self),
         }
     }
