@@ -34,9 +34,9 @@ pub const LOCAL_USER: &str = "local";
 pub enum Action {
     /// `PUT`: set it.
     Set,
-    /// `GET`: say whether there is one.
+    /// `GET`: show whether there is one.
     Show,
-    /// `DELETE`: forget it.
+    /// `DELETE`: delete it.
     Forget,
 }
 
@@ -81,7 +81,7 @@ struct Body {
 }
 
 impl KeyRequest {
-    /// Begins to do what is wanted with the asker's key for a provider.
+    /// Checks what is wanted with the asker's key for a provider.
     pub fn new(
         config: &Config,
         action: Action,
@@ -101,7 +101,7 @@ impl KeyRequest {
             Action::Show => vec![],
             Action::Forget => vec![provider_keys::delete(user, provider)],
         };
-        // What is told is what the store then has.
+        // The response shows what the store has afterwards.
         statements.push(provider_keys::of_user(user));
         Ok(Self { master, user: user.to_owned(), provider: provider.to_owned(), statements })
     }
@@ -111,7 +111,7 @@ impl KeyRequest {
         self.statements.clone()
     }
 
-    /// The response, by what came of it.
+    /// The response, by the rows that the store returned.
     pub fn reply(&self, outcome: Outcome) -> Reply {
         let kept = outcome.and_then(|rows| kept(&rows));
         match kept {
@@ -123,7 +123,7 @@ impl KeyRequest {
         }
     }
 
-    /// What is told of a key: never the key.
+    /// What is shown of a key: never the key itself.
     fn shown(&self, key: Option<&ProviderKey>) -> Value {
         let provider = &self.provider;
         let Some(key) = key else { return json!({"provider": provider, "set": false}) };
@@ -144,9 +144,9 @@ impl KeyRequest {
     }
 }
 
-/// The targets as their user has them called; `outcome` is what came of
-/// [`provider_keys::of_user`]. Where it cannot be told whether there is a key of the user's own, or
-/// it cannot be opened, the target is not called: another's key is not used in its place.
+/// The targets with their user's own keys; `outcome` is the result of [`provider_keys::of_user`].
+/// A target whose user's key is unknown because the store failed, or cannot be opened, is not
+/// called: nobody else's key is used in its place.
 pub fn apply(
     targets: &[Arc<Target>],
     config: &Config,
@@ -188,7 +188,7 @@ fn called_with(provider: &Provider, key: String, base_url: &str) -> Result<Provi
         // The rules may have become stricter since it was set.
         own.base_url = egress::public_url(base_url).map_err(|why| forbidden(&why))?;
         own.chosen_by = ChosenBy::UserWithUrl;
-        // What the operator says of the place is not true of another.
+        // What the operator configured for its own URL need not hold for the user's.
         (own.dialect, own.headers) = (None, Vec::new());
     }
     Ok(own)
@@ -227,7 +227,7 @@ fn open(master: &MasterKeys, user: &str, key: &ProviderKey) -> Result<String, Fa
     master.open(&sealed, &[user, &key.provider, &key.base_url])
 }
 
-/// The same key, sealed with the master key of today; `None` where it is that already.
+/// The same key, sealed with the current master key; `None` if it already is.
 pub fn resealed(
     master: &MasterKeys,
     key: &ProviderKey,
@@ -242,8 +242,8 @@ pub fn resealed(
     Ok(Some(ProviderKey { sealed: text, key_id, ..key.clone() }))
 }
 
-/// What seals anew those keys of one user, as [`apply`] gets them, that a former master key sealed.
-/// `nonce` gives random bytes, others each time.
+/// Statements that reseal those of a user's keys that the previous master key sealed; `outcome` is
+/// as for [`apply`]. `nonce` returns fresh random bytes each time.
 pub fn reseal(
     config: &Config,
     outcome: &Outcome,
@@ -252,7 +252,7 @@ pub fn reseal(
     let master = config.store.as_ref().and_then(|store| store.master_keys.as_ref());
     let (Some(master), Ok(rows)) = (master, outcome) else { return Vec::new() };
     let reseal = |key: &ProviderKey| {
-        // What does not open stays as it is: its user is told when it is to be used.
+        // A key that cannot be opened stays as it is: its user gets the error when it is used.
         let anew = resealed(master, key, nonce()).ok().flatten()?;
         Some(provider_keys::reseal(&anew, &key.sealed))
     };

@@ -29,13 +29,13 @@ use signals::Signals;
 /// How to serve.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Where, if not where the configuration says.
+    /// The address to listen on, in place of the configured one.
     pub(crate) listen: Option<String>,
-    /// Whether other machines may ask though there is no `[auth]`.
+    /// Whether other machines may send requests though there is no `[auth]`.
     pub(crate) open: bool,
     /// On how many threads; `None` takes as many as there are cores.
     pub(crate) threads: Option<NonZeroUsize>,
-    /// How long running answers may go on once the server is to end.
+    /// How long running answers may take to finish once the server is to end.
     pub(crate) drain_max: Duration,
 }
 
@@ -84,16 +84,16 @@ fn load_first(runtime: &Runtime, config: &Config, engine: &Engine) {
     }
 }
 
-/// How the serving ended.
+/// How the server ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// Every answer came to its end.
+    /// Every answer has finished.
     Drained,
-    /// Answers were cut: their time was over, or a second signal came.
+    /// Answers were cut off: they took too long, or a second signal came.
     Cut,
 }
 
-/// What the threads are to do.
+/// What the serving threads are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Serve.
@@ -135,7 +135,7 @@ impl Server {
         }
         let running = Running::default();
         let clock = Clock::start();
-        let (phase, told) = watch::channel(Phase::Serving);
+        let (phase, phases) = watch::channel(Phase::Serving);
         let (alive, ended) = mpsc::channel(1);
         let start = |number: usize| {
             let upstream = Upstream::new(config.timeouts.connect).map_err(StartupError::Io)?;
@@ -147,7 +147,7 @@ impl Server {
                 clock,
                 running: running.clone(),
             };
-            Thread::start(number, thread, told.clone(), alive.clone())
+            Thread::start(number, thread, phases.clone(), alive.clone())
         };
         let count = plan.threads.unwrap_or_else(cores).get();
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
@@ -168,7 +168,7 @@ impl Server {
         drop(listener);
         let handles: Vec<_> = self.threads.drain(..).map(|thread| thread.handle).collect();
         self.phase.send_replace(Phase::Draining);
-        self.say_what_is_waited_for(drain_max);
+        self.log_drain(drain_max);
         let ended = tokio::select! {
             // Nothing is ever sent: this is the end of the last thread.
             _ = self.ended.recv() => Ended::Drained,
@@ -183,7 +183,7 @@ impl Server {
         ended
     }
 
-    fn say_what_is_waited_for(&self, drain_max: Duration) {
+    fn log_drain(&self, drain_max: Duration) {
         let answers = self.running.count();
         if answers > 0 {
             let seconds = drain_max.as_secs();
@@ -219,7 +219,8 @@ impl Thread {
     }
 
     fn take(&self, stream: tokio::net::TcpStream) {
-        // A socket that is broken already concerns nobody; a thread that ended is told elsewhere.
+        // A socket that is already broken needs nothing more; a thread that panicked is logged when
+        // it is joined.
         if let Ok(stream) = stream.into_std() {
             let _ = self.sockets.send(stream);
         }

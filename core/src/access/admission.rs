@@ -1,4 +1,4 @@
-//! The way in: from a request's credentials to who asks, or why nobody is let in.
+//! Admission: from a request's credentials to its caller, or the reason for refusing it.
 //!
 //! ```text
 //!  credentials ─┬─ no [auth] ───────────────────────────────► Admitted, as nobody
@@ -53,14 +53,14 @@ enum State {
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Get this URL, and hand what came to [`Admission::fetched`].
+    /// Get this URL, and hand the result to [`Admission::fetched`].
     Fetch {
         /// A URL of the configuration.
         url: String,
     },
-    /// Ask the store, and hand what it answers to [`Admission::found`].
+    /// Query the store, and hand its rows to [`Admission::found`].
     Query(Statement),
-    /// Answer the request: it came from this user, or nobody needs to be one.
+    /// Answer the request: its caller is this user, or none is needed.
     Admitted(Option<Caller>),
     /// Refuse the request.
     Refused(Failure),
@@ -72,7 +72,7 @@ impl Access {
         Self { auth, key_set: Arc::default(), known_keys: Arc::default() }
     }
 
-    /// Begins to let a request in that came at `now`, `unix_now` seconds after 1970.
+    /// Begins to admit a request that came at `now`, `unix_now` seconds after 1970.
     pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
         let state = State::Over(Ok(None));
         let mut admission = Admission { access: self.clone(), began: now, unix_now, state };
@@ -88,7 +88,7 @@ impl Access {
         self.key_set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same for keys.
+    /// The same for cached keys.
     fn known_keys(&self) -> MutexGuard<'_, KnownKeys> {
         self.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,8 +108,8 @@ impl Admission {
         }
     }
 
-    /// Takes in the body of what was fetched, or why there is none. The error is for the log: it
-    /// says why there are no new keys, which the old ones may outlive.
+    /// Takes in the body of what was fetched, or why there is none. The error, why there are no new
+    /// keys, is for the log: the keys fetched before may still serve.
     pub fn fetched(&mut self, now: Instant, body: Result<&[u8], String>) -> Result<(), String> {
         let State::Fetching(token) = &self.state else { return Ok(()) };
         let (fetched, keys) = {
@@ -124,7 +124,7 @@ impl Admission {
         fetched
     }
 
-    /// Takes in what the store answered. The error is for the log.
+    /// Takes in the store's rows. The error is for the log.
     pub fn found(&mut self, answered: Outcome) -> Result<(), Failure> {
         let State::Asking(digest) = self.state else { return Ok(()) };
         let found = answered.and_then(|rows| {
@@ -134,7 +134,7 @@ impl Admission {
             Ok(row) => {
                 let holder = self.holder(&digest, row);
                 if let Ok(caller) = &holder {
-                    // Told of the moment it was asked for, or later.
+                    // The row is as old as the query, or newer.
                     self.access.known_keys().note(digest, caller.clone(), self.began);
                 }
                 (holder, Ok(()))

@@ -86,7 +86,7 @@ impl KeySet {
         self.keys.as_ref().map(|(keys, _)| keys.clone())
     }
 
-    /// Takes in what a fetch brought. The error says why that is no set; the keys there were stay.
+    /// Takes in the result of a fetch. The error is why that is no key set; the former keys stay.
     pub(super) fn fetched(
         &mut self,
         now: Instant,

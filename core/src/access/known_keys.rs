@@ -1,7 +1,7 @@
-//! API keys that the store said are good, so that it is not asked for every request.
+//! API keys that were found in the store, so that not every request queries it.
 //!
-//! Only good ones: a key that was just made is good at once, and one that was revoked is believed in
-//! no longer than [`FRESH`].
+//! Only valid keys are cached: one that was just made is accepted at once, and one that was revoked
+//! is accepted no longer than [`FRESH`].
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::Caller;
 use super::key::{Digest, Ring};
 use crate::time::Instant;
 
-/// How long a key is good without asking the store.
+/// How long a key is accepted without a query.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Keys that are remembered: of more, all are forgotten and asked for anew.
+/// Keys that are cached; beyond that, the cache starts again empty.
 const KEYS_MAX: usize = 10_000;
 
-/// What the store said.
+/// Keys by digest, each with its holder and the time of its query.
 #[derive(Debug, Default)]
 pub(super) struct KnownKeys {
     keys: Ring<(Caller, Instant)>,
@@ -23,13 +23,13 @@ pub(super) struct KnownKeys {
 }
 
 impl KnownKeys {
-    /// Who holds the key of this digest, if that was told lately.
+    /// Who holds the key of this digest, if it was found recently.
     pub(super) fn find(&self, digest: &Digest, now: Instant) -> Option<&Caller> {
-        let (caller, told) = self.keys.get(digest)?;
-        (now < *told + FRESH).then_some(caller)
+        let (caller, queried) = self.keys.get(digest)?;
+        (now < *queried + FRESH).then_some(caller)
     }
 
-    /// Notes who holds a key, as it was asked for at `now`.
+    /// Caches who holds a key, by a query made at `now`.
     pub(super) fn note(&mut self, digest: Digest, caller: Caller, now: Instant) {
         if self.count >= KEYS_MAX && self.keys.get(&digest).is_none() {
             *self = Self::default();

@@ -1,4 +1,4 @@
-//! The stage that finds out who sent a request, and then goes on to what it is for.
+//! The stage that finds out who sent a request, and then turns to what the request is for.
 
 use super::context::{Context, store_is_late};
 use super::own_keys::StoringKey;

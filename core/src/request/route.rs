@@ -26,7 +26,7 @@ pub(crate) enum Route {
 pub struct Client {
     /// Its protocol.
     pub protocol: ClientProtocol,
-    /// Whether the path streams; `None`: the request says so.
+    /// Whether the path streams; `None`: the request decides.
     pub stream: Option<bool>,
 }
 
@@ -83,7 +83,7 @@ fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
 }
 
 impl Client {
-    /// Of a path whose requests say whether they want a stream.
+    /// Of a path whose requests decide whether they are streamed.
     pub const fn asked(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: None }
     }

@@ -19,9 +19,9 @@ use crate::serving_thread::ServingThread;
 
 /// How long a client may take for a request's head, and be silent between two requests.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
-/// What is kept for a client that does not take it, in bytes; also the most that a head may have.
+/// The most that is buffered for a client that does not read, in bytes; also the longest head.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// How long a client may take no byte of what is sent to it.
+/// How long a client may read nothing of what is sent to it.
 const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What the connections of one thread share.
@@ -40,8 +40,8 @@ impl Connections {
         Self { http, service: Service::new(thread), phase }
     }
 
-    /// Serves the sockets that are handed in. Ends when there are no more and the last connection
-    /// has ended, or when the server ends.
+    /// Serves accepted sockets. Returns when there are no more and the last connection has ended, or
+    /// when the server ends.
     pub(super) async fn serve(self, mut accepted: mpsc::UnboundedReceiver<std::net::TcpStream>) {
         let mut tasks = JoinSet::new();
         let mut phase = self.phase.clone();
@@ -76,8 +76,7 @@ impl Connections {
     }
 }
 
-/// The socket, for this thread's event loop: every write leaves at once, and one that nobody takes
-/// fails some time.
+/// The socket on this thread's event loop: every write leaves at once, and one that stalls fails.
 fn prepare(socket: std::net::TcpStream) -> io::Result<Pin<Box<TimeoutStream<TcpStream>>>> {
     socket.set_nodelay(true)?;
     let mut stream = TimeoutStream::new(TcpStream::from_std(socket)?);
@@ -92,14 +91,14 @@ async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) ->
     let mut connection = pin!(connection);
     let mut changes = phase.clone();
     let mut draining = pin!(changes.wait_for(|phase| *phase != Phase::Serving));
-    let (mut asked, mut told) = (false, false);
+    let (mut subscribed, mut is_draining) = (false, false);
     poll_fn(|context| {
-        // To ask the channel takes a lock; whether there is news does not, and this is the way
-        // of every token. Once asked, the channel wakes this task.
-        if !told && (!asked || phase.has_changed().unwrap_or(true)) {
-            asked = true;
+        // Polling the channel takes a lock, which checking for a change does not, and every token
+        // passes here. Once polled, the channel wakes this task.
+        if !is_draining && (!subscribed || phase.has_changed().unwrap_or(true)) {
+            subscribed = true;
             if draining.as_mut().poll(context).is_ready() {
-                told = true;
+                is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
         }

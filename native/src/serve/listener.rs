@@ -1,4 +1,4 @@
-//! The socket that clients find: bound, announced, and its connections dealt out.
+//! The listening socket: bound, announced, its connections dealt out to the threads.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::Thread;
 use crate::startup::StartupError;
 
-/// Only this machine may ask, unless the operator says otherwise.
+/// Reachable from this machine only, unless configured otherwise.
 const LISTEN: &str = "127.0.0.1:8000";
 
 /// How long accepting pauses when the system is out of sockets.
@@ -40,7 +40,7 @@ fn cannot_listen(listen: &str, error: &io::Error) -> StartupError {
     }
 }
 
-/// Refuses to serve other machines where core says that they must not be served.
+/// Refuses to start where core finds that the server would be open by accident.
 pub(super) fn guard(
     listener: &TcpListener,
     config: &Config,
@@ -67,7 +67,7 @@ pub(super) fn guard(
     config.check_own_keys(reach).map_err(StartupError::Config)
 }
 
-/// Says on stdout where the server is; programs that start it read this line.
+/// Prints the server's address to stdout; programs that start it read this line.
 pub(super) fn announce(listener: &TcpListener) -> io::Result<()> {
     let addr = listener.local_addr()?;
     let mut stdout = io::stdout().lock();
@@ -79,7 +79,7 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Deals connections out to the threads in turn, for ever.
+/// Deals connections out to the threads in turn, forever.
 pub(super) async fn accept(listener: &TcpListener, threads: &[Thread]) {
     for thread in threads.iter().cycle() {
         let stream = loop {
@@ -96,7 +96,7 @@ pub(super) async fn accept(listener: &TcpListener, threads: &[Thread]) {
     }
 }
 
-/// The client gave up before it was accepted: nothing to wait for.
+/// Whether only one client is affected, which gave up before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
