@@ -461,11 +461,11 @@ fn escape(bytes: &[u8]) -> Option<(Option<char>, usize)> {
 /// RFC 8259, section 7: a character outside the Basic Multilingual Plane is two escapes.
 fn unicode_escape(bytes: &[u8]) -> Option<(Option<char>, usize)> {
     let high = code_unit(bytes)?;
-    if let Some(decoded) = char::from_u32(high) {
-        return Some((Some(decoded), 6));
+    if !(0xD800..0xDC00).contains(&high) {
+        return Some((char::from_u32(high), 6));
     }
     match bytes.get(6..).and_then(code_unit) {
-        Some(low @ 0xDC00..=0xDFFF) if high < 0xDC00 => {
+        Some(low @ 0xDC00..=0xDFFF) => {
             let beyond = ((high - 0xD800) << 10) + (low - 0xDC00);
             Some((char::from_u32(0x1_0000 + beyond), 12))
         }

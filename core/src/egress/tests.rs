@@ -188,3 +188,11 @@ fn urls_that_are_not() {
     assert!(public_url(&format!("https://{}com", "a.".repeat(126))).is_err());
     assert!(public_url(&format!("https://a.com/{}", "a".repeat(URL_BYTES_MAX))).is_err());
 }
+
+#[test]
+fn a_name_has_at_most_253_bytes() {
+    let label = "a".repeat(63);
+    let name = |last: usize| format!("{label}.{label}.{label}.{}", "b".repeat(last));
+    assert_eq!(check_name(&name(61)), Ok(()));
+    assert!(check_name(&name(62)).is_err());
+}

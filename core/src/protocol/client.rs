@@ -136,6 +136,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_is_what_logs_call_the_protocol() {
+        let names = [
+            (ClientProtocol::OpenAi, "openai"),
+            (ClientProtocol::Responses, "responses"),
+            (ClientProtocol::Anthropic, "anthropic"),
+            (ClientProtocol::Token, "token"),
+            (ClientProtocol::Notebook, "notebook"),
+            (ClientProtocol::Content, "content"),
+            (ClientProtocol::Session, "session"),
+            (ClientProtocol::UiMessage, "ui-message"),
+        ];
+        for (protocol, name) in names {
+            assert_eq!(protocol.name(), name);
+        }
+    }
+
+    #[test]
     fn a_body_is_an_object_and_text_throughout() {
         let rows: [(ClientProtocol, &[u8], &str); 3] = [
             (
