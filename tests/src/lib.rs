@@ -29,3 +29,4 @@ pub mod scenario;
 pub mod script;
 pub mod simulation;
 pub mod step;
+pub mod world;

@@ -11,7 +11,7 @@ use streamgate_core::time::Instant;
 
 use super::provider::Asked;
 use super::reader::Read;
-use super::script::{Answer, COST, Conduct, Frame, Provider, Script, Then};
+use super::script::{Answer, COST, CallScript, Frame, Provider, Script, Then};
 use super::world::{Outcome, place};
 
 /// What a message costs beside its text, at most, in tokens.
@@ -282,7 +282,7 @@ impl<'a> Promises<'a> {
             };
             return promise(may && text.starts_with("Sorry"), || format!("a message: {text:?}"));
         }
-        promise(outcome.mumbled || self.script.truth.starts_with(text.as_str()), || {
+        promise(outcome.ended_in_overlap || self.script.truth.starts_with(text.as_str()), || {
             format!("{text:?} is not how {:?} begins", self.script.truth)
         })
     }
@@ -325,11 +325,11 @@ impl Provider {
     fn is_healthy(&self) -> bool {
         self.continuation != Continuation::Stop
             && !self.rejects_prefill
-            && self.calls.iter().all(Conduct::is_healthy)
+            && self.calls.iter().all(CallScript::is_healthy)
     }
 }
 
-impl Conduct {
+impl CallScript {
     fn is_healthy(&self) -> bool {
         self.wait_ms == 0
             && matches!(&self.then, Then::Answer(answer)

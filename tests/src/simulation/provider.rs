@@ -1,4 +1,4 @@
-//! What a provider puts on the wire for one call: a script's conduct as heads, bytes and ends in
+//! What a provider puts on the wire for one call: a script as heads, bytes and ends in
 //! time. It reads the request as a provider would, and goes on with an answer as a model would.
 
 use std::ops::Range;
@@ -9,7 +9,7 @@ use streamgate_core::failure::Reason;
 use streamgate_core::relay::Call;
 
 use super::script::{
-    Answer, COST, Conduct, Ending, Form, Frame, Provider, Repeats, RetryAfter, Then,
+    Answer, COST, CallScript, Ending, Form, Frame, Provider, Repeats, RetryAfter, Then,
 };
 
 /// What a provider reads of a request.
@@ -60,7 +60,7 @@ impl Asked {
 
 /// What a shell would notice of a call, in order.
 #[derive(Debug, Default)]
-pub struct Performance {
+pub struct Response {
     /// What happens, and how many milliseconds after the call.
     pub acts: Vec<(u64, Act)>,
     /// All bytes of the body.
@@ -69,7 +69,7 @@ pub struct Performance {
     pub content_at: Option<usize>,
     /// It finishes, or calls a tool, before it has said again all it began to repeat: what is new
     /// in that, nobody can tell.
-    pub mumbles: bool,
+    pub ends_in_overlap: bool,
 }
 
 /// Something a shell would notice.
@@ -98,17 +98,17 @@ const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream; charset=utf-8";
 
 /// Plays what `provider` does with its `nth` call.
-pub fn perform(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> Performance {
-    let mut play = Performance::default();
+pub fn respond(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> Response {
+    let mut play = Response::default();
     if provider.local {
-        play.local(provider.conduct(nth), truth, asked);
+        play.local(provider.call_script(nth), truth, asked);
         return play;
     }
     if provider.rejects_prefill && asked.ends_in_prefill() {
         play.refuse(0, 400, RetryAfter::Unsaid, false);
         return play;
     }
-    let Conduct { wait_ms, then } = provider.conduct(nth);
+    let CallScript { wait_ms, then } = provider.call_script(nth);
     match then {
         Then::Lost(reason) => play.acts.push((*wait_ms, Act::Lost(*reason))),
         Then::Silence => {}
@@ -122,11 +122,11 @@ pub fn perform(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> P
     play
 }
 
-impl Performance {
+impl Response {
     /// An engine has no head and no bytes.
-    fn local(&mut self, conduct: &Conduct, truth: &str, asked: &Asked) {
-        let at = conduct.wait_ms;
-        match &conduct.then {
+    fn local(&mut self, call_script: &CallScript, truth: &str, asked: &Asked) {
+        let at = call_script.wait_ms;
+        match &call_script.then {
             Then::Lost(reason) => self.acts.push((at, Act::Lost(*reason))),
             Then::Silence => {}
             Then::Status { .. } => self.acts.push((at, Act::Lost(Reason::ModelBroken))),
@@ -142,15 +142,15 @@ impl Performance {
             match frame {
                 Frame::Error => return self.acts.push((at, Act::Lost(Reason::Internal))),
                 Frame::Done => {
-                    self.mumbles |= speaker.is_repeating();
+                    self.ends_in_overlap |= speaker.is_repeating();
                     return self.acts.push((at, Act::End));
                 }
                 _ => self.acts.extend(speaker.events(*frame).map(|event| (at, Act::Event(event)))),
             }
             let ends = matches!(frame, Frame::Finish | Frame::Last(_) | Frame::Tool);
-            self.mumbles |= ends && speaker.is_repeating();
+            self.ends_in_overlap |= ends && speaker.is_repeating();
         }
-        self.mumbles |= speaker.is_repeating();
+        self.ends_in_overlap |= speaker.is_repeating();
         self.end(at, answer.end);
     }
 
@@ -196,9 +196,9 @@ impl Performance {
             }
             self.note_content(speaker, *frame);
             let ends = matches!(frame, Frame::Finish | Frame::Last(_) | Frame::Done | Frame::Tool);
-            self.mumbles |= ends && speaker.is_repeating();
+            self.ends_in_overlap |= ends && speaker.is_repeating();
         }
-        self.mumbles |= speaker.is_repeating();
+        self.ends_in_overlap |= speaker.is_repeating();
         if let Some((frame, bytes)) = &answer.torn {
             let frame = speaker.frame(*frame, answer.line_end);
             self.say(at, &frame.as_bytes()[..torn_bytes(&frame, *bytes)]);
@@ -211,7 +211,7 @@ impl Performance {
     fn whole(&mut self, mut at: u64, answer: &Answer, speaker: &mut Speaker<'_>) -> u64 {
         at += answer.frames.iter().map(|frame| frame.pause_ms()).sum::<u64>();
         let body = speaker.whole(&answer.frames);
-        self.mumbles |= speaker.is_repeating();
+        self.ends_in_overlap |= speaker.is_repeating();
         let bytes = match &answer.torn {
             Some((_, bytes)) => torn_bytes(&body, *bytes),
             None => body.len(),

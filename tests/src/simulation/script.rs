@@ -24,7 +24,7 @@ pub struct Script {
     pub providers: Vec<Provider>,
     /// Chooses where bytes are cut on their way, which of two things at one time comes first, and
     /// whether what was cancelled goes on talking. No promise may depend on it.
-    pub weather: u32,
+    pub ordering_seed: u32,
 }
 
 /// Who asks.
@@ -45,7 +45,7 @@ pub struct Client {
 }
 
 /// When a client leaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
     /// At this time, in milliseconds.
     AtMs(u64),
@@ -83,12 +83,12 @@ pub struct Provider {
     /// Its model's limit by the configuration, in tokens.
     pub max_tokens: Option<u32>,
     /// What it does when called, call by call; the last again and again.
-    pub calls: Vec<Conduct>,
+    pub calls: Vec<CallScript>,
 }
 
 /// What a provider does with one call.
 #[derive(Clone, Debug)]
-pub struct Conduct {
+pub struct CallScript {
     /// How long it does nothing, in milliseconds.
     pub wait_ms: u64,
     /// And then.
@@ -243,7 +243,7 @@ impl Script {
             client: Client::any(choices),
             gateway: Gateway::any(choices),
             providers: (0..providers).map(|_| Provider::any(choices)).collect(),
-            weather: choices.below(256),
+            ordering_seed: choices.below(256),
         }
     }
 
@@ -258,7 +258,7 @@ impl Script {
         let gateway = Gateway { retries: choices.below(2), ..Gateway::PLAIN };
         let providers = 1 + choices.below(2);
         let providers = (0..providers).map(|_| Provider::short(choices)).collect();
-        Self { truth: TRUTHS[0], client, gateway, providers, weather: 0 }
+        Self { truth: TRUTHS[0], client, gateway, providers, ordering_seed: 0 }
     }
 
     /// One of the short streams: every sequence of so many frames with every ending, and a second
@@ -274,7 +274,7 @@ impl Script {
         let mut second = Answer::healthy();
         second.repeats = choices.pick(&[Repeats::Nothing, Repeats::Everything]);
         let providers = vec![Provider::of(first), Provider::of(Then::Answer(second))];
-        Self { truth: TRUTHS[0], client, gateway: Gateway::PLAIN, providers, weather: 0 }
+        Self { truth: TRUTHS[0], client, gateway: Gateway::PLAIN, providers, ordering_seed: 0 }
     }
 }
 
@@ -344,7 +344,7 @@ impl Provider {
             continuation: Continuation::Ask,
             rejects_prefill: false,
             max_tokens: None,
-            calls: vec![Conduct { wait_ms: 0, then }],
+            calls: vec![CallScript { wait_ms: 0, then }],
         }
     }
 
@@ -357,24 +357,24 @@ impl Provider {
             continuation: choices.pick(&ways),
             rejects_prefill: choices.once_in(6),
             max_tokens: choices.pick(&[None, None, Some(40)]),
-            calls: (0..calls).map(|_| Conduct::any(choices)).collect(),
+            calls: (0..calls).map(|_| CallScript::any(choices)).collect(),
         }
     }
 
     fn short(choices: &mut Choices<'_>) -> Self {
         let calls = 1 + choices.below(2);
-        let conduct = |_| Conduct { wait_ms: 0, then: Then::short(choices) };
-        let calls = (0..calls).map(conduct).collect();
+        let call_script = |_| CallScript { wait_ms: 0, then: Then::short(choices) };
+        let calls = (0..calls).map(call_script).collect();
         Self { calls, ..Self::of(Then::Silence) }
     }
 
     /// What it does when it is called for the `nth` time, from 0.
-    pub fn conduct(&self, nth: usize) -> &Conduct {
+    pub fn call_script(&self, nth: usize) -> &CallScript {
         &self.calls[nth.min(self.calls.len() - 1)]
     }
 }
 
-impl Conduct {
+impl CallScript {
     fn any(choices: &mut Choices<'_>) -> Self {
         let then = Then::any(choices);
         let wait_ms = if choices.once_in(4) { choices.pick(&TIMES_MS) } else { 0 };
@@ -529,7 +529,7 @@ impl fmt::Display for Script {
         writeln!(f, "truth     {:?}", self.truth)?;
         writeln!(f, "{:?}", self.client)?;
         writeln!(f, "{:?}", self.gateway)?;
-        writeln!(f, "weather   {}", self.weather)?;
+        writeln!(f, "ordering_seed   {}", self.ordering_seed)?;
         for (place, provider) in self.providers.iter().enumerate() {
             let Provider { local, continuation, rejects_prefill, max_tokens, calls } = provider;
             writeln!(
@@ -537,7 +537,7 @@ impl fmt::Display for Script {
                 "target {place}: local {local}, {continuation:?}, rejects_prefill {rejects_prefill}, \
                  max_tokens {max_tokens:?}"
             )?;
-            for Conduct { wait_ms, then } in calls {
+            for CallScript { wait_ms, then } in calls {
                 writeln!(f, "    after {wait_ms} ms {then:?}")?;
             }
         }

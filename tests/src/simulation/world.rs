@@ -1,18 +1,17 @@
-//! Plays a script against the pure core in virtual time: no socket, no clock, one thread. A queue
-//! of due acts stands for hyper and its timers; the promises watch every step.
+//! Plays a script against the pure core in virtual time, while the promises watch every step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use streamgate_core::answer::{Answer, Output};
+use streamgate_core::access::quota::QuotaOp;
+use streamgate_core::answer::{Answer, Head, Timer};
 use streamgate_core::config::Config;
-use streamgate_core::failure::Failure;
 use streamgate_core::gateway::{self, Arrival, Gateway};
 use streamgate_core::health;
 use streamgate_core::limit::ByteLimits;
 use streamgate_core::protocol::ClientProtocol;
-use streamgate_core::relay::{AttemptId, Call, Fallback, Head, Input, Settlement, Timeouts};
+use streamgate_core::relay::{self, AttemptId, Call, Fallback, Input, Settlement, Timeouts};
 use streamgate_core::target::{
     ApiKey, ChosenBy, Model, Provider, ProviderProtocol, Target, Upstream,
 };
@@ -20,14 +19,13 @@ use streamgate_core::time::Instant;
 
 use super::choices::Random;
 use super::promises::Promises;
-use super::provider::{Act, Asked, Performance, perform};
+use super::provider::{Act, Asked, Response, respond};
 use super::reader::Read;
 use super::script::{Leave, RetryAfter, Script};
+use crate::world::{Closed, Host, Moment, Reaction, World};
 
 /// When every request comes, since 1970.
 const UNIX_BEGAN: u64 = 1_750_000_000;
-/// More steps than any script can take: beyond it the gateway turns in circles.
-const STEPS_MAX: u32 = 50_000;
 /// The name of the model that clients ask for.
 const MODEL: &str = "m";
 /// The length of the only message, in bytes.
@@ -47,7 +45,7 @@ pub struct Outcome {
     /// How it was accounted, and when.
     pub settlement: Option<(Instant, Settlement)>,
     /// A continuation finished within what it repeated.
-    pub mumbled: bool,
+    pub ended_in_overlap: bool,
 }
 
 /// One call as its provider saw it.
@@ -63,28 +61,47 @@ pub struct Called {
 
 /// Plays the script; an error says which promise was broken.
 pub fn play(script: &Script) -> Result<Outcome, String> {
-    World::new(script).run()
+    let mut random = Random::new(u64::from(script.ordering_seed));
+    let answer = answer(script, u128::from(random.bits()));
+    let mut world =
+        World::begin(answer, Stage::new(script, random), Instant::ZERO, moments(script))?;
+    world.run()?;
+    let Stage { promises, outcome, .. } = world.host;
+    promises.over(&outcome)?;
+    Ok(outcome)
 }
 
-struct World<'a> {
+/// What the client does by the clock, in order.
+fn moments(script: &Script) -> VecDeque<(Instant, Moment)> {
+    let leave = match script.client.leaves {
+        Some(Leave::AtMs(ms)) => Some((ms, Moment::Leave)),
+        Some(Leave::AfterWrites(_)) | None => None,
+    };
+    let pauses = script.client.pauses;
+    let pauses = pauses.map(|(from, to)| [(from, Moment::Pause), (to, Moment::Resume)]);
+    let mut all: Vec<_> = leave.into_iter().chain(pauses.into_iter().flatten()).collect();
+    all.sort_by_key(|(ms, _)| *ms);
+    all.into_iter().map(|(ms, moment)| (Instant::from_millis(ms), moment)).collect()
+}
+
+/// The providers and the client of a script, and the promises that watch.
+struct Stage<'a> {
     script: &'a Script,
     random: Random,
     cuts: Cuts,
-    answer: Answer,
-    now: Instant,
-    until: Option<Instant>,
-    calls: Vec<LiveCall>,
+    /// The body of each call.
+    bodies: Vec<Body>,
+    /// The `retry-after` of the last head, in either form.
+    retry_after: (Option<String>, Option<String>),
     writes: u32,
-    /// When the client stops to read, and goes on.
-    pauses: VecDeque<(Instant, bool)>,
     promises: Promises<'a>,
     outcome: Outcome,
 }
 
-struct LiveCall {
+/// The body of a call's response, and how much of it there is with its first content.
+struct Body {
     attempt: AttemptId,
-    due: VecDeque<(Instant, Act)>,
-    body: Vec<u8>,
+    bytes: Vec<u8>,
     content_at: Option<usize>,
 }
 
@@ -97,238 +114,37 @@ enum Cuts {
     Anywhere,
 }
 
-/// Something that is due.
-#[derive(Clone, Copy)]
-enum Due {
-    Call(usize),
-    Leave,
-    Pause,
-    Tick,
-}
-
-impl<'a> World<'a> {
-    fn new(script: &'a Script) -> Self {
-        let mut random = Random::new(u64::from(script.weather));
+impl<'a> Stage<'a> {
+    fn new(script: &'a Script, random: Random) -> Self {
         let cuts = [Cuts::AsSent, Cuts::EachByte, Cuts::Joined, Cuts::Anywhere];
-        let cuts = cuts[script.weather as usize % cuts.len()];
-        let arrival = Arrival {
-            caller: None,
-            own_keys: Ok(Vec::new()),
-            now: Instant::ZERO,
-            unix_seconds: UNIX_BEGAN,
-            random: u128::from(random.bits()),
-            headers: Vec::new(),
-        };
-        let client = &script.client;
-        let at = Instant::from_millis;
-        let pauses = client.pauses.map(|(from, to)| [(at(from), true), (at(to), false)]);
         Self {
             script,
             random,
-            cuts,
-            answer: gateway(script).answer(
-                gateway::Client::asked(client.protocol),
-                &request(script),
-                &arrival,
-            ),
-            now: Instant::ZERO,
-            until: None,
-            calls: Vec::new(),
+            cuts: cuts[script.ordering_seed as usize % cuts.len()],
+            bodies: Vec::new(),
+            retry_after: (None, None),
             writes: 0,
-            pauses: pauses.into_iter().flatten().collect(),
             promises: Promises::new(script),
             outcome: Outcome::default(),
         }
     }
 
-    fn run(mut self) -> Result<Outcome, String> {
-        self.drain()?;
-        let mut steps = 0;
-        while let Some((at, due)) = self.next() {
-            steps += 1;
-            if steps > STEPS_MAX {
-                return Err("it goes on for ever".into());
-            }
-            self.now = self.now.max(at);
-            self.happen(due);
-            self.drain()?;
-        }
-        self.promises.over(&self.outcome)?;
-        Ok(self.outcome)
-    }
-
-    /// What is due next; of several at the same time, any.
-    fn next(&mut self) -> Option<(Instant, Due)> {
-        let settled = self.outcome.settlement.is_some();
-        let leaves = match self.script.client.leaves {
-            Some(Leave::AtMs(ms)) if !self.outcome.left => Some(Instant::from_millis(ms)),
-            _ => None,
-        };
-        let own = [
-            (leaves.filter(|_| !settled), Due::Leave),
-            (self.pauses.front().map(|(at, _)| *at), Due::Pause),
-            (self.until.filter(|_| !settled), Due::Tick),
-        ];
-        let calls = self.calls.iter().enumerate();
-        let calls =
-            calls.map(|(index, call)| (call.due.front().map(|(at, _)| *at), Due::Call(index)));
-        let (mut next, mut equals) = (None::<(Instant, Due)>, 0);
-        for (at, due) in own.into_iter().chain(calls) {
-            let Some(at) = at.map(|at| at.max(self.now)) else { continue };
-            let is_first = next.is_none_or(|(first, _)| at < first);
-            equals = if is_first {
-                1
-            } else {
-                equals + u32::from(next.is_some_and(|(first, _)| at == first))
-            };
-            let is_equal = !is_first && next.is_some_and(|(first, _)| at == first);
-            if is_first || (is_equal && self.random.below(equals) == 0) {
-                next = Some((at, due));
-            }
-        }
-        next
-    }
-
-    fn happen(&mut self, due: Due) {
-        match due {
-            Due::Leave => self.leave(),
-            Due::Tick => self.answer.handle(self.now, Input::Tick),
-            Due::Pause => match self.pauses.pop_front() {
-                Some((_, true)) => self.answer.handle(self.now, Input::Pause),
-                _ => self.answer.handle(self.now, Input::Resume),
-            },
-            Due::Call(index) => self.act(index),
-        }
-        if self.random.below(8) == 0 {
-            // A shell may always look at the clock.
-            self.answer.handle(self.now, Input::Tick);
-        }
-    }
-
-    fn leave(&mut self) {
-        self.outcome.left = true;
-        self.promises.left();
-        self.answer.handle(self.now, Input::Hangup);
-    }
-
-    fn act(&mut self, index: usize) {
-        let call = &mut self.calls[index];
-        let attempt = call.attempt;
-        let Some((_, act)) = call.due.pop_front() else { return };
-        self.promises.acts(attempt);
-        match act {
-            Act::Head { status, content_type, retry_after } => {
-                let (header, millis) = retry_after_headers(retry_after);
-                let head = Head {
-                    status,
-                    content_type,
-                    retry_after: header.as_deref(),
-                    retry_after_ms: millis.as_deref(),
-                };
-                self.answer.handle(self.now, Input::Head { attempt, head });
-            }
-            Act::Event(event) => {
-                if event.is_content() {
-                    self.promises.content();
-                }
-                self.answer.handle(self.now, Input::Event { attempt, event });
-            }
-            Act::Bytes(range) => {
-                // An event may be whole before its last line end.
-                if call.content_at.is_some_and(|at| at <= range.end + 3) {
-                    self.promises.content();
-                }
-                let bytes = &call.body[range];
-                self.answer.handle(self.now, Input::Bytes { attempt, bytes });
-            }
-            Act::End => {
-                self.promises.ended(attempt);
-                self.answer.handle(self.now, Input::End { attempt });
-            }
-            Act::Lost(reason) => {
-                self.promises.ended(attempt);
-                let failure = Failure::from(reason);
-                self.answer.handle(self.now, Input::Lost { attempt, failure });
-            }
-        }
-    }
-
-    /// Does what the core asks for, until it waits.
-    fn drain(&mut self) -> Result<(), String> {
-        loop {
-            match self.answer.poll() {
-                Output::Wait { until } => {
-                    self.promises.waits(self.now, until, &self.outcome.read)?;
-                    self.until = until.map(|(at, _)| at);
-                    return Ok(());
-                }
-                Output::Call(call) => self.call(&call)?,
-                Output::Cancel { attempt } => {
-                    self.promises.cancelled(attempt)?;
-                    self.hush(attempt);
-                }
-                Output::Release { attempt } => {
-                    self.promises.released(attempt)?;
-                    self.hush(attempt);
-                }
-                Output::Head(head) => {
-                    self.promises.head(self.now, &head)?;
-                    self.outcome.head = Some((self.now, head.status));
-                }
-                Output::Body(bytes) => {
-                    self.promises.body(bytes, &mut self.outcome.read)?;
-                    self.writes += 1;
-                    let enough = matches!(self.script.client.leaves, Some(Leave::AfterWrites(n)) if n == self.writes);
-                    if enough && !self.outcome.left {
-                        self.leave();
-                    }
-                }
-                Output::Quota { user, .. } => return Err(format!("{user} has no quota here")),
-                Output::Settle(settlement) => {
-                    self.promises.settled(&settlement)?;
-                    self.outcome.settlement = Some((self.now, *settlement));
-                }
-            }
-        }
-    }
-
-    fn call(&mut self, call: &Call) -> Result<(), String> {
-        let asked = if call.target.provider.upstream == Upstream::Local {
-            Asked::of(call)
-        } else {
-            let http = call.http().map_err(|failure| failure.to_string())?;
-            Asked::read(&http.body)?
-        };
-        self.promises.called(call, &asked, &self.outcome)?;
-        let place = place(call);
-        let nth = self.outcome.calls.iter().filter(|called| called.place == place).count();
-        let continues = asked.delivered().is_some();
-        let provider = &self.script.providers[place];
-        let performance = perform(provider, nth, self.script.truth, &asked);
-        self.outcome.mumbled |= performance.mumbles && continues;
-        self.outcome.calls.push(Called { place, stream: asked.stream, continues });
-        let due = self.deliver(&performance);
-        let Performance { body, content_at, .. } = performance;
-        self.calls.push(LiveCall { attempt: call.attempt, due, body, content_at });
-        Ok(())
-    }
-
-    /// The acts of a call at their times, its bytes cut as the weather has it.
-    fn deliver(&mut self, performance: &Performance) -> VecDeque<(Instant, Act)> {
+    /// The acts of a call at their times, its bytes cut as the seed has it.
+    fn deliver(&mut self, now: Instant, acts: Vec<(u64, Act)>) -> VecDeque<(Instant, Act)> {
         let mut due: VecDeque<(Instant, Act)> = VecDeque::new();
-        for (ms, act) in &performance.acts {
-            let at = self.now + Duration::from_millis(*ms);
+        for (ms, act) in acts {
+            let at = now + Duration::from_millis(ms);
             let Act::Bytes(bytes) = act else {
-                due.push_back((at, act.clone()));
+                due.push_back((at, act));
                 continue;
             };
             match (self.cuts, due.back_mut()) {
                 (Cuts::Joined, Some((before, Act::Bytes(joined)))) if *before == at => {
                     joined.end = bytes.end;
                 }
-                (Cuts::AsSent | Cuts::Joined, _) => due.push_back((at, act.clone())),
+                (Cuts::AsSent | Cuts::Joined, _) => due.push_back((at, Act::Bytes(bytes))),
                 (Cuts::EachByte, _) => {
-                    due.extend(bytes.clone().map(|byte| (at, Act::Bytes(byte..byte + 1))));
+                    due.extend(bytes.map(|byte| (at, Act::Bytes(byte..byte + 1))));
                 }
                 (Cuts::Anywhere, _) => {
                     let mut start = bytes.start;
@@ -343,13 +159,135 @@ impl<'a> World<'a> {
         due
     }
 
-    /// The call is over, and most often silent from now on.
-    fn hush(&mut self, attempt: AttemptId) {
-        let talks_on = self.random.below(4) == 0;
-        let call = self.calls.iter_mut().find(|call| call.attempt == attempt);
-        if let Some(call) = call.filter(|_| !talks_on) {
-            call.due.clear();
+    /// A call is over, and most often silent from now on.
+    fn close(&mut self) -> Closed {
+        if self.random.below(4) == 0 { Closed::Late } else { Closed::Silent }
+    }
+}
+
+impl Host<Answer> for Stage<'_> {
+    type Act = Act;
+
+    fn call(&mut self, now: Instant, call: &Call) -> Result<VecDeque<(Instant, Act)>, String> {
+        let asked = if call.target.provider.upstream == Upstream::Local {
+            Asked::of(call)
+        } else {
+            let http = call.http().map_err(|failure| failure.to_string())?;
+            Asked::read(&http.body)?
+        };
+        self.promises.called(call, &asked, &self.outcome)?;
+        let place = place(call);
+        let nth = self.outcome.calls.iter().filter(|called| called.place == place).count();
+        let continues = asked.delivered().is_some();
+        let response = respond(&self.script.providers[place], nth, self.script.truth, &asked);
+        self.outcome.ended_in_overlap |= response.ends_in_overlap && continues;
+        self.outcome.calls.push(Called { place, stream: asked.stream, continues });
+        let Response { acts, body: bytes, content_at, .. } = response;
+        self.bodies.push(Body { attempt: call.attempt, bytes, content_at });
+        Ok(self.deliver(now, acts))
+    }
+
+    fn act<'a>(&'a mut self, _now: Instant, attempt: AttemptId, act: &'a Act) -> Input<'a> {
+        self.promises.acts(attempt);
+        match act {
+            Act::Head { status, content_type, retry_after } => {
+                self.retry_after = retry_after_headers(*retry_after);
+                let (retry_after, retry_after_ms) = &self.retry_after;
+                let head = relay::Head {
+                    status: *status,
+                    content_type,
+                    retry_after: retry_after.as_deref(),
+                    retry_after_ms: retry_after_ms.as_deref(),
+                };
+                Input::Head { attempt, head }
+            }
+            Act::Event(event) => {
+                if event.is_content() {
+                    self.promises.content();
+                }
+                Input::Event { attempt, event: event.clone() }
+            }
+            Act::Bytes(range) => {
+                let body = self.bodies.iter().find(|body| body.attempt == attempt);
+                let body = body.expect("only a call that was made has bytes");
+                // An event may be whole before its last line end.
+                if body.content_at.is_some_and(|at| at <= range.end + 3) {
+                    self.promises.content();
+                }
+                Input::Bytes { attempt, bytes: &body.bytes[range.clone()] }
+            }
+            Act::End => {
+                self.promises.ended(attempt);
+                Input::End { attempt }
+            }
+            Act::Lost(reason) => {
+                self.promises.ended(attempt);
+                Input::Lost { attempt, failure: (*reason).into() }
+            }
         }
+    }
+
+    fn cancel(&mut self, _now: Instant, attempt: AttemptId) -> Result<Closed, String> {
+        self.promises.cancelled(attempt)?;
+        Ok(self.close())
+    }
+
+    fn release(&mut self, _now: Instant, attempt: AttemptId) -> Result<Closed, String> {
+        self.promises.released(attempt)?;
+        Ok(self.close())
+    }
+
+    fn head(&mut self, now: Instant, head: Head) -> Result<(), String> {
+        self.outcome.head = Some((now, head.status));
+        self.promises.head(now, &head)
+    }
+
+    fn body(&mut self, _now: Instant, bytes: &[u8]) -> Result<Reaction, String> {
+        self.promises.body(bytes, &mut self.outcome.read)?;
+        self.writes += 1;
+        let enough = self.script.client.leaves == Some(Leave::AfterWrites(self.writes));
+        Ok(if enough { Reaction::Leave } else { Reaction::Read })
+    }
+
+    fn moment(&mut self, _now: Instant, moment: Moment) {
+        if moment == Moment::Leave {
+            self.outcome.left = true;
+            self.promises.left();
+        }
+    }
+
+    fn quota(
+        &mut self,
+        _answer: &mut Answer,
+        _now: Instant,
+        user: &Arc<str>,
+        _op: &QuotaOp,
+    ) -> Result<(), String> {
+        Err(format!("{user} has no quota here"))
+    }
+
+    fn own(
+        &mut self,
+        _answer: &mut Answer,
+        now: Instant,
+        settlement: Box<Settlement>,
+    ) -> Result<bool, String> {
+        self.promises.settled(&settlement)?;
+        self.outcome.settlement = Some((now, *settlement));
+        Ok(true)
+    }
+
+    fn waits(&mut self, now: Instant, until: Option<(Instant, Timer)>) -> Result<(), String> {
+        self.promises.waits(now, until, &self.outcome.read)
+    }
+
+    fn choose(&mut self, equals: usize) -> usize {
+        self.random.below(equals as u32) as usize
+    }
+
+    /// A shell may always do that.
+    fn looks_at_the_clock(&mut self) -> bool {
+        self.random.below(8) == 0
     }
 }
 
@@ -390,6 +328,20 @@ fn request(script: &Script) -> Vec<u8> {
 const OPENAI: Upstream = Upstream::Http(ProviderProtocol::OpenAi);
 
 static TIMEOUTS: LazyLock<Timeouts> = LazyLock::new(Timeouts::default);
+
+/// The answer to the script's client.
+fn answer(script: &Script, random: u128) -> Answer {
+    let arrival = Arrival {
+        caller: None,
+        own_keys: Ok(Vec::new()),
+        now: Instant::ZERO,
+        unix_seconds: UNIX_BEGAN,
+        random,
+        headers: Vec::new(),
+    };
+    let client = gateway::Client::asked(script.client.protocol);
+    gateway(script).answer(client, &request(script), &arrival)
+}
 
 /// The gateway of a script, as its configuration would have made it.
 fn gateway(script: &Script) -> Gateway {

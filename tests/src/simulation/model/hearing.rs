@@ -3,7 +3,9 @@
 use streamgate_core::failure::Reason;
 
 use crate::simulation::provider::{Speaker, torn_bytes};
-use crate::simulation::script::{Answer, Conduct, Ending, Form, Frame, Provider, RetryAfter, Then};
+use crate::simulation::script::{
+    Answer, CallScript, Ending, Form, Frame, Provider, RetryAfter, Then,
+};
 
 /// The deadlines of the default configuration, in milliseconds.
 const FIRST_BYTE_MS: u64 = 15_000;
@@ -73,7 +75,7 @@ pub(super) fn play(
     delivered: Option<&str>,
     truth: &str,
 ) -> Played {
-    let Conduct { wait_ms, then } = provider.conduct(nth);
+    let CallScript { wait_ms, then } = provider.call_script(nth);
     let stream = stream || provider.local;
     let late = stream && *wait_ms > FIRST_BYTE_MS;
     if late || (stream && matches!(then, Then::Silence)) {
