@@ -190,7 +190,7 @@ pub enum Part {
         /// The call's identifier.
         id: String,
         /// What it gave: texts and media.
-        parts: Vec<Part>,
+        parts: Vec<Self>,
         /// Whether the call failed.
         is_error: bool,
     },

@@ -71,7 +71,7 @@ impl Came {
             Self::Body(Ok(body)) => Input::Body(body),
             Self::Body(Err(why)) => Input::BodyFailed(why.clone()),
             Self::Rows(outcome) => Input::Rows(std::mem::replace(outcome, Ok(Vec::new()))),
-            Self::KeySet(body) => Input::Fetched(body.as_deref().map_err(|why| why.as_str())),
+            Self::KeySet(body) => Input::Fetched(body.as_deref().map_err(String::as_str)),
         }
     }
 }

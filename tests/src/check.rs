@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::answer::{self, Answer, Ending, Event};
 use crate::provider::CallRecord;
 use crate::scenario::{End, ErrorFields, Exchange, Expect, Protocol, Saw, Scenario};
+use crate::script::Call;
 
 /// What was seen of one request, on both sides of the gateway.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +84,7 @@ fn check_calls_in_all(scenario: &Scenario, seen: &[Seen]) -> Vec<String> {
     let said = |name| scenario.exchanges().any(|e| e.expect.calls.contains_key(name));
     let providers = scenario.provider.iter().filter(|(name, _)| !said(*name));
     let counts = providers.map(|(name, scripts)| {
-        let unreachable = scripts.iter().any(|call| call.is_unreachable());
+        let unreachable = scripts.iter().any(Call::is_unreachable);
         let expected = if unreachable { 0 } else { scripts.len() };
         (name, seen.iter().map(|seen| seen.calls_to(name).len()).sum::<usize>(), expected)
     });

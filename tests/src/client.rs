@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -130,7 +130,7 @@ impl Asking<'_> {
         let mut texts = 0;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
-            let bytes = match frame.map(|frame| frame.into_data()) {
+            let bytes = match frame.map(Frame::into_data) {
                 Ok(Ok(bytes)) => bytes,
                 Ok(Err(_trailers)) => continue,
                 Err(error) => return Ending::Broken(error.to_string()),

@@ -131,7 +131,8 @@ mod tests {
                 arguments: arguments.into(),
             };
             let call = calls.place_call(call);
-            let own = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
+            let own =
+                |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
             (call.index, own(call.id), own(call.name), call.arguments.into_owned())
         };
         fragments.iter().map(place).collect()

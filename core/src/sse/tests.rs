@@ -619,8 +619,8 @@ fn decode<'a>(cap: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome
 impl End {
     fn event(&self) -> Option<&Seen> {
         match self {
-            End::Whole(event) | End::Cut(event) => Some(event),
-            End::Clean | End::TooLong => None,
+            Self::Whole(event) | Self::Cut(event) => Some(event),
+            Self::Clean | Self::TooLong => None,
         }
     }
 }
@@ -647,6 +647,6 @@ impl From<Event<'_>> for Seen {
 impl From<&(&str, Option<&str>, &[u8], &[u8])> for Seen {
     fn from(&(name, id, data, raw): &(&str, Option<&str>, &[u8], &[u8])) -> Self {
         let id = id.map(Into::into);
-        Seen { name: name.into(), id, data: data.into(), raw: raw.into() }
+        Self { name: name.into(), id, data: data.into(), raw: raw.into() }
     }
 }

@@ -34,16 +34,19 @@ fn count(allocations: usize, bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
+        // SAFETY: the caller's own guarantees, passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0, -(layout.size() as isize));
+        // SAFETY: the caller's own guarantees, passed on unchanged.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(1, size as isize - layout.size() as isize);
+        // SAFETY: the caller's own guarantees, passed on unchanged.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

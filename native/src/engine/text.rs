@@ -115,7 +115,7 @@ mod tests {
 
     /// Pushes `pieces` and returns the texts sent, joined, and the stop string met.
     fn run(stops: &[&str], pieces: &[&[u8]]) -> (String, Option<String>) {
-        let mut text = Text::new(stops.iter().map(|stop| stop.to_string()).collect());
+        let mut text = Text::new(stops.iter().map(ToString::to_string).collect());
         let mut sent = String::new();
         for piece in pieces {
             match text.push(piece) {

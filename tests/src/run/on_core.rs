@@ -399,7 +399,7 @@ impl<'a> CoreRun<'a> {
                 Output::Cancel { attempt } => self.cancel(attempt),
                 Output::Release { attempt } => self.release(attempt),
                 Output::Head(sent) => {
-                    self.client.answer.head = Some(head(sent.status, &sent.headers))
+                    self.client.answer.head = Some(head(sent.status, &sent.headers));
                 }
                 Output::Body(bytes) => match self.client.read(self.now, bytes) {
                     Reaction::ReadOn => {}

@@ -116,7 +116,7 @@ pub fn respond(provider: &Provider, nth: usize, truth: &str, asked: &Asked) -> R
             play.refuse(*wait_ms, *code, *retry_after, *stalls);
         }
         Then::Answer(answer) => {
-            play.answer(*wait_ms, answer, Speaker::new(answer, truth, asked), asked)
+            play.answer(*wait_ms, answer, Speaker::new(answer, truth, asked), asked);
         }
     }
     play

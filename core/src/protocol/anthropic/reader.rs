@@ -285,7 +285,7 @@ impl<'a> Message<'a> {
                 "model" => self.model = value.nullable(Reader::text)?,
                 "content" => {
                     self.content =
-                        value.nullable(|list| list.checked(|list| read_blocks(list, |_| {})))?
+                        value.nullable(|list| list.checked(|list| read_blocks(list, |_| {})))?;
                 }
                 "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
                 "stop_details" => self.stop.read_details(value)?,
@@ -432,7 +432,7 @@ impl Counted {
                 "input_tokens" => read.input = value.nullable(Reader::u32)?,
                 "cache_read_input_tokens" => read.cache_read = value.nullable(Reader::u32)?,
                 "cache_creation_input_tokens" => {
-                    read.cache_creation = value.nullable(Reader::u32)?
+                    read.cache_creation = value.nullable(Reader::u32)?;
                 }
                 "output_tokens" => read.output = value.nullable(Reader::u32)?,
                 "output_tokens_details" => {

@@ -187,7 +187,7 @@ fn read_content<'a>(content: &mut Reader<'a>) -> Result<Option<Reader<'a>>, Malf
     content.object(|value, name| {
         match name {
             "parts" => {
-                parts = value.nullable(|list| list.checked(|list| read_parts(list, |_| {})))?
+                parts = value.nullable(|list| list.checked(|list| read_parts(list, |_| {})))?;
             }
             _ => value.skip()?,
         }

@@ -143,7 +143,7 @@ fn said(role: &str, parts: &[Part]) -> Result<Value, Failure> {
                 images.push(image(media).ok_or_else(|| unsupported(part, "ollama"))?);
             }
             Part::ToolCall { .. } => {
-                calls.push(call(part).ok_or_else(|| unsupported(part, "ollama"))?)
+                calls.push(call(part).ok_or_else(|| unsupported(part, "ollama"))?);
             }
             Part::ToolResult { .. } | Part::Other(_) => return Err(unsupported(part, "ollama")),
         }

@@ -134,8 +134,8 @@ impl<'a> Message<'a> {
                 "content" => read.content = value.nullable(Reader::text)?,
                 "thinking" => read.thinking = value.nullable(Reader::text)?,
                 "tool_calls" => {
-                    read.tool_calls =
-                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                    read.tool_calls = value
+                        .nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
                 _ => value.skip()?,
             }

@@ -197,8 +197,8 @@ impl<'a> Delta<'a> {
                 "reasoning_content" => self.reasoning_content = value.nullable(Reader::text)?,
                 "refusal" => self.refusal = value.nullable(Reader::text)?,
                 "tool_calls" => {
-                    self.tool_calls =
-                        value.nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?
+                    self.tool_calls = value
+                        .nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
                 _ => value.skip()?,
             }

@@ -48,6 +48,7 @@ fn the_call_goes_to_the_models_method() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn all_that_can_be_told_is() {
     let request = ChatRequest {
         messages: vec![
