@@ -6,25 +6,25 @@ use crate::chat::{ChatRequest, Message, Part, Role};
 use crate::config::Config;
 use crate::target::Upstream;
 
-const INSERT: fn(&mut ChatRequest) = |request| request.insert_before_last(said("I"));
-const REPLACE: fn(&mut ChatRequest) = |request| {
+type Edit = fn(&mut ChatRequest);
+
+const INSERT: Edit = |request| request.insert_before_last(said("I"));
+const REPLACE: Edit = |request| {
     request.replace(request.messages.len() - 1, said("R"));
 };
-const APPEND: fn(&mut ChatRequest) = |request| {
+const APPEND: Edit = |request| {
     request.append(Message::text(Role::Assistant, "A"));
     request.append(said("B"));
 };
-const INSTRUCT: fn(&mut ChatRequest) =
-    |request| request.insert(0, Message::text(Role::System, "S"));
-const REINSTRUCT: fn(&mut ChatRequest) =
-    |request| request.replace(0, Message::text(Role::System, "S"));
+const INSTRUCT: Edit = |request| request.insert(0, Message::text(Role::System, "S"));
+const REINSTRUCT: Edit = |request| request.replace(0, Message::text(Role::System, "S"));
 
 fn said(text: &str) -> Message {
     Message::text(Role::User, text)
 }
 
 /// What is sent of `body` after these edits, but for the fields that every call replaces.
-fn sent(client: ClientProtocol, body: &str, edits: &[fn(&mut ChatRequest)]) -> String {
+fn sent(client: ClientProtocol, body: &str, edits: &[Edit]) -> String {
     let mut request = client.parse_request(body.as_bytes()).unwrap();
     edits.iter().for_each(|edit| edit(&mut request));
     let text = format!(
@@ -59,7 +59,7 @@ fn texts(request: &ChatRequest) -> Vec<&str> {
 #[track_caller]
 fn check(
     client: ClientProtocol,
-    rows: &[(&[fn(&mut ChatRequest)], &str)],
+    rows: &[(&[Edit], &str)],
     body: impl Fn(&str) -> String,
     written: &str,
 ) {
@@ -79,7 +79,7 @@ fn of_chat_completions() {
     let (i, r, b) = (user("I"), user("R"), user("B"));
     let a = r#"{"content":"A","role":"assistant"}"#;
     let s = r#"{"content":"S","role":"system"}"#;
-    let rows: &[(&[fn(&mut ChatRequest)], String)] = &[
+    let rows: &[(&[Edit], String)] = &[
         (&[], format!("[{first}, \n{TOOL},{last}]")),
         (&[INSERT], format!("[{first}, \n{TOOL},{i},{last}]")),
         (&[REPLACE], format!("[{first}, \n{TOOL},{r}]")),
@@ -108,7 +108,7 @@ fn of_responses() {
     let a = r#"{"content":"A","role":"assistant","type":"message"}"#;
     let s = r#"{"content":"S","role":"system","type":"message"}"#;
     let made = format!("{thought}, {call},{result}");
-    let rows: &[(&[fn(&mut ChatRequest)], String)] = &[
+    let rows: &[(&[Edit], String)] = &[
         (&[], format!("[{made},{last}]")),
         (&[INSERT], format!("[{made},{i},{last}]")),
         (&[REPLACE], format!("[{made},{r}]")),
@@ -142,7 +142,7 @@ fn of_messages() {
     let s = r#"{"text":"S","type":"text"}"#;
     let system = r#"{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}"#;
     let made = format!("{call}, {result}");
-    type Row<'a> = (&'a [fn(&mut ChatRequest)], String, String);
+    type Row<'a> = (&'a [Edit], String, String);
     let rows: &[Row<'_>] = &[
         (&[], format!("[ {system}]"), format!("[{made},{last}]")),
         (&[INSERT], format!("[ {system}]"), format!("[{made},{i},{last}]")),

@@ -53,10 +53,12 @@ impl Route {
     }
 }
 
+type MakeRoute = fn() -> Route;
+
 /// The method that a path takes, and what is there.
-fn find(path: &str) -> Option<(&'static str, fn() -> Route)> {
-    let chat = |route: fn() -> Route| Some(("POST", route));
-    let get = |route: fn() -> Route| Some(("GET", route));
+fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
+    let chat = |route: MakeRoute| Some(("POST", route));
+    let get = |route: MakeRoute| Some(("GET", route));
     match path {
         "/v1/chat/completions" => chat(|| Route::Chat(Client::asked(ClientProtocol::OpenAi))),
         "/v1/responses" => chat(|| Route::Chat(Client::asked(ClientProtocol::Responses))),

@@ -89,8 +89,6 @@ fn generate(mut wrangler: Value, secrets: &BTreeSet<String>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
     use super::*;
 
     const WORKS: &str = r#"
