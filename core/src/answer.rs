@@ -122,7 +122,7 @@ enum Outlet {
     Journal(Box<Kept>),
 }
 
-/// A kept answer, and what a reader's response says about it.
+/// A kept answer, and what a reader's response needs.
 struct Kept {
     journal: Journal,
     meta: AnswerMeta,
@@ -290,7 +290,7 @@ impl Answer {
                 relay::Output::Call(call) => {
                     self.calls.made += 1;
                     self.calls.target = call.target.to_string();
-                    Output::Call(call)
+                    Output::Call(*call)
                 }
                 relay::Output::Cancel { attempt } => Output::Cancel { attempt },
                 relay::Output::Release { attempt } => Output::Release { attempt },
@@ -358,7 +358,7 @@ impl Outlet {
 }
 
 impl Kept {
-    /// What the response of a client says that reads a stream, or does not.
+    /// The answer as described to a client that reads a stream, or does not.
     fn meta_for(&self, stream: bool) -> AnswerMeta {
         let mut meta = self.meta.clone();
         if meta.request.stream != stream {

@@ -4,9 +4,9 @@
 //! reader. An entry is one event, or frames that the relay forwarded as they came, together with
 //! the events they mean: a reader of the same protocol is sent the frames, any other the events.
 //!
-//! The log is bounded. Beyond its bound the oldest entries are merged into a snapshot of what they
-//! said, from which a reader that has fallen behind is still sent all it has missed, in one event
-//! for each part of the answer.
+//! The log is bounded. Beyond its bound the oldest entries are merged into a snapshot of their
+//! content, from which a reader that has fallen behind is still sent everything it has missed, in one
+//! event for each part of the answer.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ pub(crate) struct Journal {
     bytes: usize,
     /// The first target may be called: responses can be opened.
     begun: bool,
-    /// What the entries before `first` said; `None` when it had too many parts.
+    /// The content of the entries before `first`; `None` once it had too many parts.
     snapshot: Option<Vec<Part>>,
     end: Option<JournalEnd>,
 }
@@ -111,7 +111,7 @@ impl Journal {
         self.entries.get(usize::try_from(index).ok()?)
     }
 
-    /// What the entries before [`Self::first`] said.
+    /// The content of the entries before [`Self::first`]; `None` once it had too many parts.
     pub(crate) fn snapshot(&self) -> Option<&[Part]> {
         self.snapshot.as_deref()
     }
@@ -125,13 +125,13 @@ impl Journal {
         self.end.is_some()
     }
 
-    /// Whether a reader can begin at this number: with the whole answer, or with an entry in the
-    /// log or still to come. Within the snapshot numbers cannot be told apart.
+    /// Whether a reader can begin at this number: at the answer's beginning, or at an entry that is in
+    /// the log or still to come. Within the snapshot the entries are no longer separate.
     pub(crate) fn reaches(&self, number: u64) -> bool {
         number >= self.first || (number == 0 && self.snapshot.is_some())
     }
 
-    /// The answer begins: nobody refuses it any more.
+    /// The answer is admitted and begins.
     pub(crate) fn begin(&mut self) {
         self.begun = true;
     }
@@ -249,7 +249,7 @@ fn merge(parts: &mut Vec<Part>, event: Event<'static>, number: u64) {
     parts.push(Part { event, from: number, to: number + 1 });
 }
 
-/// Appends `more` to an event that it goes on with; `false` if it does not.
+/// Appends `more` to an event of the same part of the answer; `false` if it belongs to another.
 fn append(event: &mut Event<'static>, more: &Event<'_>) -> bool {
     match (event, more) {
         (Event::Text(text), Event::Text(more))

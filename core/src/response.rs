@@ -168,14 +168,12 @@ impl Response {
 
     /// The response's head, if it is to be sent now.
     pub(crate) fn take_head(&mut self, calls: &Calls) -> Option<Head> {
-        let (status, failure) = match std::mem::replace(&mut self.head, HeadState::Sent) {
+        let (status, failure) = match &mut self.head {
+            HeadState::Held | HeadState::Sent => return None,
             HeadState::Due => (200, None),
-            HeadState::Failed { status, headers } => (status, Some(headers)),
-            unchanged @ (HeadState::Held | HeadState::Sent) => {
-                self.head = unchanged;
-                return None;
-            }
+            HeadState::Failed { status, headers } => (*status, Some(std::mem::take(headers))),
         };
+        self.head = HeadState::Sent;
         let mut headers = match (&failure, self.stream) {
             (None, true) => self.stream_headers(),
             (None, false) => vec![("content-type", "application/json".to_owned())],

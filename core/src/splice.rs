@@ -1,6 +1,6 @@
 //! Joins a continued answer to what was already delivered.
 //!
-//! A model that goes on after a break may repeat some of what the client already has: nothing, the
+//! A model that continues after a break may repeat some of what the client already has: nothing, the
 //! last words, or the answer from its beginning. [`Splice`] drops the longest text that ends the
 //! delivered part and begins the continuation. Text is held back only while it still matches, so a
 //! continuation that repeats nothing passes at its first differing character.

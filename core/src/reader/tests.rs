@@ -22,13 +22,21 @@ base_url = "http://a/v1"
 [providers.b]
 protocol = "openai"
 base_url = "http://b/v1"
-[models.m]
+[providers.c]
+protocol = "anthropic"
+base_url = "http://c/v1"
+[providers.d]
+protocol = "anthropic"
+base_url = "http://d/v1"
+[models.openai]
 targets = ["a/one", "b/two"]
+[models.anthropic]
+targets = ["c/one", "d/two"]
 [fallback]
 retries = 0
 "#;
 
-/// The first is the one in which the answer is asked for, and forwarded.
+/// The protocols of the readers.
 const PROTOCOLS: [ClientProtocol; 5] = [
     ClientProtocol::OpenAi,
     ClientProtocol::Anthropic,
@@ -83,20 +91,21 @@ struct World {
 }
 
 impl World {
-    fn kept(bounds: Bounds) -> Self {
-        let mut world = Self::new(true);
-        let wire = Wire { protocol: PROTOCOLS[0], stream: true };
+    /// An answer that is asked for, and forwarded, in a protocol.
+    fn kept(protocol: ClientProtocol, bounds: Bounds) -> Self {
+        let mut world = Self::new(protocol, true);
+        let wire = Wire { protocol, stream: true };
         let journal = world.answer.journal().unwrap();
         *journal = Journal::new(wire, bounds);
         journal.begin();
         world
     }
 
-    fn plain() -> Self {
-        Self::new(false)
+    fn plain(protocol: ClientProtocol) -> Self {
+        Self::new(protocol, false)
     }
 
-    fn new(keep: bool) -> Self {
+    fn new(protocol: ClientProtocol, keep: bool) -> Self {
         let config = Config::parse(CONFIG, |_| None).unwrap();
         let request = Arc::new(ChatRequest {
             messages: vec![Message::text(Role::User, "Hi")],
@@ -106,8 +115,8 @@ impl World {
         });
         let job = Job {
             request: request.clone(),
-            targets: config.models["m"].targets.clone(),
-            client: PROTOCOLS[0],
+            targets: config.models[protocol.name()].targets.clone(),
+            client: protocol,
             caller: None,
             exhausted: crate::relay::Exhausted::Error,
             fallback: config.fallback.clone(),
@@ -229,7 +238,76 @@ fn said_by(event: Value) -> Option<String> {
 }
 
 /// Short answers, each of another shape.
-fn shapes() -> Vec<(&'static str, Vec<Step>)> {
+fn shapes() -> Vec<(ClientProtocol, &'static str, Vec<Step>)> {
+    let openai = openai_shapes().into_iter().map(|(name, script)| (OPENAI, name, script));
+    let anthropic = anthropic_shapes().into_iter();
+    openai.chain(anthropic.map(|(name, script)| (ANTHROPIC, name, script))).collect()
+}
+
+const OPENAI: ClientProtocol = ClientProtocol::OpenAi;
+const ANTHROPIC: ClientProtocol = ClientProtocol::Anthropic;
+
+fn anthropic_shapes() -> Vec<(&'static str, Vec<Step>)> {
+    let event = |name: &str, data: &str| {
+        Step::Frame(format!("event: {name}\ndata: {{\"type\":\"{name}\"{data}}}\n\n"))
+    };
+    let open = |index: u32, block: &str| {
+        event("content_block_start", &format!(",\"index\":{index},\"content_block\":{{{block}}}"))
+    };
+    let delta = |index: u32, delta: &str| {
+        event("content_block_delta", &format!(",\"index\":{index},\"delta\":{{{delta}}}"))
+    };
+    let close = |index: u32| event("content_block_stop", &format!(",\"index\":{index}"));
+    let says =
+        |index, n| delta(index, &format!("\"type\":\"text_delta\",\"text\":\"{}\"", token(n)));
+    let text = |index| open(index, r#""type":"text","text":"""#);
+    let message = r#","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":9,"output_tokens":1}}"#;
+    let start = event("message_start", message);
+    let ping = event("ping", "");
+    let ends = [
+        event(
+            "message_delta",
+            r#","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":5}"#,
+        ),
+        event("message_stop", ""),
+    ];
+    let with = |steps: Vec<Step>| [vec![start.clone()], steps, ends.to_vec()].concat();
+    vec![
+        ("plain", with(vec![text(0), says(0, 0), ping, says(0, 1), says(0, 2), close(0)])),
+        (
+            "reasoning and a call",
+            with(vec![
+                open(0, r#""type":"thinking","thinking":"","signature":"""#),
+                delta(0, r#""type":"thinking_delta","thinking":"Hm.""#),
+                close(0),
+                text(1),
+                says(1, 0),
+                says(1, 1),
+                says(1, 2),
+                close(1),
+                open(2, r#""type":"tool_use","id":"t","name":"f","input":{}"#),
+                delta(2, r#""type":"input_json_delta","partial_json":"{}""#),
+                close(2),
+            ]),
+        ),
+        (
+            "continued",
+            with(vec![
+                text(0),
+                says(0, 0),
+                says(0, 1),
+                Step::Break,
+                start.clone(),
+                text(0),
+                says(0, 1),
+                says(0, 2),
+                close(0),
+            ]),
+        ),
+    ]
+}
+
+fn openai_shapes() -> Vec<(&'static str, Vec<Step>)> {
     let [one, two, three] = [0, 1, 2].map(|n| text(&token(n)));
     let think = frame(r#"{"reasoning_content":"Hm."}"#);
     let call = |fragment: &str| frame(&format!(r#"{{"tool_calls":[{{"index":0,{fragment}}}]}}"#));
@@ -285,8 +363,8 @@ fn shapes() -> Vec<(&'static str, Vec<Step>)> {
 
 #[test]
 fn a_reader_is_sent_the_rest_from_wherever_it_joins() {
-    for (name, script) in shapes() {
-        let mut world = World::kept(Bounds::default());
+    for (wire, name, script) in shapes() {
+        let mut world = World::kept(wire, Bounds::default());
         world.run(&script);
         assert!(world.settled, "{name}");
         for client in PROTOCOLS {
@@ -306,8 +384,8 @@ fn a_reader_is_sent_the_rest_from_wherever_it_joins() {
 
 #[test]
 fn a_position_means_the_same_token_in_every_protocol() {
-    for (name, script) in shapes() {
-        let mut world = World::kept(Bounds::default());
+    for (wire, name, script) in shapes() {
+        let mut world = World::kept(wire, Bounds::default());
         world.run(&script);
         for position in 0..20 {
             let [first, others @ ..] = PROTOCOLS.map(|client| said(&world.read(client, position)));
@@ -320,11 +398,11 @@ fn a_position_means_the_same_token_in_every_protocol() {
 
 #[test]
 fn a_reader_of_the_same_protocol_is_sent_what_a_plain_client_is() {
-    for (name, script) in shapes() {
-        let (mut kept, mut plain) = (World::kept(Bounds::default()), World::plain());
+    for (wire, name, script) in shapes() {
+        let (mut kept, mut plain) = (World::kept(wire, Bounds::default()), World::plain(wire));
         kept.run(&script);
         plain.run(&script);
-        let kept = kept.read(PROTOCOLS[0], 0);
+        let kept = kept.read(wire, 0);
         assert_eq!(String::from_utf8_lossy(&kept), String::from_utf8_lossy(&plain.body), "{name}");
     }
 }
@@ -332,12 +410,12 @@ fn a_reader_of_the_same_protocol_is_sent_what_a_plain_client_is() {
 /// Leaves after any entry and returns, twice, while the answer is still running.
 #[test]
 fn a_reader_that_leaves_and_returns_misses_nothing() {
-    for (name, script) in shapes() {
+    for (wire, name, script) in shapes() {
         for client in PROTOCOLS {
             for (first, second) in
                 (0..=script.len()).flat_map(|a| (a..=script.len()).map(move |b| (a, b)))
             {
-                let mut world = World::kept(Bounds::default());
+                let mut world = World::kept(wire, Bounds::default());
                 let mut reader = world.join(client, 0).unwrap();
                 for (number, step) in script.iter().enumerate() {
                     if number == first || number == second {
@@ -401,7 +479,7 @@ fn read_at_random(seed: u64, bounds: Bounds) {
     let tokens = 1 + random.below(60);
     let script = random.script(tokens);
     let expected: String = (0..tokens).map(token).collect();
-    let mut world = World::kept(bounds);
+    let mut world = World::kept(OPENAI, bounds);
     let mut readers = PROTOCOLS.map(|client| world.join(client, 0).unwrap());
     for step in &script {
         world.step(step);
@@ -443,10 +521,39 @@ fn readers_that_fall_behind_are_sent_each_token_once() {
     }
 }
 
+/// Pauses after any entry and resumes after any later one, with the shortest of journals.
+#[test]
+fn a_reader_that_falls_behind_once_is_sent_each_token_once() {
+    for (wire, name, script) in shapes() {
+        for client in PROTOCOLS {
+            for first in 0..script.len() {
+                for second in first..=script.len() {
+                    let bounds = Bounds { entries_max: 1, bytes_max: usize::MAX };
+                    let mut world = World::kept(wire, bounds);
+                    let mut reader = world.join(client, 0).unwrap();
+                    for (number, step) in script.iter().enumerate() {
+                        world.step(step);
+                        if number < first || number >= second {
+                            reader.read(&world);
+                        }
+                    }
+                    reader.read(&world);
+                    assert!(reader.done, "{wire:?}, {name}, {client:?}");
+                    assert_eq!(
+                        said(&reader.got),
+                        [0, 1, 2].map(token).concat(),
+                        "{wire:?}, {name}, {client:?}, behind from {first} to {second}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn an_answer_outlives_its_readers() {
-    let (_, script) = shapes().swap_remove(0);
-    let mut world = World::kept(Bounds::default());
+    let (_, script) = openai_shapes().swap_remove(0);
+    let mut world = World::kept(OPENAI, Bounds::default());
     let (before, after) = script.split_at(2);
     let mut reader = world.join(ClientProtocol::Token, 0).unwrap();
     world.run(before);
@@ -459,8 +566,8 @@ fn an_answer_outlives_its_readers() {
 
 #[test]
 fn before_what_is_retained_is_expired_and_past_the_end_is_empty() {
-    let mut world = World::kept(Bounds { entries_max: 2, bytes_max: usize::MAX });
-    world.run(&shapes().swap_remove(0).1);
+    let mut world = World::kept(OPENAI, Bounds { entries_max: 2, bytes_max: usize::MAX });
+    world.run(&openai_shapes().swap_remove(0).1);
     let first = world.answer.journal().unwrap().first();
     assert!(first > 1);
     for client in PROTOCOLS {
@@ -471,12 +578,12 @@ fn before_what_is_retained_is_expired_and_past_the_end_is_empty() {
         late.read(&world);
         assert_eq!((late.head, late.got.len(), late.done), (Some(200), 0, true), "{client:?}");
     }
-    assert!(matches!(World::plain().join(PROTOCOLS[0], 0), Err(Expired)));
+    assert!(matches!(World::plain(OPENAI).join(OPENAI, 0), Err(Expired)));
 }
 
 #[test]
 fn a_snapshot_is_one_event_for_each_part() {
-    let mut world = World::kept(Bounds { entries_max: 1, bytes_max: usize::MAX });
+    let mut world = World::kept(OPENAI, Bounds { entries_max: 1, bytes_max: usize::MAX });
     let mut reader = world.join(ClientProtocol::Token, 0).unwrap();
     world.run(&[text("one "), text("two ")]);
     reader.read(&world);
@@ -499,7 +606,7 @@ fn a_snapshot_is_one_event_for_each_part() {
 
 #[test]
 fn a_failure_before_any_content_is_a_status_in_every_protocol() {
-    let mut world = World::kept(Bounds::default());
+    let mut world = World::kept(OPENAI, Bounds::default());
     let mut early = PROTOCOLS.map(|client| world.join(client, 0).unwrap());
     early.iter_mut().for_each(|reader| reader.read(&world));
     assert!(early.iter().all(|reader| reader.head.is_none()));
@@ -515,9 +622,9 @@ fn a_failure_before_any_content_is_a_status_in_every_protocol() {
 
 #[test]
 fn a_reader_that_does_not_stream_is_sent_one_response() {
-    let mut world = World::kept(Bounds::default());
-    world.run(&shapes().swap_remove(0).1);
-    let mut reader = world.answer.join(NOW, PROTOCOLS[0], false, 0).unwrap();
+    let mut world = World::kept(OPENAI, Bounds::default());
+    world.run(&openai_shapes().swap_remove(0).1);
+    let mut reader = world.answer.join(NOW, OPENAI, false, 0).unwrap();
     let mut body = Vec::new();
     loop {
         match world.answer.read(NOW, &mut reader) {
@@ -533,7 +640,7 @@ fn a_reader_that_does_not_stream_is_sent_one_response() {
 
 #[test]
 fn a_silent_answer_is_shown_to_be_alive_to_who_reads_it() {
-    let world = World::kept(Bounds::default());
+    let world = World::kept(OPENAI, Bounds::default());
     let mut reader = world.join(ClientProtocol::Token, 0).unwrap().reader;
     let Output::Wait { until: Some((due, Timer::Head)) } = world.answer.read(NOW, &mut reader)
     else {

@@ -56,7 +56,7 @@ impl Account {
         }
     }
 
-    /// What failed since it was asked for the last time.
+    /// The last failure since the last call of this function.
     pub(super) fn take_failure(&mut self) -> Option<Failure> {
         self.lost.take()
     }

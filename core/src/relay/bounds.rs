@@ -1,8 +1,8 @@
-//! What bounds an attempt's answer, and what the refusals of this answer's targets add to that.
+//! What bounds an attempt's answer, and what the refusals of this answer's targets add to it.
 //!
-//! A target that refuses for too many tokens says what it takes. That is learned, and the target is
-//! asked again at once for as much: once, and for less than before, so that a provider that
-//! contradicts itself is not asked for ever. A conversation that is too long for one target goes to
+//! A target that refuses a request for too many tokens states its limit. That is learned, and the
+//! target is called again at once within it: once, and for less than before, so that a provider that
+//! contradicts itself is not called for ever. A conversation that is too long for one target goes to
 //! those with a larger window.
 
 use super::Relay;
@@ -23,9 +23,9 @@ const ANSWER_MIN: u32 = 1024;
 pub(super) struct Bounds {
     /// The request's length.
     input: Length,
-    /// Its length by the count of the target that is asked again.
+    /// Its length as counted by the target that is called again.
     counted: Option<Length>,
-    /// The conversation was too long for this window, the largest of those that were tried.
+    /// The largest window that the conversation was too long for.
     overflow: Option<Overflow>,
     /// What was learned.
     learned: Vec<LearnedLimit>,
@@ -42,12 +42,12 @@ impl Bounds {
         self.input.likely
     }
 
-    /// The refused attempt is made again: whether that is this one is known once.
+    /// The length to call the refusing target again with, if the next call is that one.
     pub(super) fn take_retry(&mut self) -> Option<Length> {
         self.counted.take()
     }
 
-    /// What was learned, told once.
+    /// The limits learned since the last call.
     pub(super) fn take_learned(&mut self) -> Vec<LearnedLimit> {
         std::mem::take(&mut self.learned)
     }
@@ -86,29 +86,29 @@ impl Relay {
         let job = &self.job;
         let learned =
             job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
-        let [delivered, told] = match continues {
+        let [delivered, instruction] = match continues {
             false => [Length::default(); 2],
             true => [self.delivered.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
         };
         Terms {
             requested: job.request.max_output_tokens,
             plan: job.caller.as_ref().and_then(Caller::max_output_tokens),
-            input: self.bounds.input.plus(delivered).plus(told),
+            input: self.bounds.input.plus(delivered).plus(instruction),
             delivered: delivered.high,
             ..Known::of(target, learned.as_ref()).terms()
         }
     }
 
-    /// Reads what a failed attempt says of limits, and makes the failure say so too. `true`: the
-    /// target is to be asked again at once.
+    /// Learns the limits that a failed attempt states, and makes the failure one of limits. `true`: the
+    /// target is to be called again at once.
     pub(super) fn apply_limits(&mut self, attempt: &Attempt, failure: &mut Failure) -> bool {
         if let Some(overflow) = failure.overflow {
             self.bounds.note_overflow(overflow);
         }
-        let Some(refusal) = told(attempt, failure) else { return false };
+        let Some(refusal) = stated_limits(attempt, failure) else { return false };
         if refusal.is_overflow() {
             self.learn(&attempt.plan.target, &refusal);
-            self.heed_overflow(&refusal, failure);
+            self.apply_overflow(&refusal, failure);
             return false;
         }
         let detail = failure.message();
@@ -127,7 +127,7 @@ impl Relay {
         again
     }
 
-    fn heed_overflow(&mut self, refusal: &Refusal, failure: &mut Failure) {
+    fn apply_overflow(&mut self, refusal: &Refusal, failure: &mut Failure) {
         let window = refusal.context_window.or(refusal.max_input);
         let input = refusal.input.or(refusal.input_min);
         *failure = match (input, window) {
@@ -146,8 +146,8 @@ impl Relay {
     }
 
     fn learn(&mut self, target: &Target, refusal: &Refusal) {
-        let says = [refusal.max_output, refusal.context_window, refusal.max_input];
-        if says.iter().any(Option::is_some) {
+        let stated = [refusal.max_output, refusal.context_window, refusal.max_input];
+        if stated.iter().any(Option::is_some) {
             let (endpoint, now) = (&target.provider.base_url, self.unix_seconds());
             let row = self.job.learned.note(endpoint, &target.model, refusal, now);
             self.bounds.note_learned(row);
@@ -159,25 +159,25 @@ impl Relay {
     }
 }
 
-/// What a failure says of limits: in its message, or somewhere in the provider's error answer.
-fn told(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
+/// The limits that a failure states: in its message, or elsewhere in the provider's error body.
+fn stated_limits(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
     let may = matches!(failure.reason, Reason::Rejected | Reason::InBand | Reason::ServerError);
     if !may || attempt.reading.content {
         return None;
     }
     let body = failure.original.as_ref().map_or(&[][..], |original| &original.body);
-    let whole = || refusal::read(&String::from_utf8_lossy(body), attempt.plan.asked.max_output());
+    let in_body = || refusal::read(&String::from_utf8_lossy(body), attempt.plan.asked.max_output());
     let first = refusal::read(&failure.detail, attempt.plan.asked.max_output());
-    first.filter(says_all).or_else(whole).or(first)
+    first.filter(states_limit).or_else(in_body).or(first)
 }
 
-/// Whether a text leaves nothing for the rest of the error answer to say.
-fn says_all(refusal: &Refusal) -> bool {
+/// Whether the message states a limit, so that the rest of the error body need not be read.
+fn states_limit(refusal: &Refusal) -> bool {
     refusal.max_output.is_some() || refusal.context_window.is_some() || refusal.max_input.is_some()
 }
 
-/// The conversation's length by what a target counted; where it stopped counting, by the estimate,
-/// as long as that leaves room for an answer.
+/// The conversation's length as a target counted it; where it stopped counting, as estimated, as
+/// long as that leaves room for an answer.
 fn counted(refusal: &Refusal, estimated: Length) -> Length {
     let window = refusal.context_window.unwrap_or(u32::MAX);
     match (refusal.input, refusal.input_min) {

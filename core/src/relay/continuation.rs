@@ -1,11 +1,11 @@
-//! How a target is asked to go on with an answer that broke.
+//! The request to continue an answer that broke.
 
 use std::sync::Arc;
 
 use crate::chat::{ChatRequest, Message, Role};
 use crate::target::Continuation;
 
-/// The request that asks to go on after `delivered`.
+/// The request to continue after `delivered`.
 ///
 /// Nothing in it is in any language of ours: the instruction is the operator's, and empty by
 /// default.

@@ -96,7 +96,7 @@ pub trait Downstream {
 #[derive(Debug)]
 pub enum Output {
     /// Call this target.
-    Call(Call),
+    Call(Box<Call>),
     /// Stop this attempt's call at once; whatever still arrives from it is ignored.
     Cancel {
         /// The attempt.

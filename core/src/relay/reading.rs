@@ -39,8 +39,8 @@ pub(super) struct Reading {
     last_words: Vec<u8>,
     /// The content of the frame that is being read, and of `last_words`, as events: only where
     /// forwarded frames come with their events.
-    said: Vec<Event<'static>>,
-    last_said: Vec<Event<'static>>,
+    events: Vec<Event<'static>>,
+    last_events: Vec<Event<'static>>,
     /// Whether `last` states why the model stopped.
     finish_in_last: bool,
     /// Whether `last` states the usage.
@@ -98,8 +98,8 @@ impl Reading {
             held: Vec::new(),
             last: Vec::new(),
             last_words: Vec::new(),
-            said: Vec::new(),
-            last_said: Vec::new(),
+            events: Vec::new(),
+            last_events: Vec::new(),
             finish_in_last: false,
             usage_in_last: false,
             content: false,
@@ -152,8 +152,8 @@ impl Reading {
     ) -> Result<Step, ReadError> {
         let forwarded = self.forwarding.frames;
         let mut seen = Seen::default();
-        // What an unreadable frame left.
-        self.said.clear();
+        // An unreadable frame may have left some.
+        self.events.clear();
         let step = frame.reader.read(frame.data, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
@@ -199,7 +199,7 @@ impl Reading {
         if forwarded {
             (self.finish_in_last, self.usage_in_last) = (true, true);
             self.last.extend_from_slice(body);
-            self.last_said = std::mem::take(&mut self.said);
+            self.last_events = std::mem::take(&mut self.events);
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Reading {
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
         }
-        let events = self.last_events(finish, usage);
+        let events = self.take_last_events(finish, usage);
         delivery.forward(&self.last, events);
         if !self.usage_in_last {
             delivery.event(&Event::Usage(*usage));
@@ -248,8 +248,8 @@ impl Reading {
     }
 
     /// What the last frames mean, if that is kept.
-    fn last_events(&mut self, finish: FinishReason, usage: &Usage) -> Vec<Event<'static>> {
-        let mut events = std::mem::take(&mut self.last_said);
+    fn take_last_events(&mut self, finish: FinishReason, usage: &Usage) -> Vec<Event<'static>> {
+        let mut events = std::mem::take(&mut self.last_events);
         if self.forwarding.events {
             events.extend(self.finish_in_last.then_some(Event::Finish(finish)));
             events.extend(self.usage_in_last.then_some(Event::Usage(*usage)));
@@ -289,7 +289,7 @@ impl Reading {
                     }
                     delivery.content(now, event, forwarded);
                     if forwarded && self.forwarding.events {
-                        self.said.push(event.clone().into_owned());
+                        self.events.push(event.clone().into_owned());
                     }
                 } else if self.content && !forwarded {
                     delivery.event(event);
@@ -316,7 +316,7 @@ impl Reading {
             // The client sees one finish, the first. Content beside a second one is still due, and
             // is sent as events, because the frame as it came would state that finish too.
             Seen { finish: Some(_), .. } if self.finish.is_some() => {
-                send_content(std::mem::take(&mut self.said), frame, delivery);
+                send_content(std::mem::take(&mut self.events), frame, delivery);
                 return Ok(());
             }
             Seen { finish: Some(_), content, usage } => {
@@ -325,7 +325,7 @@ impl Reading {
                 self.last.extend_from_slice(frame.raw);
                 if *content {
                     self.last_words.extend_from_slice(frame.data);
-                    self.last_said = std::mem::take(&mut self.said);
+                    self.last_events = std::mem::take(&mut self.events);
                 }
                 // However long it is: one event is bounded already, and some repeat the answer.
                 return Ok(());
@@ -339,7 +339,7 @@ impl Reading {
             Seen { usage: true, content: false, .. } => {}
             Seen { .. } if self.content => {
                 self.release(delivery);
-                delivery.forward(frame.raw, std::mem::take(&mut self.said));
+                delivery.forward(frame.raw, std::mem::take(&mut self.events));
             }
             // Roles, heartbeats and empty deltas: part of the answer if this attempt gives it.
             Seen { .. } => self.held.extend_from_slice(frame.raw),
@@ -362,7 +362,7 @@ impl Reading {
         (self.finish_in_last, self.usage_in_last) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
         let mut words = Frame { data, raw: data, reader: &mut *frame.reader };
-        send_content(std::mem::take(&mut self.last_said), &mut words, delivery);
+        send_content(std::mem::take(&mut self.last_events), &mut words, delivery);
     }
 
     /// Sends the frames that were held for the first content.
@@ -383,9 +383,9 @@ impl Reading {
 
 /// Sends a frame's content as events: those that were kept, else read again. It was counted when the
 /// frame was read.
-fn send_content(said: Vec<Event<'static>>, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
-    if !said.is_empty() {
-        return said.iter().for_each(|event| delivery.event(event));
+fn send_content(kept: Vec<Event<'static>>, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
+    if !kept.is_empty() {
+        return kept.iter().for_each(|event| delivery.event(event));
     }
     let read = frame.reader.read(frame.data, &mut |event| {
         if event.is_content() {

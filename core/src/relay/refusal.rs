@@ -15,8 +15,8 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much of its body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What some providers call a request that is wrong, and is not: words in what they say, in lower
-/// case, and what that means.
+/// Causes that some providers report as an invalid request though the request is not at fault: words
+/// of their messages, in lower case, and the cause.
 const NOT_THE_REQUESTS: [(&str, Reason); 8] = [
     // Gemini.
     ("api key not valid", Reason::Unauthorized),
@@ -111,7 +111,7 @@ fn by_status(status: u16) -> Reason {
 mod tests {
     use super::*;
 
-    /// Each row: what a provider says with a 400, and what it means.
+    /// Each row: the message of a 400, and its cause.
     #[test]
     fn not_every_bad_request_is_the_clients() {
         for (said, reason) in [

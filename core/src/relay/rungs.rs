@@ -78,7 +78,7 @@ impl Relay {
         let limit = terms.limit().filter(|_| needed);
         let id = AttemptId(self.next_id);
         self.next_id += 1;
-        self.actions.push_back(Output::Call(Call {
+        self.actions.push_back(Output::Call(Box::new(Call {
             attempt: id,
             target: target.clone(),
             request,
@@ -87,7 +87,7 @@ impl Relay {
             caller: self.job.caller.clone(),
             terms,
             limit,
-        }));
+        })));
         let plan = Plan {
             index,
             stream,

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use crate::health;
 use crate::toml::{seconds, seconds_or_zero};
 
-/// Deadlines of one attempt (`total`: of the whole answer), and when a waiting client hears of us.
+/// Deadlines of one attempt (`total`: of the complete answer), and how long a client waits for a
+/// sign of life.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
@@ -20,7 +21,7 @@ pub struct Timeouts {
     /// From the call until the first content.
     #[serde(deserialize_with = "seconds")]
     pub first_content: Duration,
-    /// From the call until a whole answer, one that is not streamed, has come.
+    /// From the call until the complete response has arrived, where it is not a stream.
     #[serde(deserialize_with = "seconds")]
     pub whole: Duration,
     /// From one sign of life of the upstream to the next, once there is content.
@@ -58,7 +59,7 @@ impl Default for Timeouts {
 pub struct Fallback {
     /// What happens to an answer that breaks after its first content.
     pub midstream: Midstream,
-    /// What a model that continues an answer is told, as the user; nothing if empty.
+    /// The user message that asks a model to continue an answer; none if empty.
     pub instruction: String,
     /// What a client gets when no target is left; `None` leaves it to the client's protocol: a
     /// message where the protocol can mark it as a fallback, else an error.
@@ -66,13 +67,13 @@ pub struct Fallback {
     /// How long the first content may take before the next target is started too; zero is never.
     #[serde(deserialize_with = "seconds_or_zero")]
     pub hedge_after: Duration,
-    /// How often targets that failed in passing are asked again when none is left.
+    /// How often targets that failed transiently are called again when none is left.
     pub retries: u32,
     /// How long the first such wait is; each doubles, with jitter. A target's `Retry-After` counts
     /// instead.
     #[serde(deserialize_with = "seconds")]
     pub backoff: Duration,
-    /// The longest such wait: who asks for a longer one is not asked again.
+    /// The longest such wait: a target that asks for a longer one is not called again.
     #[serde(deserialize_with = "seconds")]
     pub wait: Duration,
     /// When a failing target is left alone.
@@ -98,7 +99,7 @@ impl Default for Fallback {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Midstream {
-    /// The next target goes on with it.
+    /// The next target continues it.
     Continue,
     /// It fails with a typed error.
     Stop,
@@ -108,7 +109,7 @@ pub enum Midstream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exhausted {
-    /// An answer that says what is wrong and what can be done.
+    /// An answer that states what is wrong and what can be done.
     Message,
     /// A typed error.
     Error,
