@@ -75,6 +75,21 @@ pub struct Provider {
     pub headers: Vec<(String, String)>,
     /// Whether it can stream; else it is asked for whole answers only.
     pub stream: bool,
+    /// By what a native server calls it.
+    pub transport: Transport,
+    /// The proxy it is called through; `None`: the environment's, where the transport has proxies.
+    pub proxy: Option<String>,
+}
+
+/// By what a native server calls a provider. A Worker calls each by its platform's `fetch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// HTTP/1.1, with the least work per token.
+    #[default]
+    SansIo,
+    /// `reqwest`: HTTP/2 where the server speaks it, and proxies.
+    Reqwest,
 }
 
 impl Provider {

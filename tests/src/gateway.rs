@@ -52,7 +52,20 @@ impl Gateway {
     /// When it is not built, with the command that builds it; when it does not start, with what it
     /// said.
     pub async fn start(runner: Runner, config: Option<&str>) -> Result<Self, String> {
-        start(runner, config, folder()?, Lines::default()).await
+        Self::start_with_env(runner, config, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_with_env(
+        runner: Runner,
+        config: Option<&str>,
+        env: &[(&str, String)],
+    ) -> Result<Self, String> {
+        start(runner, config, env, folder()?, Lines::default()).await
     }
 
     /// Starts the Worker inside a module of JavaScript, which imports it as `./index.js`.
@@ -63,7 +76,7 @@ impl Gateway {
     pub async fn start_inside(module: &str, config: &str) -> Result<Self, String> {
         let folder = folder()?;
         write(folder.path().join(worker::OUTER_MODULE), module)?;
-        start(Runner::Worker, Some(config), folder, Lines::default()).await
+        start(Runner::Worker, Some(config), &[], folder, Lines::default()).await
     }
 
     /// Kills it and starts it again, with this configuration and what it kept.
@@ -73,7 +86,7 @@ impl Gateway {
     /// As [`Self::start`].
     pub async fn restart(mut self, config: Option<&str>) -> Result<Self, String> {
         self.process.kill().await.map_err(|error| format!("it cannot be killed: {error}"))?;
-        start(self.shell, config, self.folder, self.log).await
+        start(self.shell, config, &[], self.folder, self.log).await
     }
 
     /// Its address for clients that take a URL.
@@ -168,6 +181,7 @@ fn file_with(folder: &Path, parts: &[String]) -> Option<PathBuf> {
 async fn start(
     shell: Runner,
     config: Option<&str>,
+    env: &[(&str, String)],
     folder: TempDir,
     log: Lines,
 ) -> Result<Gateway, String> {
@@ -180,6 +194,7 @@ async fn start(
         Runner::Worker => worker::addr,
         Runner::Native | Runner::Core => native::addr,
     };
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
     let (found, mut addr) = mpsc::channel(1);

@@ -23,8 +23,18 @@ pub(crate) static NATIVE: &[&Requirement] = &[&CPP_COMPILER, &MAKE, &CMAKE, &LIB
 /// What building the Worker and running it locally needs.
 pub(crate) static EDGE: &[&Requirement] = &[&WASM_TARGET, &NODE, &NODE_MODULES];
 /// What tests need beyond what they test.
-pub(crate) static CLIENTS: &[&Requirement] =
-    &[&NODE, &NODE_MODULES, &PYTHON, &PYTHON_PACKAGES, &CURL, &CHROMIUM, &POSTGRES];
+pub(crate) static CLIENTS: &[&Requirement] = &[
+    &NODE,
+    &NODE_MODULES,
+    &PYTHON,
+    &PYTHON_PACKAGES,
+    &CURL,
+    &CHROMIUM,
+    &POSTGRES,
+    &NGINX,
+    &TINYPROXY,
+    &OPENSSL,
+];
 
 /// Something a task requires.
 pub(crate) struct Requirement {
@@ -97,6 +107,26 @@ static POSTGRES: Requirement = Requirement {
     name: "a Postgres server",
     is_installed: |_| postgres_is_installed(),
     source: Packages { apt: &["postgresql"], brew: &["postgresql"] },
+};
+
+// A provider that speaks HTTP/2.
+static NGINX: Requirement = Requirement {
+    name: "nginx",
+    // Debian's /usr/sbin is on the PATH of root alone.
+    is_installed: |_| on_path("nginx").is_some() || Path::new("/usr/sbin/nginx").exists(),
+    source: Packages { apt: &["nginx"], brew: &["nginx"] },
+};
+
+static TINYPROXY: Requirement = Requirement {
+    name: "tinyproxy",
+    is_installed: |_| on_path("tinyproxy").is_some(),
+    source: Packages { apt: &["tinyproxy"], brew: &["tinyproxy"] },
+};
+
+static OPENSSL: Requirement = Requirement {
+    name: "the openssl command",
+    is_installed: |_| on_path("openssl").is_some(),
+    source: Packages { apt: &["openssl"], brew: &["openssl"] },
 };
 
 pub(crate) static RUSTFMT: Requirement = Requirement {

@@ -211,6 +211,26 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
             "dialect = \"vllm\"\nprotocol = \"gemini\"",
             &["line 8", "providers.openai.dialect", "`openai` alone"],
         ),
+        (
+            "protocol = \"openai\"",
+            "transport = \"http3\"\nprotocol = \"openai\"",
+            &["line 8", "http3", "sans-io", "reqwest"],
+        ),
+        (
+            "protocol = \"openai\"",
+            "proxy = \"http://proxy\"\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.proxy", "transport = \"reqwest\""],
+        ),
+        (
+            "protocol = \"openai\"",
+            "proxy = \"proxy\"\ntransport = \"reqwest\"\nprotocol = \"openai\"",
+            &["line 8", "providers.openai.proxy", "http"],
+        ),
+        (
+            "models_dir = \"models\"",
+            "transport = \"reqwest\"",
+            &["line 14", "providers.local.transport", "local"],
+        ),
         ("openai/gpt-4-turbo", "opnai/gpt-4-turbo", &["line 17", "opnai", "`local`, `openai`"]),
         ("openai/gpt-4-turbo", "gpt", &["line 17", "`gpt`", "PROVIDER/MODEL"]),
         ("max_output_tokens = 4096", "max_output_tokens = 0", &["line 18", "nonzero"]),

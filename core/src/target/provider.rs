@@ -6,8 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    ApiKey, ChosenBy, Continuation, DIALECTS, Dialect, Provider, ProviderProtocol, Upstream,
-    headers,
+    ApiKey, ChosenBy, Continuation, DIALECTS, Dialect, Provider, ProviderProtocol, Transport,
+    Upstream, headers,
 };
 use crate::failure::{Failure, Reason};
 use crate::toml::{Error, at, http_url, one_of};
@@ -24,6 +24,8 @@ pub(crate) struct ProviderEntry {
     continuation: Option<Continuation>,
     dialect: Option<Spanned<String>>,
     stream: Option<bool>,
+    transport: Option<Spanned<Transport>>,
+    proxy: Option<Spanned<String>>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
 }
@@ -49,6 +51,7 @@ impl ProviderEntry {
         let base_url = self.base_url(start, text, &key)?;
         let (api_key, user_keys) = self.api_key(name, text, &key, secret)?;
         let dialect = self.dialect(text, &key)?;
+        let (transport, proxy) = self.transport(text, &key)?;
         Ok(Provider {
             name: name.into(),
             upstream: self.upstream,
@@ -61,7 +64,32 @@ impl ProviderEntry {
             dialect,
             headers: headers::read(&self.headers, text, &format!("{key}.headers"))?,
             stream: self.stream.unwrap_or(true),
+            transport,
+            proxy,
         })
+    }
+
+    /// How it is called, and through which proxy.
+    fn transport(&self, text: &str, key: &str) -> Result<(Transport, Option<String>), Error> {
+        let transport = match (self.upstream, &self.transport) {
+            (Upstream::Local, Some(written)) => {
+                let (key, expected) = (format!("{key}.transport"), "only protocol and models_dir");
+                let what = "a local provider is not called over HTTP";
+                return Err(at(text, written.span().start, &key, what, expected));
+            }
+            (Upstream::Http(_), Some(written)) => *written.get_ref(),
+            (Upstream::Http(_) | Upstream::Local, None) => Transport::default(),
+        };
+        let Some(proxy) = &self.proxy else { return Ok((transport, None)) };
+        let key = format!("{key}.proxy");
+        match transport {
+            Transport::Reqwest => Ok((transport, Some(http_url(proxy, text, &key)?))),
+            Transport::SansIo => {
+                let (what, expected) =
+                    ("the transport has no proxies", "transport = \"reqwest\" beside it");
+                Err(at(text, proxy.span().start, &key, what, expected))
+            }
+        }
     }
 
     fn base_url(&self, start: usize, text: &str, key: &str) -> Result<String, Error> {

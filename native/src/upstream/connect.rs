@@ -37,9 +37,9 @@ pub(super) struct Origin {
 /// Where a call may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reach {
-    /// Wherever the operator says.
+    /// Wherever the configuration leads.
     Anywhere,
-    /// To the public internet: a user says where.
+    /// To the public internet: a user chose the URL.
     Public,
 }
 
@@ -84,6 +84,30 @@ impl Origin {
     }
 }
 
+/// TLS as every call speaks it: by rustls and ring, trusting whom the system trusts.
+#[derive(Clone, Debug)]
+pub(super) struct TlsConfig(Arc<rustls::ClientConfig>);
+
+impl TlsConfig {
+    /// The error is a text for a person.
+    pub(super) fn new() -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(BuilderVerifierExt::with_platform_verifier)
+            .map_err(|error| format!("no TLS: {error}"))?
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// The same for a client that speaks HTTP/2 with servers that do.
+    pub(super) fn with_http2(&self) -> rustls::ClientConfig {
+        let mut config = rustls::ClientConfig::clone(&self.0);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
+}
+
 /// Makes connections.
 pub(super) struct Connector {
     /// Resolves names, and tries IPv6 and IPv4 side by side.
@@ -101,8 +125,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// The error is a text for a person.
-    pub(super) fn new(time_max: Duration) -> Result<Self, String> {
+    pub(super) fn new(tls: &TlsConfig, time_max: Duration) -> Self {
         let tcp = |reach| {
             let resolver = Resolver { system: GaiResolver::new(), reach };
             let mut tcp = HttpConnector::new_with_resolver(resolver);
@@ -110,27 +133,15 @@ impl Connector {
             tcp.set_nodelay(true);
             tcp
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(BuilderVerifierExt::with_platform_verifier)
-            .map_err(|error| format!("no TLS: {error}"))?
-            .with_no_client_auth();
-        let tls = TlsConnector::from(Arc::new(config));
+        let tls = TlsConnector::from(tls.0.clone());
         let (anywhere, public) = (tcp(Reach::Anywhere), tcp(Reach::Public));
-        Ok(Self { anywhere, public, tls, time_max })
+        Self { anywhere, public, tls, time_max }
     }
 
-    /// Connects, within the time for it. `target` is for what is said of failures.
+    /// Connects, within the time for it. `target` is what failures name.
     pub(super) async fn connect(&self, origin: &Origin, target: &str) -> Result<Stream, Failure> {
-        match tokio::time::timeout(self.time_max, self.connect_at_last(origin)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(broken)) => Err(broken.failure(target)),
-            Err(_) => {
-                let detail = format!("{target} did not accept the connection in time.");
-                Err(Failure::new(Reason::ConnectTimeout, detail))
-            }
-        }
+        let connected = tokio::time::timeout(self.time_max, self.connect_at_last(origin)).await;
+        connected.unwrap_or(Err(Broken::Late)).map_err(|broken| broken.failure(target))
     }
 
     async fn connect_at_last(&self, origin: &Origin) -> Result<Stream, Broken> {
@@ -156,12 +167,14 @@ impl Connector {
 
 /// The step that failed, and why.
 #[derive(Debug, PartialEq, Eq)]
-enum Broken {
+pub(super) enum Broken {
     Dns(String),
     /// A user's URL leads elsewhere than to the public internet.
     Forbidden,
     Connect(String),
     Tls(String),
+    /// The time for all of it was over.
+    Late,
 }
 
 impl Broken {
@@ -175,7 +188,8 @@ impl Broken {
         }
     }
 
-    fn failure(self, target: &str) -> Failure {
+    /// The failure of a call to `target`.
+    pub(super) fn failure(self, target: &str) -> Failure {
         let (reason, what) = match self {
             // Which address it is may be a secret of the operator's network.
             Self::Forbidden => (
@@ -185,12 +199,15 @@ impl Broken {
             Self::Dns(why) => (Reason::Dns, format!("its host name cannot be resolved ({why})")),
             Self::Connect(why) => (Reason::Connect, format!("it cannot be reached ({why})")),
             Self::Tls(why) => (Reason::Tls, format!("no secure connection ({why})")),
+            Self::Late => {
+                (Reason::ConnectTimeout, "it did not accept the connection in time".to_owned())
+            }
         };
         Failure::new(reason, format!("{target}: {what}."))
     }
 }
 
-/// The system's resolver, whose errors can be told from others. Where only the public internet may
+/// The system's resolver, whose errors are distinct from others. Where only the public internet may
 /// be reached, a name that has any other address has none: what is connected to is what was
 /// checked, however often the name changes its mind.
 #[derive(Clone)]
@@ -247,7 +264,7 @@ mod tests {
     }
 
     async fn failure_within(url: &str, reach: Reach) -> Failure {
-        let connector = Connector::new(Duration::from_secs(5)).unwrap();
+        let connector = Connector::new(&TlsConfig::new().unwrap(), Duration::from_secs(5));
         let origin = Origin::of(url, reach).unwrap();
         connector.connect(&origin, "openai/gpt").await.map(drop).unwrap_err()
     }
@@ -330,7 +347,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_says_nothing_runs_out_of_time() {
         let (_listener, addr) = listener().await;
-        let connector = Connector::new(Duration::from_millis(50)).unwrap();
+        let connector = Connector::new(&TlsConfig::new().unwrap(), Duration::from_millis(50));
         let origin = Origin::of(&format!("https://{addr}/"), Reach::Anywhere).unwrap();
         let failure = connector.connect(&origin, "openai/gpt").await.map(drop).unwrap_err();
         assert_eq!(failure.reason, Reason::ConnectTimeout, "{failure}");

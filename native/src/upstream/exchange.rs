@@ -5,19 +5,20 @@ use std::io::{self, Write};
 
 use flate2::write::GzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use streamgate_core::protocol::HttpCall;
 use streamgate_core::relay::Head;
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
-const AGENT: &str = concat!("streamgate/", env!("CARGO_PKG_VERSION"));
+/// The `user-agent` of every request.
+pub(super) const AGENT: &str = concat!("streamgate/", env!("CARGO_PKG_VERSION"));
 
 /// What is decompressed at once; at worst it becomes a thousand times as much.
 const GZIP_BYTES: usize = 512;
 
-/// What a response says.
+/// A part of a response.
 pub(super) enum Part<'a> {
     /// Its head.
     Head(&'a Response<()>),
@@ -71,46 +72,25 @@ fn write(call: &HttpCall, request: Request<()>) -> Result<(Vec<u8>, Exchange), u
     Ok((bytes, Exchange::Head(receiving)))
 }
 
-/// The same for a GET.
-pub(super) fn get(url: &str) -> Result<(Vec<u8>, Exchange), String> {
-    let request = Request::get(url)
-        .header(USER_AGENT, AGENT)
-        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        .body(())
-        .map_err(|error| error.to_string())?;
-    let mut bytes = vec![0; 512 + url.len()];
-    let ask = || {
-        let mut sending = Call::new(request)?.proceed();
-        let head = sending.write(&mut bytes)?;
-        match sending.proceed()? {
-            Some(SendRequestResult::RecvResponse(receiving)) => Ok((head, receiving)),
-            _ => Err(ureq_proto::Error::OutputOverflow),
-        }
-    };
-    let (head, receiving) = ask().map_err(|error| error.to_string())?;
-    bytes.truncate(head);
-    Ok((bytes, Exchange::Head(receiving)))
-}
-
 /// What matters of a response's head.
-pub(super) fn facts(response: &Response<()>) -> Head<'_> {
+pub(super) fn facts<T>(response: &Response<T>) -> Head<'_> {
     Head::read(response.status().as_u16(), |name| response.headers().get(name)?.to_str().ok())
 }
 
 impl Exchange {
-    /// Takes in what was received, and says what it means. Returns how much was used; the rest is
+    /// Reads what was received, and hands over its parts. Returns how much was used; the rest is
     /// to be given again, with more. `body` must have room for as much as is given.
     pub(super) fn receive(
         &mut self,
         received: &[u8],
         body: &mut [u8],
-        say: &mut dyn FnMut(Part<'_>),
+        take: &mut dyn FnMut(Part<'_>),
     ) -> io::Result<usize> {
         let mut used = 0;
         loop {
             let step = match self {
-                Self::Head(_) => self.receive_head(&received[used..], say)?,
-                Self::Body(..) => self.receive_body(&received[used..], body, say)?,
+                Self::Head(_) => self.receive_head(&received[used..], take)?,
+                Self::Body(..) => self.receive_body(&received[used..], body, take)?,
                 // What comes after the end was not asked for.
                 Self::Over { reusable } => {
                     *reusable &= used == received.len();
@@ -127,21 +107,23 @@ impl Exchange {
     fn receive_head(
         &mut self,
         received: &[u8],
-        say: &mut dyn FnMut(Part<'_>),
+        take: &mut dyn FnMut(Part<'_>),
     ) -> io::Result<usize> {
         let Self::Head(call) = self else { return Ok(0) };
         let (used, response) = call.try_response(received, false).map_err(invalid)?;
         // None also where an interim response was used up.
         let Some(response) = response else { return Ok(used) };
-        say(Part::Head(&response));
+        take(Part::Head(&response));
         let Self::Head(call) = std::mem::replace(self, Self::Over { reusable: false }) else {
             return Ok(used);
         };
         *self = match call.proceed() {
-            Some(RecvResponseResult::RecvBody(call)) => Self::Body(call, Gunzip::of(&response)),
-            Some(RecvResponseResult::Redirect(call)) => over(call.must_close_connection(), say),
-            Some(RecvResponseResult::Cleanup(call)) => over(call.must_close_connection(), say),
-            None => over(true, say),
+            Some(RecvResponseResult::RecvBody(call)) => {
+                Self::Body(call, Gunzip::of(response.headers()))
+            }
+            Some(RecvResponseResult::Redirect(call)) => over(call.must_close_connection(), take),
+            Some(RecvResponseResult::Cleanup(call)) => over(call.must_close_connection(), take),
+            None => over(true, take),
         };
         Ok(used)
     }
@@ -150,38 +132,38 @@ impl Exchange {
         &mut self,
         received: &[u8],
         body: &mut [u8],
-        say: &mut dyn FnMut(Part<'_>),
+        take: &mut dyn FnMut(Part<'_>),
     ) -> io::Result<usize> {
         let Self::Body(call, gunzip) = self else { return Ok(0) };
         let (used, read) = call.read(received, body).map_err(invalid)?;
         match gunzip {
-            None if read > 0 => say(Part::Body(&body[..read])),
+            None if read > 0 => take(Part::Body(&body[..read])),
             None => {}
-            Some(gunzip) => gunzip.receive(&body[..read], say)?,
+            Some(gunzip) => gunzip.receive(&body[..read], &mut |bytes| take(Part::Body(bytes)))?,
         }
         if call.can_proceed() && call.body_mode() != BodyMode::CloseDelimited {
-            self.end(say);
+            self.end(take);
         }
         Ok(used)
     }
 
-    /// The connection was closed: the end of a response that says its length in no other way.
-    pub(super) fn close(&mut self, say: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
+    /// The connection was closed: the end of a response that gives its length in no other way.
+    pub(super) fn close(&mut self, take: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
         match self {
-            Self::Body(call, _) if call.body_mode() == BodyMode::CloseDelimited => self.end(say),
+            Self::Body(call, _) if call.body_mode() == BodyMode::CloseDelimited => self.end(take),
             Self::Head(_) | Self::Body(..) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Self::Over { .. } => {}
         }
         Ok(())
     }
 
-    fn end(&mut self, say: &mut dyn FnMut(Part<'_>)) {
+    fn end(&mut self, take: &mut dyn FnMut(Part<'_>)) {
         let ended = std::mem::replace(self, Self::Over { reusable: false });
         let Self::Body(call, _) = ended else { return };
         *self = match call.proceed() {
-            Some(RecvBodyResult::Redirect(call)) => over(call.must_close_connection(), say),
-            Some(RecvBodyResult::Cleanup(call)) => over(call.must_close_connection(), say),
-            None => over(true, say),
+            Some(RecvBodyResult::Redirect(call)) => over(call.must_close_connection(), take),
+            Some(RecvBodyResult::Cleanup(call)) => over(call.must_close_connection(), take),
+            None => over(true, take),
         };
     }
 
@@ -196,8 +178,8 @@ impl Exchange {
     }
 }
 
-fn over(must_close: bool, say: &mut dyn FnMut(Part<'_>)) -> Exchange {
-    say(Part::End);
+fn over(must_close: bool, take: &mut dyn FnMut(Part<'_>)) -> Exchange {
+    take(Part::End);
     Exchange::Over { reusable: !must_close }
 }
 
@@ -209,19 +191,21 @@ fn invalid(error: ureq_proto::Error) -> io::Error {
 pub(super) struct Gunzip(GzDecoder<Vec<u8>>);
 
 impl Gunzip {
-    fn of(response: &Response<()>) -> Option<Box<Self>> {
-        let coding = response.headers().get(CONTENT_ENCODING)?;
+    /// One for a response with these headers; `None` if it is not compressed.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Box<Self>> {
+        let coding = headers.get(CONTENT_ENCODING)?;
         let is_gzip = coding.as_bytes().eq_ignore_ascii_case(b"gzip");
         is_gzip.then(|| Box::new(Self(GzDecoder::new(Vec::new()))))
     }
 
-    fn receive(&mut self, bytes: &[u8], say: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
+    /// Hands over what `bytes` decompress to.
+    pub(super) fn receive(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         for bytes in bytes.chunks(GZIP_BYTES) {
             self.0.write_all(bytes)?;
             self.0.flush()?;
             let text = self.0.get_mut();
             if !text.is_empty() {
-                say(Part::Body(text));
+                take(text);
                 text.clear();
             }
         }

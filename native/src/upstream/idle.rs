@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::connect::{Origin, Stream};
 
 /// How many wait for one provider, per thread.
-const IDLE_MAX: usize = 128;
+pub(super) const IDLE_MAX: usize = 128;
 /// How long one waits: less than what servers and middleboxes usually allow.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+pub(super) const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 
 /// The connections of one thread that wait. Cheap to clone: clones share them. The lock is taken
 /// once per call, by one thread.

@@ -13,7 +13,7 @@ use streamgate_core::limit::ByteLimits;
 use streamgate_core::protocol::ClientProtocol;
 use streamgate_core::relay::{self, AttemptId, Call, Fallback, Input, Settlement, Timeouts};
 use streamgate_core::target::{
-    ApiKey, ChosenBy, Model, Provider, ProviderProtocol, Target, Upstream,
+    ApiKey, ChosenBy, Model, Provider, ProviderProtocol, Target, Transport, Upstream,
 };
 use streamgate_core::time::Instant;
 
@@ -360,6 +360,8 @@ fn gateway(script: &Script) -> Gateway {
                 dialect: None,
                 headers: Vec::new(),
                 stream: true,
+                transport: Transport::default(),
+                proxy: None,
             }),
             model: "unknown".into(),
             max_output_tokens: provider.max_tokens,
