@@ -39,7 +39,7 @@ fn model(path: &Path) -> Result<String, String> {
     Ok(format!("fine: {}", Summary(&header)))
 }
 
-/// A configuration is fine if it can be served. What is missing on this machine is said, but is
+/// A configuration is fine if it can be served. What is missing on this machine is reported, but is
 /// no fault of the file.
 fn configuration(path: &Path) -> Result<String, String> {
     let text =

@@ -6,17 +6,17 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), streamgate::engine::EngineError> {
-//! use streamgate::engine::{Engine, EngineConfig, Generate, Message, Model, Piece, Role};
+//! use streamgate::engine::{Chunk, Engine, EngineConfig, Generate, Message, Model, Role};
 //!
 //! let engine = Engine::new(EngineConfig::default());
 //! engine.register("tiny", Model::tiny());
 //! let request = Generate::new(vec![Message::new(Role::User, "What is a token?")]);
 //! let mut answer = engine.generate("tiny", request).await?;
-//! while let Some(piece) = answer.next().await {
-//!     match piece {
-//!         Piece::Text(text) => print!("{text}"),
-//!         Piece::Finish { reason, usage } => println!("\n{reason:?}, {usage:?}"),
-//!         Piece::Failed(error) => println!("\n{error}"),
+//! while let Some(chunk) = answer.next().await {
+//!     match chunk {
+//!         Chunk::Text(text) => print!("{text}"),
+//!         Chunk::Finish { reason, usage, .. } => println!("\n{reason:?}, {usage:?}"),
+//!         Chunk::Failed(error) => println!("\n{error}"),
 //!     }
 //! }
 //! # Ok(())
@@ -25,7 +25,7 @@
 //!
 //! What it promises:
 //!
-//! - A [`Generation`] ends exactly once, with [`Piece::Finish`] or [`Piece::Failed`].
+//! - A [`Generation`] ends exactly once, with [`Chunk::Finish`] or [`Chunk::Failed`].
 //! - Dropping it cancels: its slot is free before the next decode step.
 //! - A slow reader holds up only its own answer, and a bounded part of it is kept.
 //! - Text comes in whole characters, and nothing of a stop string is ever sent.
@@ -39,25 +39,26 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::task::Waker;
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
+use streamgate_core::chat::Sampling;
 
-use batch::Command;
+use batch::{Command, Wake};
 use generation::generation;
 use model::Reading;
+use permits::QueuePermit;
 use registry::{Registry, Running, Seen};
 use sampling::Sampler;
-use seats::Seat;
 use slot::Job;
 use text::Text;
 
 pub use error::EngineError;
-pub use generation::{FinishReason, Generation, Piece, Usage};
+pub use generation::{Chunk, Generation};
 pub use gguf::Header;
 pub use model::ModelFacts;
 pub use prompt::{Message, Role};
-pub use sampling::Sampling;
 pub use source::{ModelSource, TINY};
 
 mod batch;
@@ -66,11 +67,11 @@ mod generation;
 pub mod gguf;
 mod llama;
 mod model;
-mod pace;
+mod permits;
 mod prompt;
+mod prompt_budget;
 mod registry;
 mod sampling;
-mod seats;
 mod slot;
 mod source;
 mod text;
@@ -108,7 +109,7 @@ impl Default for EngineConfig {
     }
 }
 
-/// Three quarters of the machine's memory, where the system tells how much there is.
+/// Three quarters of the machine's memory, where the system reports how much there is.
 fn most_of_memory() -> u64 {
     #[cfg(target_os = "linux")]
     {
@@ -178,7 +179,7 @@ pub struct Generate {
     pub max_output_tokens: Option<u32>,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Texts that end the answer before they are said.
+    /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
 }
 
@@ -265,7 +266,8 @@ impl Engine {
             Some(_) | None => return Err(EngineError::ContextLength { input, window }),
         };
         let max_output_tokens = request.max_output_tokens.unwrap_or(left).clamp(1, left);
-        let (sink, generation) = generation(admission.commands.clone(), input, max_output_tokens);
+        let waker = Waker::from(Arc::new(Wake(admission.commands.clone())));
+        let (sink, generation) = generation(waker, input, max_output_tokens);
         let job = Job {
             prompt,
             max_output_tokens,
@@ -273,7 +275,7 @@ impl Engine {
             text: Text::new(request.stop),
             sink,
             asked,
-            _seat: admission.seat,
+            _permit: admission.permit,
         };
         let sent = admission.commands.send(Command::Run(Box::new(job)));
         sent.map(|()| generation).map_err(|_| EngineError::Stopping)
@@ -296,22 +298,22 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// A request's seat at a model, and what it needs of the model.
+/// A request's permit, and what it needs of the model.
 struct Admission {
     reading: Arc<Reading>,
     facts: Arc<ModelFacts>,
     commands: Sender<Command>,
-    seat: Seat,
+    permit: QueuePermit,
 }
 
 impl Admission {
     fn new(running: &Running, waiting: usize) -> Result<Self, EngineError> {
-        let seat = running.seat().ok_or(EngineError::Overloaded { waiting })?;
+        let permit = running.permit().ok_or(EngineError::Overloaded { waiting })?;
         Ok(Self {
             reading: Arc::clone(&running.reading),
             facts: Arc::clone(&running.facts),
             commands: running.commands.clone(),
-            seat,
+            permit,
         })
     }
 }

@@ -4,12 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_core::chat::{ChatRequest, Event, FinishReason, Message, Part, Role, Usage};
+use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role};
 use streamgate_core::failure::{Failure, Overflow, Reason};
 use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
 
-use crate::engine::{self, Engine, EngineError, Generate, Generation, Piece};
+use crate::engine::{self, Chunk, Engine, EngineError, Generate, Generation};
 use crate::models;
 use crate::progress::Progress;
 
@@ -43,12 +43,12 @@ impl Call {
         Self { state }
     }
 
-    /// Says the next thing that is ready.
+    /// Hands over the next event that is ready.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
         attempt: AttemptId,
-        say: &mut dyn FnMut(Input<'_>),
+        take: &mut dyn FnMut(Input<'_>),
     ) -> Poll<Progress> {
         let failure = match &mut self.state {
             State::Refused(failure) => failure.take().unwrap_or_else(|| Reason::Internal.into()),
@@ -60,63 +60,40 @@ impl Call {
                 Err(error) => self::failure(&error),
             },
             State::Running(generation) => match std::task::ready!(generation.poll_next(context)) {
-                Some(Piece::Text(text)) => {
-                    say(Input::Event { attempt, event: Event::Text(text.into()) });
+                Some(Chunk::Text(text)) => {
+                    take(Input::Event { attempt, event: Event::Text(text.into()) });
                     return Poll::Ready(Progress::More);
                 }
-                Some(Piece::Finish { reason, usage }) => {
-                    for event in ending(&reason, usage) {
-                        say(Input::Event { attempt, event });
+                Some(Chunk::Finish { reason, usage, .. }) => {
+                    for event in [Event::Usage(usage), Event::Finish(reason)] {
+                        take(Input::Event { attempt, event });
                     }
-                    say(Input::End { attempt });
+                    take(Input::End { attempt });
                     return Poll::Ready(Progress::Over);
                 }
-                Some(Piece::Failed(error)) => self::failure(&error),
+                Some(Chunk::Failed(error)) => self::failure(&error),
                 None => failure(&EngineError::Crashed),
             },
         };
-        say(Input::Lost { attempt, failure });
+        take(Input::Lost { attempt, failure });
         Poll::Ready(Progress::Over)
     }
 }
 
-fn ending(reason: &engine::FinishReason, usage: engine::Usage) -> [Event<'static>; 2] {
-    let reason = match reason {
-        engine::FinishReason::Stop | engine::FinishReason::StopString(_) => FinishReason::Stop,
-        engine::FinishReason::Length => FinishReason::Length,
-    };
-    let usage = Usage {
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        cached_tokens: usage.cached_tokens,
-        ..Usage::default()
-    };
-    [Event::Usage(usage), Event::Finish(reason)]
-}
-
 /// The request in the engine's words.
-#[allow(clippy::cast_possible_truncation, reason = "a sampler's numbers are small")]
 fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failure> {
-    let messages = request.messages.iter().enumerate().map(|(place, m)| message(place, m));
-    let sampling = &request.sampling;
+    let messages = request.messages.iter().enumerate().map(|(index, m)| message(index, m));
     Ok(Generate {
         messages: messages.collect::<Result<_, _>>()?,
         max_output_tokens: limit,
-        sampling: engine::Sampling {
-            temperature: sampling.temperature.map(|value| value as f32),
-            top_p: sampling.top_p.map(|value| value as f32),
-            top_k: sampling.top_k,
-            frequency_penalty: sampling.frequency_penalty.map(|value| value as f32),
-            presence_penalty: sampling.presence_penalty.map(|value| value as f32),
-            seed: sampling.seed.map(|seed| seed as u32),
-        },
+        sampling: request.sampling.clone(),
         stop: request.stop.clone(),
     })
 }
 
-/// A local model knows three voices: a developer speaks as the system, and a tool's result is
-/// told by the person.
-fn message(place: usize, message: &Message) -> Result<engine::Message, Failure> {
+/// A local model knows three roles: a developer's message is the system's, and a tool's result the
+/// user's.
+fn message(index: usize, message: &Message) -> Result<engine::Message, Failure> {
     let role = match message.role {
         Role::System | Role::Developer => engine::Role::System,
         Role::User | Role::Tool => engine::Role::User,
@@ -125,13 +102,13 @@ fn message(place: usize, message: &Message) -> Result<engine::Message, Failure> 
     let text: Option<String> = message.parts.iter().map(spoken).collect();
     let Some(text) = text else {
         let detail = "This model reads only text: expected parts of the type `text`.";
-        let param = format!("messages[{place}].content");
+        let param = format!("messages[{index}].content");
         return Err(Failure::new(Reason::InvalidRequest, detail).at(param));
     };
     Ok(engine::Message::new(role, text))
 }
 
-/// A part as text; `None` where it is none. What the model thought is not said again.
+/// A part as text; `None` where it is none. What the model thought is left out.
 fn spoken(part: &Part) -> Option<String> {
     match part {
         Part::Text(text) | Part::Refusal(text) => Some(text.clone()),
@@ -142,7 +119,7 @@ fn spoken(part: &Part) -> Option<String> {
     }
 }
 
-/// What went wrong, in the words of the one table.
+/// An engine's error as a row of core's table.
 pub(crate) fn failure(error: &EngineError) -> Failure {
     let reason = match error {
         EngineError::Missing { path } => {
@@ -179,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_role_has_a_voice() {
+    fn every_role_is_one_of_the_models() {
         let voices = [
             (Role::System, engine::Role::System),
             (Role::Developer, engine::Role::System),

@@ -30,7 +30,7 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a batch may run, and how long a caller waits for its own, queue included.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What sqlx calls the one engine that is told apart.
+/// What sqlx calls the one engine that is treated differently.
 const SQLITE: &str = "SQLite";
 
 /// A store that is open. Cheap to clone: clones share it.
@@ -97,7 +97,7 @@ impl Store {
         answer.blocking_recv().unwrap_or_else(|_| Err(unavailable("its thread ended")))
     }
 
-    /// Queues statements; what comes of them is told through the channel.
+    /// Queues statements; their outcome comes through the channel.
     pub(crate) fn begin(
         &self,
         statements: Vec<Statement>,
@@ -140,7 +140,7 @@ fn options(url: &StoreUrl) -> Result<AnyConnectOptions, String> {
 }
 
 async fn connect(options: AnyConnectOptions) -> Result<AnyPool, Failure> {
-    // Alone at first: a pool would try again until it runs out of time, and not say why.
+    // Alone at first: a pool would try again until it runs out of time, and not report why.
     let mut first = options.connect().await.map_err(|error| failure(&error))?;
     if first.backend_name() == SQLITE {
         // Readers and the writer do not wait for each other. The file remembers it.

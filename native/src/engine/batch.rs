@@ -1,33 +1,35 @@
 //! The loop that owns a model's context: requests join and leave between decode steps.
 //!
 //! ```text
-//!            +-------------------------------------------------------+
-//!            v                                                       |
-//!   hear commands -> let go of readers that left -> seat the queue   |
-//!   (blocks while                                        |           |
-//!    no slot wants)                                      v           |
-//!                     choose and send tokens <- decode <- fill batch-+
+//!            +--------------------------------------------------------------+
+//!            v                                                              |
+//!   receive commands -> drop abandoned answers -> assign slots to the queue |
+//!   (blocks while                                           |               |
+//!    no slot wants)                                         v               |
+//!                     choose and send tokens <- decode <- fill batch -------+
 //! ```
 //!
 //! A step takes one token of every slot that knows all but its next, and then prompts, oldest
-//! first, as far as the batch and the [`Pace`] allow. A slot whose reader lags wants nothing until there is
-//! room again, so it neither stalls the others nor gathers text.
+//! first, as far as the batch and the [`PromptBudget`] allow. A slot whose reader lags wants nothing
+//! until there is room again, so it neither stalls the others nor gathers text.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::vocab::LlamaVocab;
+use streamgate_core::chat::FinishReason;
 
 use super::EngineError;
-use super::generation::{FinishReason, Piece};
+use super::generation::Chunk;
 use super::llama;
-use super::pace::Pace;
+use super::prompt_budget::PromptBudget;
 use super::slot::{Job, Slot, Want};
 
-/// What the loop is told.
+/// What is sent to the loop.
 pub(super) enum Command {
     /// A request.
     Run(Box<Job>),
@@ -37,6 +39,16 @@ pub(super) enum Command {
     Drain,
     /// End at once.
     Stop,
+}
+
+/// Wakes the loop of a model.
+pub(super) struct Wake(pub(super) Sender<Command>);
+
+impl std::task::Wake for Wake {
+    fn wake(self: Arc<Self>) {
+        // A loop that has ended needs no waking.
+        let _ = self.0.send(Command::Wake);
+    }
 }
 
 /// How far the loop is on its way to its end.
@@ -67,7 +79,7 @@ pub(super) struct BatchLoop<'m> {
     commands: Receiver<Command>,
     phase: Phase,
     admissions: u64,
-    pace: Pace,
+    prompt_budget: PromptBudget,
     shares: Vec<Share>,
     bytes: Vec<u8>,
 }
@@ -92,18 +104,18 @@ impl<'m> BatchLoop<'m> {
             commands,
             phase: Phase::Serving,
             admissions: 0,
-            pace: Pace::default(),
+            prompt_budget: PromptBudget::default(),
             shares: Vec::new(),
             bytes: Vec::new(),
         }
     }
 
-    /// Runs until it is told to end.
+    /// Runs until it is stopped.
     pub(super) fn run(mut self) {
         while self.phase != Phase::Stopped {
-            self.hear();
-            self.let_go();
-            self.seat();
+            self.receive();
+            self.drop_abandoned();
+            self.assign_slots();
             self.fill();
             if !self.shares.is_empty() {
                 self.step();
@@ -112,20 +124,20 @@ impl<'m> BatchLoop<'m> {
         self.refuse_all();
     }
 
-    /// Takes in what was said, and waits for a word if there is nothing else to do.
-    fn hear(&mut self) {
+    /// Applies the commands that have come, and waits for one if there is nothing else to do.
+    fn receive(&mut self) {
         if self.is_done() {
             return self.phase = Phase::Stopped;
         }
         if !self.has_work() {
             match self.commands.recv() {
-                Ok(command) => self.obey(command),
+                Ok(command) => self.apply(command),
                 Err(_) => return self.phase = Phase::Stopped,
             }
         }
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.obey(command),
+                Ok(command) => self.apply(command),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => return self.phase = Phase::Stopped,
             }
@@ -133,8 +145,8 @@ impl<'m> BatchLoop<'m> {
     }
 
     fn has_work(&self) -> bool {
-        let may_seat = !self.queue.is_empty() && self.slots.iter().any(Slot::is_free);
-        may_seat || self.slots.iter().any(|slot| slot.want() != Want::Nothing)
+        let may_assign = !self.queue.is_empty() && self.slots.iter().any(Slot::is_free);
+        may_assign || self.slots.iter().any(|slot| slot.want() != Want::Nothing)
     }
 
     fn is_done(&self) -> bool {
@@ -143,11 +155,11 @@ impl<'m> BatchLoop<'m> {
             && self.slots.iter().all(Slot::is_free)
     }
 
-    fn obey(&mut self, command: Command) {
+    fn apply(&mut self, command: Command) {
         match (command, self.phase) {
             (Command::Run(job), Phase::Serving) => self.queue.push_back(job),
             (Command::Run(job), Phase::Draining | Phase::Stopped) => {
-                job.sink.send(Piece::Failed(EngineError::Stopping));
+                job.sink.send(Chunk::Failed(EngineError::Stopping));
             }
             (Command::Wake, _) => {}
             (Command::Drain, Phase::Serving) => self.phase = Phase::Draining,
@@ -157,7 +169,7 @@ impl<'m> BatchLoop<'m> {
     }
 
     /// Frees what belongs to readers that left.
-    fn let_go(&mut self) {
+    fn drop_abandoned(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.is_abandoned()) {
             slot.abandon();
         }
@@ -165,14 +177,14 @@ impl<'m> BatchLoop<'m> {
     }
 
     /// Gives free slots to the queue, in its order.
-    fn seat(&mut self) {
+    fn assign_slots(&mut self) {
         while let Some(job) = self.queue.front() {
             let Some(index) = best_slot(&self.slots, job) else { return };
             let job = self.queue.pop_front().expect("the front was just seen");
             let slot = &mut self.slots[index];
             let reused = keep_prefix(&mut self.context, slot, &job);
             self.admissions += 1;
-            slot.taken = self.admissions;
+            slot.last_used = self.admissions;
             slot.begin(*job, reused);
         }
     }
@@ -193,8 +205,8 @@ impl<'m> BatchLoop<'m> {
         }
         let answers = self.shares.len();
         let room = self.batch_tokens_max - answers;
-        let mut room = room.min(self.pace.prompt_tokens(answers > 0));
-        prompts.sort_unstable_by_key(|&index| self.slots[index].taken);
+        let mut room = room.min(self.prompt_budget.prompt_tokens(answers > 0));
+        prompts.sort_unstable_by_key(|&index| self.slots[index].last_used);
         for index in prompts {
             room -= self.add(index, room);
         }
@@ -225,7 +237,8 @@ impl<'m> BatchLoop<'m> {
         }
         // The first look at the logits would wait for the device; wait here, to see how long.
         self.context.synchronize();
-        self.pace.learn(self.shares.iter().map(|share| share.tokens).sum(), began.elapsed());
+        self.prompt_budget
+            .learn(self.shares.iter().map(|share| share.tokens).sum(), began.elapsed());
         for index in 0..self.shares.len() {
             let share = self.shares[index];
             if self.slots[share.slot].decoded(share.tokens) {
@@ -243,7 +256,7 @@ impl<'m> BatchLoop<'m> {
                 let reason = "the model computed something that is not a number".to_string();
                 self.fail_slot(share.slot, EngineError::Decode { reason });
             }
-            Some(token) if self.vocabulary.is_eog(token) => slot.finish(FinishReason::Stop),
+            Some(token) if self.vocabulary.is_eog(token) => slot.finish(FinishReason::Stop, None),
             Some(token) => {
                 self.bytes.clear();
                 self.vocabulary.token_to_piece_into(token, &mut self.bytes, false, None);
@@ -272,17 +285,17 @@ impl<'m> BatchLoop<'m> {
             slot.fail(EngineError::Stopping);
         }
         for job in self.queue.drain(..) {
-            job.sink.send(Piece::Failed(EngineError::Stopping));
+            job.sink.send(Chunk::Failed(EngineError::Stopping));
         }
         while let Ok(command) = self.commands.try_recv() {
             if let Command::Run(job) = command {
-                job.sink.send(Piece::Failed(EngineError::Stopping));
+                job.sink.send(Chunk::Failed(EngineError::Stopping));
             }
         }
     }
 }
 
-/// The free slot whose conversation the job goes on with; if there is none, the one unused
+/// The free slot whose conversation the job continues; if there is none, the one unused
 /// longest. A few tokens in common, as of a shared template, are not worth another
 /// conversation's cache.
 fn best_slot(slots: &[Slot], job: &Job) -> Option<usize> {
@@ -291,7 +304,7 @@ fn best_slot(slots: &[Slot], job: &Job) -> Option<usize> {
         let reusable = slot.reusable(&job.prompt);
         if reusable * 2 >= slot.cached_tokens() { reusable } else { 0 }
     };
-    free.max_by_key(|(_, slot)| (worth(slot), std::cmp::Reverse(slot.taken)))
+    free.max_by_key(|(_, slot)| (worth(slot), std::cmp::Reverse(slot.last_used)))
         .map(|(index, _)| index)
 }
 

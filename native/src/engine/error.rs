@@ -21,7 +21,7 @@ pub enum EngineError {
     /// The model's file is there and cannot be read.
     #[error("the model file cannot be read: {reason}")]
     Unreadable {
-        /// What the operating system said.
+        /// The operating system's error.
         reason: String,
     },
     /// The file is something else than a GGUF model.
@@ -35,7 +35,7 @@ pub enum EngineError {
         /// Size of the file.
         actual_bytes: u64,
     },
-    /// The file is GGUF and says something that cannot be true or cannot be served.
+    /// The file is GGUF and states something that cannot be true or cannot be served.
     #[error("the model file is broken: {what}")]
     Broken {
         /// The first contradiction found.
@@ -78,7 +78,7 @@ pub enum EngineError {
     /// llama.cpp could not compute the next token.
     #[error("decoding failed: {reason}")]
     Decode {
-        /// What llama.cpp said.
+        /// llama.cpp's error.
         reason: String,
     },
     /// The model's thread died; the next request loads the model anew.

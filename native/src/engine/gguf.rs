@@ -54,7 +54,7 @@ const MUTE_ARCHITECTURES: [&str; 21] = [
 /// Architectures whose graph asserts one head size for keys and values.
 const ONE_HEAD_SIZE: [&str; 3] = ["llama", "qwen2", "qwen3"];
 
-/// What the header of a servable model says.
+/// The header of a servable model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The architecture, as `llama` or `qwen3`.
@@ -88,7 +88,7 @@ pub fn check(file: impl Read, file_bytes: u64) -> Result<Header, EngineError> {
     check_values(&keys, file_bytes)
 }
 
-/// An error that says what is wrong with the file.
+/// An error that names what is wrong with the file.
 fn broken(what: impl Into<String>) -> EngineError {
     EngineError::Broken { what: what.into() }
 }
@@ -170,7 +170,7 @@ impl Architecture<'_> {
         let embedding = self.required("embedding_length", 1..=EMBEDDING_MAX)?;
         let heads = self.heads("attention.head_count")?;
         let kv_heads = self.heads("attention.head_count_kv")?.or_else(|| heads.clone());
-        // Layers without attention have no heads, so the widest layer tells the size of a head.
+        // Layers without attention have no heads, so the widest layer gives the size of a head.
         let widest = heads.iter().flatten().copied().max().unwrap_or(0);
         let default_length = embedding.checked_div(widest).unwrap_or(0);
         let length = |suffix| {

@@ -1,4 +1,4 @@
-//! The one llama.cpp of the process: its start, its log, and what it said on this thread.
+//! The one llama.cpp of the process: its start, its log, and its errors on this thread.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
@@ -48,7 +48,7 @@ pub(super) fn tensor_block(number: u32) -> Option<(u64, u64)> {
     Some((block, bytes as u64))
 }
 
-/// What llama.cpp said on one thread.
+/// What llama.cpp logged on one thread.
 struct Said {
     /// A line that is not ended yet, and its level.
     line: String,

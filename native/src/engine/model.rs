@@ -30,7 +30,7 @@ const THREADS_MAX: usize = 8;
 /// What a loaded model is and can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFacts {
-    /// What the file says.
+    /// The file's header.
     pub header: Header,
     /// Tokens of prompt and answer together.
     pub window_tokens: u32,
@@ -149,7 +149,7 @@ impl Checked {
     }
 }
 
-/// Makes the context and runs it until it is told to end. `ready` is called once, before the
+/// Makes the context and runs it until it is stopped. `ready` is called once, before the
 /// first command is heard, with what other threads need or with why there is no context.
 pub(super) fn serve(
     model: &Arc<LlamaModel>,

@@ -3,37 +3,37 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The seats of one model.
+/// The permits of one model.
 #[derive(Debug)]
-pub(super) struct Seats {
-    taken: AtomicUsize,
+pub(super) struct QueuePermits {
+    in_use: AtomicUsize,
     most: usize,
 }
 
 /// Held by a request from its arrival to its end.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<Seats>);
+pub(super) struct QueuePermit(Arc<QueuePermits>);
 
-impl Seats {
+impl QueuePermits {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), most })
+        Arc::new(Self { in_use: AtomicUsize::new(0), most })
     }
 
-    /// None when all are taken.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Seat> {
-        let next = |taken| (taken < self.most).then_some(taken + 1);
-        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        taken.ok().map(|_| Seat(Arc::clone(self)))
+    /// A permit, unless all are in use.
+    pub(super) fn take(self: &Arc<Self>) -> Option<QueuePermit> {
+        let next = |in_use| (in_use < self.most).then_some(in_use + 1);
+        let taken = self.in_use.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        taken.ok().map(|_| QueuePermit(Arc::clone(self)))
     }
 
-    pub(super) fn are_free(&self) -> bool {
-        self.taken.load(Ordering::Acquire) == 0
+    pub(super) fn are_unused(&self) -> bool {
+        self.in_use.load(Ordering::Acquire) == 0
     }
 }
 
-impl Drop for Seat {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.in_use.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -42,16 +42,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seat_is_free_again_when_its_request_ends() {
-        let seats = Seats::new(2);
-        let first = seats.take();
-        let second = seats.take();
+    fn a_permit_can_be_taken_again_when_its_request_ends() {
+        let permits = QueuePermits::new(2);
+        let first = permits.take();
+        let second = permits.take();
         assert!(first.is_some() && second.is_some());
-        assert!(seats.take().is_none());
+        assert!(permits.take().is_none());
         drop(first);
-        assert!(seats.take().is_some());
-        assert!(!seats.are_free());
+        assert!(permits.take().is_some());
+        assert!(!permits.are_unused());
         drop(second);
-        assert!(seats.are_free());
+        assert!(permits.are_unused());
     }
 }

@@ -40,7 +40,7 @@ impl Role {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What was said.
+    /// Its text.
     pub text: String,
 }
 

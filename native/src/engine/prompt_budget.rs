@@ -1,4 +1,5 @@
-//! How many prompt tokens go into one step: as many as fit into a bounded time, which is learnt.
+//! How many prompt tokens go into one step: as many as are computed in a bounded time, which is
+//! measured as the model runs.
 //!
 //! A step cannot be interrupted, so its length is what a long prompt adds to everyone's next
 //! token, and how long a cancelled one still computes. A GPU reads its whole batch in that time,
@@ -19,11 +20,11 @@ const SMOOTHING: u32 = 4;
 
 /// The speed at which a model reads prompts.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct PromptBudget {
     per_token: Option<Duration>,
 }
 
-impl Pace {
+impl PromptBudget {
     /// The prompt tokens of the next step.
     pub(super) fn prompt_tokens(&self, beside_answers: bool) -> usize {
         let step = if beside_answers { STEP_BESIDE_ANSWERS } else { STEP_ALONE };
@@ -36,7 +37,7 @@ impl Pace {
         }
     }
 
-    /// Notes that a step of so many tokens took so long. Small steps tell nothing about prompts.
+    /// Records how long a step of so many tokens took. Small steps are no measure of prompts.
     pub(super) fn learn(&mut self, tokens: usize, took: Duration) {
         let Some(tokens) = u32::try_from(tokens).ok().filter(|&n| n as usize >= LEAST_TOKENS)
         else {
@@ -56,28 +57,28 @@ mod tests {
 
     #[test]
     fn a_slow_model_reads_few_tokens_at_once() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.prompt_tokens(true), FIRST_TOKENS);
-        pace.learn(64, Duration::from_millis(64 * 4));
-        assert_eq!(pace.prompt_tokens(true), 25);
-        assert_eq!(pace.prompt_tokens(false), 125);
-        pace.learn(64, Duration::from_secs(640));
-        assert_eq!(pace.prompt_tokens(true), LEAST_TOKENS);
+        let mut budget = PromptBudget::default();
+        assert_eq!(budget.prompt_tokens(true), FIRST_TOKENS);
+        budget.learn(64, Duration::from_millis(64 * 4));
+        assert_eq!(budget.prompt_tokens(true), 25);
+        assert_eq!(budget.prompt_tokens(false), 125);
+        budget.learn(64, Duration::from_secs(640));
+        assert_eq!(budget.prompt_tokens(true), LEAST_TOKENS);
     }
 
     #[test]
     fn a_fast_model_is_not_held_back() {
-        let mut pace = Pace::default();
-        pace.learn(512, Duration::from_millis(5));
-        assert!(pace.prompt_tokens(true) > 512);
-        pace.learn(512, Duration::ZERO);
-        assert!(pace.prompt_tokens(true) > 512);
+        let mut budget = PromptBudget::default();
+        budget.learn(512, Duration::from_millis(5));
+        assert!(budget.prompt_tokens(true) > 512);
+        budget.learn(512, Duration::ZERO);
+        assert!(budget.prompt_tokens(true) > 512);
     }
 
     #[test]
     fn small_steps_teach_nothing() {
-        let mut pace = Pace::default();
-        pace.learn(1, Duration::from_secs(1));
-        assert_eq!(pace.prompt_tokens(false), FIRST_TOKENS);
+        let mut budget = PromptBudget::default();
+        budget.learn(1, Duration::from_secs(1));
+        assert_eq!(budget.prompt_tokens(false), FIRST_TOKENS);
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::batch::Command;
 use super::model::{Checked, ModelFacts, Reading, serve};
-use super::seats::{Seat, Seats};
+use super::permits::{QueuePermit, QueuePermits};
 use super::{EngineConfig, EngineError, Model};
 
 /// How a load ended, once it has.
@@ -59,7 +59,7 @@ pub(super) struct Running {
     pub(super) reading: Arc<Reading>,
     pub(super) facts: Arc<ModelFacts>,
     pub(super) commands: Sender<Command>,
-    seats: Arc<Seats>,
+    permits: Arc<QueuePermits>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -91,7 +91,7 @@ impl Registry {
             Entry { model: Arc::new(model), state: State::Unloaded, used: 0, memory_bytes: 0 };
         let replaced = self.lock().by_name.insert(name, entry);
         if let Some(Entry { state: State::Loaded(mut running), .. }) = replaced {
-            running.tell(Command::Drain);
+            running.send(Command::Drain);
             running.thread = None;
         }
     }
@@ -113,7 +113,7 @@ impl Registry {
     }
 
     /// Loads the model if it is not, and calls `open` with it. The model stays loaded at least
-    /// until `open` returns, and as long as a seat that `open` took is held.
+    /// until `open` returns, and as long as a permit that `open` took is held.
     pub(super) async fn enter<T>(
         self: &Arc<Self>,
         name: &str,
@@ -166,14 +166,14 @@ impl Registry {
         name: &str,
         model: &Arc<Model>,
     ) -> Result<(State, Loaded), EngineError> {
-        let (say, result) = watch::channel(None);
+        let (ended, result) = watch::channel(None);
         let load = Load {
             registry: Arc::downgrade(self),
             config: self.config.clone(),
             given_up: Arc::clone(&self.given_up),
             name: name.to_string(),
             model: Arc::clone(model),
-            say,
+            ended,
         };
         let thread = std::thread::Builder::new()
             .name(format!("model {}", name.replace('\0', "")))
@@ -228,7 +228,7 @@ impl Registry {
             State::Unloaded => None,
             State::Loading { thread, .. } => Some(thread),
             State::Loaded(mut running) => {
-                running.tell(Command::Drain);
+                running.send(Command::Drain);
                 running.thread.take()
             }
         });
@@ -300,22 +300,22 @@ impl Entry {
     }
 
     fn is_idle(&self) -> bool {
-        matches!(&self.state, State::Loaded(running) if running.seats.are_free())
+        matches!(&self.state, State::Loaded(running) if running.permits.are_unused())
     }
 }
 
 impl Running {
-    /// A seat for one request, while there is one.
-    pub(super) fn seat(&self) -> Option<Seat> {
-        self.seats.take()
+    /// A permit for one request, unless the model is overloaded.
+    pub(super) fn permit(&self) -> Option<QueuePermit> {
+        self.permits.take()
     }
 
     fn is_alive(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    fn tell(&self, command: Command) {
-        // A thread that ended by itself needs no telling.
+    fn send(&self, command: Command) {
+        // A thread that has ended needs no command.
         let _ = self.commands.send(command);
     }
 }
@@ -323,7 +323,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            self.tell(Command::Stop);
+            self.send(Command::Stop);
             join(thread);
         }
     }
@@ -343,11 +343,11 @@ struct Load {
     given_up: Arc<AtomicBool>,
     name: String,
     model: Arc<Model>,
-    say: watch::Sender<Option<Result<(), EngineError>>>,
+    ended: watch::Sender<Option<Result<(), EngineError>>>,
 }
 
 impl Load {
-    /// Loads the model and serves it until it is told to end.
+    /// Loads the model and serves it until it is stopped.
     fn run(self) {
         let (facts, model) = match self.load() {
             Ok(loaded) => loaded,
@@ -359,7 +359,7 @@ impl Load {
         let ready = |reading: Result<Reading, EngineError>| {
             let running = reading.map(|reading| Running {
                 reading: Arc::new(reading),
-                seats: Seats::new(facts.slots as usize + self.config.queue_max),
+                permits: QueuePermits::new(facts.slots as usize + self.config.queue_max),
                 facts: Arc::new(facts),
                 commands: sender,
                 thread: None,
@@ -378,7 +378,7 @@ impl Load {
         Ok((checked.facts, model))
     }
 
-    /// Says how the load ended, first to the registry and then to those who wait.
+    /// Reports how the load ended, first to the registry and then to those who wait.
     fn end(self, running: Result<Running, EngineError>) {
         let given_up = self.given_up.load(Ordering::Relaxed);
         let result = match &running {
@@ -393,6 +393,6 @@ impl Load {
         if let Some(registry) = self.registry.upgrade() {
             registry.end_load(&self.name, running.ok().filter(|_| !given_up));
         }
-        self.say.send_replace(Some(result));
+        self.ended.send_replace(Some(result));
     }
 }

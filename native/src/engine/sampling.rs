@@ -3,23 +3,7 @@
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
-
-/// How tokens are chosen; what is `None` is the model's usual.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sampling {
-    /// 0 always takes the likeliest token.
-    pub temperature: Option<f32>,
-    /// Keeps the likeliest tokens that together have this probability, in 0 to 1.
-    pub top_p: Option<f32>,
-    /// Keeps so many of the likeliest tokens; 0 keeps all.
-    pub top_k: Option<u32>,
-    /// Makes a token less likely with each time it was said already.
-    pub frequency_penalty: Option<f32>,
-    /// Makes a token less likely once it was said.
-    pub presence_penalty: Option<f32>,
-    /// The same seed and the same batch give the same text; `None` takes one from the system.
-    pub seed: Option<u32>,
-}
+use streamgate_core::chat::Sampling;
 
 const TEMPERATURE: f32 = 0.8;
 const TOP_K: u32 = 40;
@@ -83,13 +67,15 @@ fn penalties(sampling: &Sampling, vocabulary: i32, memory: u32) -> Option<LlamaS
         .then(|| LlamaSampler::penalties(vocabulary, memory, 1.0, frequency, presence))
 }
 
-fn finite(value: Option<f32>) -> Option<f32> {
-    value.filter(|value| value.is_finite())
+#[allow(clippy::cast_possible_truncation, reason = "a sampler's numbers are small")]
+fn finite(value: Option<f64>) -> Option<f32> {
+    value.map(|value| value as f32).filter(|value| value.is_finite())
 }
 
-/// The seed asked for, or one from the operating system.
-fn seed(asked: Option<u32>) -> u32 {
-    match asked {
+/// The seed asked for, or one from the operating system. llama.cpp's have 32 bits.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "equal stay equal")]
+fn seed(asked: Option<i64>) -> u32 {
+    match asked.map(|seed| seed as u32) {
         Some(SEED_OF_CHANCE) => 0,
         Some(seed) => seed,
         None => getrandom::u32().unwrap_or(SEED_OF_CHANCE),
@@ -133,9 +119,9 @@ mod tests {
     #[test]
     fn values_that_are_not_numbers_are_the_usual() {
         let odd = Sampling {
-            temperature: Some(f32::NAN),
-            top_p: Some(f32::INFINITY),
-            frequency_penalty: Some(f32::NAN),
+            temperature: Some(f64::NAN),
+            top_p: Some(f64::INFINITY),
+            frequency_penalty: Some(f64::NAN),
             ..Sampling::default()
         };
         assert!(matches!(Sampler::new(&odd, 8, 8), Sampler::Chain(_)));

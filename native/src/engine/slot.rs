@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
+use streamgate_core::chat::{FinishReason, Usage};
 
 use super::EngineError;
-use super::generation::{FinishReason, Piece, Sink, Usage};
+use super::generation::{Chunk, Sink};
+use super::permits::QueuePermit;
 use super::sampling::Sampler;
-use super::seats::Seat;
 use super::text::{Added, Text};
 
 /// A request on its way to a slot: tokenised, within the window, and counted.
@@ -19,7 +20,7 @@ pub(super) struct Job {
     pub(super) text: Text,
     pub(super) sink: Sink,
     pub(super) asked: Instant,
-    pub(super) _seat: Seat,
+    pub(super) _permit: QueuePermit,
 }
 
 /// A sequence of the context.
@@ -32,8 +33,8 @@ pub(super) struct Slot {
     /// How many of the tokens are in the KV cache.
     cached: usize,
     run: Option<Run>,
-    /// When the slot was last taken, in admissions; the oldest cache is given up first.
-    pub(super) taken: u64,
+    /// When a job last used the slot, in admissions; the oldest cache is given up first.
+    pub(super) last_used: u64,
 }
 
 /// The answer that a slot works on.
@@ -56,7 +57,7 @@ pub(super) enum Want {
 
 impl Slot {
     pub(super) fn new(id: i32) -> Self {
-        Self { id, tokens: Vec::new(), cached: 0, run: None, taken: 0 }
+        Self { id, tokens: Vec::new(), cached: 0, run: None, last_used: 0 }
     }
 
     pub(super) fn is_free(&self) -> bool {
@@ -88,7 +89,7 @@ impl Slot {
         let usage = Usage {
             input_tokens: count(self.tokens.len()),
             cached_tokens: count(reused),
-            output_tokens: 0,
+            ..Usage::default()
         };
         self.run = Some(Run { job, usage });
     }
@@ -104,7 +105,7 @@ impl Slot {
     }
 
     /// At most `most` of the tokens that wait, each with its position and whether it is the last
-    /// of all, whose logits tell the next.
+    /// of all, whose logits choose the next.
     pub(super) fn waiting(
         &self,
         most: usize,
@@ -137,31 +138,32 @@ impl Slot {
             Added::Text(text) => {
                 run.send_text(text);
                 if run.usage.output_tokens >= run.job.max_output_tokens {
-                    self.finish(FinishReason::Length);
+                    self.finish(FinishReason::Length, None);
                 }
             }
             Added::Stopped { text, stop } => {
                 run.send_text(text);
-                self.finish(FinishReason::StopString(stop));
+                self.finish(FinishReason::Stop, Some(stop));
             }
         }
     }
 
-    /// Ends the run and says so; its cache stays for the next.
-    pub(super) fn finish(&mut self, reason: FinishReason) {
+    /// Ends the run, at this stop string if one came up; its cache stays for the next.
+    pub(super) fn finish(&mut self, reason: FinishReason, stop: Option<String>) {
         let Some(mut run) = self.release() else { return };
-        if !matches!(reason, FinishReason::StopString(_)) {
+        // What was held back in case a stop string came.
+        if stop.is_none() {
             let rest = run.job.text.finish();
             run.send_text(rest);
         }
         tracing::debug!(?reason, usage = ?run.usage, took = ?run.job.asked.elapsed(), "answered");
-        run.job.sink.send(Piece::Finish { reason, usage: run.usage });
+        run.job.sink.send(Chunk::Finish { reason, stop, usage: run.usage });
     }
 
     /// Ends the run with an error, if there is one.
     pub(super) fn fail(&mut self, error: EngineError) {
         if let Some(run) = self.release() {
-            run.job.sink.send(Piece::Failed(error));
+            run.job.sink.send(Chunk::Failed(error));
         }
     }
 
@@ -171,7 +173,7 @@ impl Slot {
         self.cached = 0;
     }
 
-    /// Ends the run without a word: its reader has left.
+    /// Ends the run silently: its reader has left.
     pub(super) fn abandon(&mut self) {
         self.release();
     }
@@ -185,7 +187,7 @@ impl Slot {
 impl Run {
     fn send_text(&self, text: String) {
         if !text.is_empty() {
-            self.job.sink.send(Piece::Text(text));
+            self.job.sink.send(Chunk::Text(text));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use streamgate_core::chat::{FinishReason, Usage};
+
 use super::*;
 
 fn engine(config: EngineConfig) -> Engine {
@@ -30,13 +32,13 @@ fn ask_all(messages: Vec<Message>) -> Generate {
     request
 }
 
-/// Everything an answer says, and how it ends.
-async fn listen(mut answer: Generation) -> (String, Piece) {
+/// An answer's text, and how it ends.
+async fn listen(mut answer: Generation) -> (String, Chunk) {
     let mut said = String::new();
     let listening = async {
-        while let Some(piece) = answer.next().await {
-            match piece {
-                Piece::Text(text) => {
+        while let Some(chunk) = answer.next().await {
+            match chunk {
+                Chunk::Text(text) => {
                     assert!(!text.is_empty());
                     said.push_str(&text);
                 }
@@ -56,7 +58,7 @@ async fn listen(mut answer: Generation) -> (String, Piece) {
 async fn answer(engine: &Engine, request: Generate) -> (String, Usage) {
     let (said, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
     match end {
-        Piece::Finish { reason: FinishReason::Stop, usage } => (said, usage),
+        Chunk::Finish { reason: FinishReason::Stop, usage, .. } => (said, usage),
         end => panic!("{said:?} ended with {end:?}"),
     }
 }
@@ -68,17 +70,17 @@ async fn an_answer_streams_and_ends_by_itself() {
     let counted = engine.count_tokens("tiny", request.messages.clone()).await.unwrap();
     let mut answer = engine.generate("tiny", request).await.unwrap();
     assert_eq!(answer.input_tokens(), counted);
-    let mut pieces = 0;
+    let mut chunks = 0;
     let end = loop {
         match answer.next().await.unwrap() {
-            Piece::Text(_) => pieces += 1,
+            Chunk::Text(_) => chunks += 1,
             end => break end,
         }
     };
-    let Piece::Finish { reason: FinishReason::Stop, usage } = end else { panic!("{end:?}") };
-    assert!(pieces > 1);
+    let Chunk::Finish { reason: FinishReason::Stop, usage, .. } = end else { panic!("{end:?}") };
+    assert!(chunks > 1);
     assert_eq!(usage.input_tokens, counted);
-    assert!(usage.output_tokens >= pieces);
+    assert!(usage.output_tokens >= chunks);
 }
 
 #[tokio::test]
@@ -96,7 +98,7 @@ async fn answers_do_not_mix_when_many_run_at_once() {
     }
     for (alone, together) in alone.into_iter().zip(together) {
         let (said, end) = listen(together).await;
-        assert!(matches!(end, Piece::Finish { .. }), "{end:?}");
+        assert!(matches!(end, Chunk::Finish { .. }), "{end:?}");
         // Sums in a larger batch round differently, which may turn a close choice late in the
         // text; an answer that saw another's tokens would differ at once.
         let same = said.chars().zip(alone.chars()).take_while(|(a, b)| a == b).count();
@@ -108,13 +110,13 @@ async fn answers_do_not_mix_when_many_run_at_once() {
 async fn an_answer_that_is_dropped_frees_its_slot() {
     let engine = small(1, 2);
     let mut first = engine.generate("tiny", ask("Tell me a story")).await.unwrap();
-    assert!(matches!(first.next().await, Some(Piece::Text(_))));
+    assert!(matches!(first.next().await, Some(Chunk::Text(_))));
     let never_read = engine.generate("tiny", ask("Hello")).await.unwrap();
     let third = engine.generate("tiny", ask("Hello")).await.unwrap();
     drop(never_read);
     drop(first);
     let (said, end) = listen(third).await;
-    assert!(matches!(end, Piece::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
+    assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
     assert!(!said.is_empty());
 }
 
@@ -140,7 +142,7 @@ async fn a_slow_reader_holds_up_only_itself() {
         answer(&engine, ask("Hello")).await;
     }
     let (said, end) = listen(slow).await;
-    assert!(matches!(end, Piece::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
+    assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
     assert_eq!(said, whole);
 }
 
@@ -166,8 +168,8 @@ async fn a_stop_string_ends_the_answer_wherever_tokens_end() {
         request.stop = vec!["never said".into(), stop.clone()];
         let (said, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
         assert_eq!(said, whole[..first], "stopped at {stop:?}");
-        let Piece::Finish { reason, .. } = end else { panic!("{end:?}") };
-        assert_eq!(reason, FinishReason::StopString(stop));
+        let Chunk::Finish { reason, stop: found, .. } = end else { panic!("{end:?}") };
+        assert_eq!((reason, found), (FinishReason::Stop, Some(stop)));
     }
 }
 
@@ -178,7 +180,9 @@ async fn the_limit_ends_the_answer() {
         let mut request = ask("Tell me a story");
         request.max_output_tokens = Some(limit);
         let (_, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
-        let Piece::Finish { reason: FinishReason::Length, usage } = end else { panic!("{end:?}") };
+        let Chunk::Finish { reason: FinishReason::Length, usage, .. } = end else {
+            panic!("{end:?}")
+        };
         assert_eq!(usage.output_tokens, limit.max(1));
     }
 }
@@ -204,7 +208,7 @@ async fn a_long_prompt_leaves_what_is_left_of_the_window() {
     let answer = engine.generate("tiny", request).await.unwrap();
     assert_eq!(answer.max_output_tokens(), window - answer.input_tokens());
     let (_, end) = listen(answer).await;
-    assert!(matches!(end, Piece::Finish { .. }), "{end:?}");
+    assert!(matches!(end, Chunk::Finish { .. }), "{end:?}");
 }
 
 #[tokio::test]
@@ -240,7 +244,7 @@ async fn the_same_seed_says_the_same() {
     for seed in [7, 7, u32::MAX, u32::MAX] {
         let mut request = Generate::new(vec![user("Tell me a story")]);
         request.sampling =
-            Sampling { temperature: Some(1.5), seed: Some(seed), ..Sampling::default() };
+            Sampling { temperature: Some(1.5), seed: Some(seed.into()), ..Sampling::default() };
         request.max_output_tokens = Some(40);
         texts.push(listen(engine.generate("tiny", request).await.unwrap()).await.0);
     }
@@ -279,7 +283,7 @@ async fn no_messages_are_still_a_prompt() {
     let mut request = ask_all(vec![]);
     request.max_output_tokens = Some(4);
     let (_, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
-    assert!(matches!(end, Piece::Finish { .. }), "{end:?}");
+    assert!(matches!(end, Chunk::Finish { .. }), "{end:?}");
 }
 
 #[tokio::test]
@@ -347,14 +351,14 @@ async fn an_idle_model_makes_room_and_a_busy_one_does_not() {
     let engine = engine(EngineConfig { slots: 1, memory_bytes_max, ..EngineConfig::default() });
     engine.register("second", Model::tiny());
     let mut busy = engine.generate("tiny", ask("Tell me a story")).await.unwrap();
-    assert!(matches!(busy.next().await, Some(Piece::Text(_))));
+    assert!(matches!(busy.next().await, Some(Chunk::Text(_))));
     let refused = engine.load("second").await.unwrap_err();
     assert_eq!(
         refused,
         EngineError::NoRoom { needed_bytes: needed, budget_bytes: memory_bytes_max }
     );
     listen(busy).await;
-    // The seat is given back just after the answer's end is seen.
+    // The permit is given back just after the answer's end is seen.
     while engine.load("second").await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -377,7 +381,7 @@ async fn a_model_that_is_replaced_finishes_its_answers() {
     let next = engine.generate("tiny", ask("Hello")).await.unwrap();
     for answer in [next, begun] {
         let (_, end) = listen(answer).await;
-        assert!(matches!(end, Piece::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
+        assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
     }
 }
 
@@ -392,7 +396,7 @@ async fn draining_ends_what_was_begun_and_refuses_the_rest() {
     });
     for answer in [first, second] {
         let (_, end) = listen(answer).await;
-        assert!(matches!(end, Piece::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
+        assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
     }
     draining.await.unwrap();
     let refused = engine.generate("tiny", ask("Hello")).await.unwrap_err();
@@ -404,11 +408,11 @@ async fn an_engine_that_is_dropped_ends_its_answers() {
     let engine = small(1, 2);
     let mut answer = engine.generate("tiny", ask("Tell me a story")).await.unwrap();
     let waiting = engine.generate("tiny", ask("Hello")).await.unwrap();
-    assert!(matches!(answer.next().await, Some(Piece::Text(_))));
+    assert!(matches!(answer.next().await, Some(Chunk::Text(_))));
     drop(engine);
     let (_, end) = listen(answer).await;
-    assert_eq!(end, Piece::Failed(EngineError::Stopping));
-    assert_eq!(listen(waiting).await, (String::new(), Piece::Failed(EngineError::Stopping)));
+    assert_eq!(end, Chunk::Failed(EngineError::Stopping));
+    assert_eq!(listen(waiting).await, (String::new(), Chunk::Failed(EngineError::Stopping)));
 }
 
 #[tokio::test]
