@@ -101,14 +101,7 @@ pub struct Answer {
     /// `None`: the user's plan bounds nothing that is metered.
     meter: Option<Meter>,
     outlet: Outlet,
-    client: ClientProtocol,
-    id: String,
-    /// See [`Self::model`].
-    model: String,
-    /// The client's own name for the conversation.
-    session: Option<String>,
-    /// The client reads a stream.
-    stream: bool,
+    answered: Arc<Answered>,
     calls: Calls,
     settlement: Option<Box<Settlement>>,
     now: Instant,
@@ -149,26 +142,13 @@ impl Answer {
 
     fn idle(job: Job, meta: AnswerMeta, now: Instant) -> Self {
         let (caller, lease, client) = (job.caller.clone(), job.seed, job.client);
-        let (id, model) = (meta.id.clone(), meta.model.clone());
-        let (session, stream) = (meta.request.conversation.clone(), meta.request.stream);
+        let answered = Arc::new(Answered::of(client, &meta));
         let outlet = Outlet::new(&job, meta, now);
         let relay = Relay::new(job, now);
         let prompt = relay.input_tokens();
         let meter = caller.and_then(|caller| Meter::new(&caller, lease, prompt, now));
         let calls = Calls::default();
-        Self {
-            relay,
-            meter,
-            outlet,
-            client,
-            id,
-            model,
-            session,
-            stream,
-            calls,
-            settlement: None,
-            now,
-        }
+        Self { relay, meter, outlet, answered, calls, settlement: None, now }
     }
 
     fn start(&mut self, now: Instant) {
@@ -181,29 +161,17 @@ impl Answer {
 
     /// Our name for the answer: what `x-stream-id` and the log call it.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.answered.stream_id
     }
 
-    /// The configured name of the model that was asked for; empty where there is no such model.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// The protocol in which the answer was asked for.
-    pub fn client(&self) -> ClientProtocol {
-        self.client
+    /// What the log has of it from its beginning on.
+    pub(crate) fn answered(&self) -> Arc<Answered> {
+        self.answered.clone()
     }
 
     /// The log record of how it went.
     pub fn record(&self, settlement: &Settlement) -> Record {
-        let answered = Answered {
-            stream_id: &self.id,
-            session: self.session.as_deref(),
-            client: self.client(),
-            model: &self.model,
-            streaming: self.stream,
-        };
-        log::answer(&answered, settlement)
+        log::answer(&self.answered, settlement)
     }
 
     /// Takes in what happened at `now`.

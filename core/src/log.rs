@@ -13,7 +13,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::access::Caller;
 use crate::limit::{Limit, Terms};
-use crate::protocol::{ClientProtocol, End};
+use crate::protocol::{AnswerMeta, ClientProtocol, End};
 use crate::relay::{Call, Settlement};
 
 /// How urgent a record is, the most urgent first.
@@ -237,14 +237,27 @@ impl Serialize for Line<'_> {
 }
 
 /// What a record says of an answer that its settlement does not.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered<'a> {
-    pub(crate) stream_id: &'a str,
-    pub(crate) session: Option<&'a str>,
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) stream_id: String,
+    pub(crate) session: Option<String>,
     pub(crate) client: ClientProtocol,
     /// Empty where the request named none that is configured.
-    pub(crate) model: &'a str,
+    pub(crate) model: String,
     pub(crate) streaming: bool,
+}
+
+impl Answered {
+    /// What is known of an answer when it begins.
+    pub(crate) fn of(client: ClientProtocol, meta: &AnswerMeta) -> Self {
+        Self {
+            stream_id: meta.id.clone(),
+            session: meta.request.conversation.clone(),
+            client,
+            model: meta.model.clone(),
+            streaming: meta.request.stream,
+        }
+    }
 }
 
 /// The level of the record of an answer that ended so.
@@ -256,8 +269,8 @@ pub fn answer_level(end: &End) -> Level {
 }
 
 /// How an answer went: the one record that every answer has.
-pub(crate) fn answer(answered: &Answered<'_>, settlement: &Settlement) -> Record {
-    let Answered { stream_id, session, client, model, streaming } = *answered;
+pub(crate) fn answer(answered: &Answered, settlement: &Settlement) -> Record {
+    let Answered { stream_id, session, client, model, streaming } = answered;
     let (end, detail) = match &settlement.end {
         End::Finished(reason) => (reason.as_str(), None),
         End::Cancelled => ("cancelled", None),
@@ -266,12 +279,12 @@ pub(crate) fn answer(answered: &Answered<'_>, settlement: &Settlement) -> Record
     let level = answer_level(&settlement.end);
     let finished = matches!(settlement.end, End::Finished(_));
     let record = Record { level, message: "answer", fields: Vec::with_capacity(FIELDS.len()) }
-        .with(Field::StreamId, stream_id.to_owned())
+        .with(Field::StreamId, stream_id.clone())
         .with_caller(settlement.caller.as_ref())
-        .with_known(Field::SessionId, session.map(str::to_owned))
+        .with_known(Field::SessionId, session.clone())
         .with(Field::Client, client.name())
-        .with_known(Field::Model, Some(model.to_owned()).filter(|model| !model.is_empty()))
-        .with(Field::Streaming, streaming);
+        .with_known(Field::Model, Some(model.clone()).filter(|model| !model.is_empty()))
+        .with(Field::Streaming, *streaming);
     let record = match settlement.bounds() {
         Some((terms, limit)) => record.with_bounds(terms, limit),
         None => record,

@@ -63,10 +63,10 @@ fn settlement() -> Settlement {
 #[track_caller]
 fn check(settlement: &Settlement, session: Option<&str>, model: &str, expected: &str) {
     let answered = Answered {
-        stream_id: "chatcmpl-1",
-        session,
+        stream_id: "chatcmpl-1".to_owned(),
+        session: session.map(str::to_owned),
         client: ClientProtocol::Token,
-        model,
+        model: model.to_owned(),
         streaming: true,
     };
     let line = answer(&answered, settlement).to_json(None);

@@ -1,5 +1,7 @@
 //! The stage in which the answer is given: the last one of a chat request.
 
+use std::sync::Arc;
+
 use super::chat::Chat;
 use super::context::Context;
 use super::route::Client;
@@ -9,31 +11,20 @@ use crate::access::quota::{Act, Denial};
 use crate::answer::{self, Answer};
 use crate::failure::Failure;
 use crate::log::{self, Answered, Field, Level, Record};
-use crate::protocol::{AnswerMeta, ClientProtocol};
-use crate::relay::{self, Job, Settlement};
+use crate::relay::{self, Settlement};
 use crate::store::{Outcome, learned_limits};
 
 /// An answer that is being given.
 pub(super) struct Answering {
     answer: Answer,
-    record: AnswerRecord,
+    /// The same as the answer has, to be logged while the answer is borrowed.
+    answered: Arc<Answered>,
 }
 
-/// What the log has of an answer from its beginning on.
-struct AnswerRecord {
-    stream_id: String,
-    session: Option<String>,
-    client: ClientProtocol,
-    model: String,
-    streaming: bool,
-}
-
-/// Begins to answer, with what came of the search for the user's own keys.
+/// Begins to answer, with the rows of the user's own keys.
 pub(super) fn begin(context: &mut Context, chat: Chat, own_keys: &Outcome) -> State {
     let (job, meta) = chat.job(&context.gateway, own_keys, context.began());
-    let record = AnswerRecord::of(&job, &meta);
-    let answer = Answer::new(job, meta, context.now);
-    Answering { answer, record }.into_state(context)
+    Answering::state(context, Answer::new(job, meta, context.now))
 }
 
 /// Answers with a failure, in the client's protocol.
@@ -45,15 +36,13 @@ pub(super) fn refuse(
 ) -> State {
     let chat = Chat::unread(client, caller);
     let (job, meta) = chat.job(&context.gateway, &Ok(Vec::new()), context.began());
-    let record = AnswerRecord::of(&job, &meta);
-    let answer = Answer::refused(job, meta, context.now, failure);
-    Answering { answer, record }.into_state(context)
+    Answering::state(context, Answer::refused(job, meta, context.now, failure))
 }
 
 impl Answering {
-    fn into_state(self, context: &mut Context) -> State {
+    fn state(context: &mut Context, answer: Answer) -> State {
         context.deadline = None;
-        State::Answering(Box::new(self))
+        State::Answering(Box::new(Self { answered: answer.answered(), answer }))
     }
 
     pub(super) fn handle(mut self: Box<Self>, context: &mut Context, input: Input<'_>) -> State {
@@ -92,7 +81,7 @@ impl Answering {
         let entered = answered.unwrap_or_else(|why| {
             context.log(Level::Warn, || {
                 Record::new(Level::Warn, "quota not asked")
-                    .with(Field::StreamId, self.record.stream_id.clone())
+                    .with(Field::StreamId, self.answered.stream_id.clone())
                     .with(Field::Detail, why)
             });
             Ok(())
@@ -102,7 +91,7 @@ impl Answering {
     }
 
     pub(super) fn poll(&mut self, context: &mut Context) -> Output<'_> {
-        let stream_id = &self.record.stream_id;
+        let stream_id = &self.answered.stream_id;
         match self.answer.poll() {
             answer::Output::Body(bytes) => Output::Body(bytes),
             answer::Output::Call(call) => {
@@ -125,7 +114,7 @@ impl Answering {
                 Output::Quota { user, op }
             }
             answer::Output::Settle(settlement) => {
-                self.record.settle(context, &settlement);
+                settle(context, &self.answered, &settlement);
                 context.next()
             }
             answer::Output::Wait { until } => {
@@ -137,35 +126,13 @@ impl Answering {
     }
 }
 
-impl AnswerRecord {
-    fn of(job: &Job, meta: &AnswerMeta) -> Self {
-        Self {
-            stream_id: meta.id.clone(),
-            session: job.request.conversation.clone(),
-            client: job.client,
-            model: meta.model.clone(),
-            streaming: job.request.stream,
-        }
+/// Keeps and logs what an answer left behind, and ends the request.
+fn settle(context: &mut Context, answered: &Answered, settlement: &Settlement) {
+    context.deadline = None;
+    let learned = learned_limits::keep(&settlement.learned);
+    if !learned.is_empty() && context.gateway.config().store.is_some() {
+        context.outputs.push_back(Output::Keep(learned));
     }
-
-    /// Keeps and logs what an answer left behind, and ends the request.
-    fn settle(&self, context: &mut Context, settlement: &Settlement) {
-        context.deadline = None;
-        let learned = learned_limits::keep(&settlement.learned);
-        if !learned.is_empty() && context.gateway.config().store.is_some() {
-            context.outputs.push_back(Output::Keep(learned));
-        }
-        context.log(log::answer_level(&settlement.end), || {
-            let Self { stream_id, session, client, model, streaming } = self;
-            let answered = Answered {
-                stream_id,
-                session: session.as_deref(),
-                client: *client,
-                model,
-                streaming: *streaming,
-            };
-            log::answer(&answered, settlement)
-        });
-        context.outputs.push_back(Output::Done);
-    }
+    context.log(log::answer_level(&settlement.end), || log::answer(answered, settlement));
+    context.outputs.push_back(Output::Done);
 }
