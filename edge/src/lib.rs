@@ -1,30 +1,41 @@
 //! streamgate as a Cloudflare Worker.
 //!
 //! The module is thin: what a request means, whom to ask and when to give up is decided in the
-//! core, as on native. A [`Driver`](driver::Driver) executes it with the `worker` crate; the bytes
-//! of a response pass through `js/pump.mjs`, and `js/entry.mjs` holds the instance.
+//! core, as on native. A [`Driver`] executes it with the `worker` crate; the bytes of a response pass
+//! through `js/pump.mjs`, and `js/entry.mjs` holds the instance.
 //!
 //! ```text
-//!  client ──► fetch (here) ──► Driver ──handle──► Answer (core)
-//!     ▲                          │  ◄──poll──────
+//!  client ──► fetch (here) ──► Driver ──handle──► Request (core)
+//!     ▲                          │  ◄───poll────
 //!     └── Pump (js/pump.mjs) ◄───┴── Fetch, D1, Durable Object, Delay
 //! ```
 
 #![deny(unsafe_code)]
 
+mod body;
 mod call;
+mod clock;
 mod driver;
 mod error;
-mod exchange;
 mod isolate;
 mod log;
+mod pump;
 mod quota;
 mod response;
 mod store;
 
+use streamgate_core::gateway::Reply;
+use streamgate_core::request::Head;
 use worker::{Context, Env, Request, Response, Result, event};
+
+use driver::Driver;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
-    exchange::serve(request, env, ctx).await
+    match isolate::shared(&env) {
+        Ok(isolate) => Driver::respond(isolate, request, env, ctx).await,
+        Err(Reply { status, headers, body }) => {
+            Ok(response::complete(Head { status, headers }, body))
+        }
+    }
 }

@@ -26,23 +26,6 @@ pub(crate) fn open() {
     write(&Record::new(Level::Warn, "open").with(Field::Detail, detail));
 }
 
-/// Why there are no new keys for tokens.
-pub(crate) fn keys(why: &str) {
-    let record = Record::new(Level::Warn, "no new keys for tokens");
-    write(&record.with(Field::Detail, why.to_owned()));
-}
-
-/// Why no key could be looked up.
-pub(crate) fn lookup(failure: &Failure) {
-    fault(Level::Error, "keys cannot be looked up", failure);
-}
-
-/// A user's quota could not be reached, so that an answer is not counted.
-pub(crate) fn quota(stream_id: &str) {
-    let record = Record::new(Level::Warn, "quota not asked");
-    write(&record.with(Field::StreamId, stream_id.to_owned()));
-}
-
 fn fault(level: Level, message: &'static str, failure: &Failure) {
     write(&Record::new(level, message).with(Field::Detail, failure.message().to_owned()));
 }

@@ -10,7 +10,7 @@ use worker::{
     durable_object,
 };
 
-use crate::exchange::now;
+use crate::clock::now;
 
 /// The binding of the objects.
 const QUOTA: &str = "QUOTA";

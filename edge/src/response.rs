@@ -1,10 +1,10 @@
 //! One response: held until it is known whether its whole body comes with its head.
 
 use futures::channel::oneshot;
-use streamgate_core::answer::Head;
+use streamgate_core::request::Head;
 use worker::{Headers, Response};
 
-use crate::driver::Pump;
+use crate::pump::Pump;
 
 /// For a client that left before its response began: nobody sees it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;

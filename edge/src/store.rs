@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt as _, LocalBoxFuture, Shared, select};
 use serde::Deserialize;
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::limit::learned::Learned;
@@ -23,9 +23,9 @@ use streamgate_core::store::{
 use streamgate_core::time::Instant;
 use worker::js_sys::Object;
 use worker::wasm_bindgen::JsValue;
-use worker::{D1Database, D1PreparedStatement, D1Result, Delay, Env, Error};
+use worker::{Context, D1Database, D1PreparedStatement, D1Result, Delay, Env, Error};
 
-use crate::exchange::now;
+use crate::clock::now;
 use crate::{error, log};
 
 /// How long a request waits for one batch.
@@ -53,37 +53,65 @@ enum State {
     Open,
 }
 
+/// The store as one request uses it. One try is enough for one request: if the store cannot be
+/// opened, every query of the request fails.
+#[derive(Clone)]
+pub(crate) struct Session {
+    store: Store,
+    env: Env,
+    opening: Shared<LocalBoxFuture<'static, Result<(), Failure>>>,
+}
+
+impl Session {
+    /// Waits until what was learned is restored, if this request is to do that.
+    pub(crate) async fn ready(&self) {
+        let _ = self.opening.clone().await;
+    }
+
+    /// Runs these as one transaction.
+    pub(crate) async fn query(&self, statements: &[Statement]) -> Outcome {
+        self.opening.clone().await?;
+        match self.store.state.get() {
+            State::New | State::Lost { .. } => self.store.open(&self.env).await?,
+            State::Open => {}
+        }
+        self.store.batch(&self.env, statements).await
+    }
+
+    /// Keeps something that nobody waits for, unless the store could not be opened.
+    pub(crate) async fn keep(&self, statements: &[Statement]) {
+        if matches!(self.store.state.get(), State::Open)
+            && let Err(failure) = self.store.batch(&self.env, statements).await
+        {
+            log::not_kept(&failure);
+        }
+    }
+}
+
 impl Store {
     /// A store that was not used yet; what was learned of limits is restored to `learned`.
     pub(crate) fn new(binding: &str, learned: Learned) -> Self {
         Self { binding: binding.into(), learned, state: Rc::new(Cell::new(State::New)) }
     }
 
-    /// Whether a request that could do without it should open it at `now`.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        match self.state.get() {
+    /// The store for one request, which begins to open it if nobody has.
+    pub(crate) fn session(&self, env: &Env, ctx: &Context) -> Session {
+        let (store, env) = (self.clone(), env.clone());
+        let is_due = match self.state.get() {
             State::New => true,
-            State::Lost { retry_at } => retry_at <= now,
+            State::Lost { retry_at } => retry_at <= now(),
             State::Open => false,
+        };
+        let opening = {
+            let (store, env) = (store.clone(), env.clone());
+            async move { if is_due { store.open(&env).await } else { Ok(()) } }
+        };
+        let session = Session { store, env, opening: opening.boxed_local().shared() };
+        if is_due {
+            let session = session.clone();
+            ctx.wait_until(async move { session.ready().await });
         }
-    }
-
-    /// Runs these as one transaction, after making sure of the tables.
-    pub(crate) async fn query(&self, env: &Env, statements: &[Statement]) -> Outcome {
-        match self.state.get() {
-            State::New | State::Lost { .. } => self.open(env).await?,
-            State::Open => {}
-        }
-        self.batch(env, statements).await
-    }
-
-    /// Keeps something that nobody waits for, unless the store could not be opened.
-    pub(crate) async fn keep(&self, env: &Env, statements: &[Statement]) {
-        if matches!(self.state.get(), State::Open)
-            && let Err(failure) = self.batch(env, statements).await
-        {
-            log::not_kept(&failure);
-        }
+        session
     }
 
     async fn open(&self, env: &Env) -> Result<(), Failure> {
@@ -170,7 +198,7 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// What comes of this, if it comes in time.
-pub(crate) async fn within<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), Delay::from(time_max)).await {
         Either::Left((value, _)) => Some(value),
         Either::Right(((), _)) => None,
