@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use streamgate_core::config::Config;
+use streamgate_core::config::{Config, Exposure, Reach};
 use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::gateway::{Gateway, Reply};
 use streamgate_core::store::StoreUrl;
@@ -47,8 +47,10 @@ fn configured(env: &Env) -> Result<Isolate, Failure> {
     let config = CONFIG.with(|text| Config::parse(text, secret));
     let config = config.map_err(|error| wrong(&error.to_string()))?;
     let binding = binding(&config, env).map_err(|what| wrong(&what))?;
-    if config.auth.is_none() {
-        log::open();
+    config.check_own_keys(Reach::Edge).map_err(|what| wrong(&what))?;
+    match config.exposure(Reach::Edge, false) {
+        Exposure::Open => log::open(),
+        Exposure::Authenticated | Exposure::Local | Exposure::Unintended => {}
     }
     let gateway = Gateway::new(config);
     let store = binding.map(|binding| Store::new(&binding, gateway.learned().clone()));
@@ -59,25 +61,14 @@ fn configured(env: &Env) -> Result<Isolate, Failure> {
 fn binding(config: &Config, env: &Env) -> Result<Option<String>, String> {
     let Some(store) = &config.store else { return Ok(None) };
     let StoreUrl::D1(binding) = &store.url else {
-        return Err(
-            "store.url: a Worker stores its data in D1; expected the name of a D1 binding, \
-                    such as \"d1:DB\"."
-                .into(),
-        );
+        let what = "store.url: a Worker stores its data in D1; expected the name of a D1 binding, \
+                    such as \"d1:DB\".";
+        return Err(what.to_owned());
     };
     if env.d1(binding).is_err() {
         return Err(format!(
             "store.url: this Worker has no D1 binding `{binding}`; expected one of that name in \
              wrangler.toml, under [[d1_databases]]."
-        ));
-    }
-    let users = config.providers.values().find(|provider| provider.user_keys);
-    if let (Some(provider), None) = (users, &config.auth) {
-        // Whoever reached the Worker could have everybody's calls sent elsewhere.
-        return Err(format!(
-            "providers.{}.api_key: users' own keys are kept for who is known by name; expected an \
-             [auth] table.",
-            provider.name
         ));
     }
     Ok(Some(binding.clone()))

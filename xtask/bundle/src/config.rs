@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use serde_json::{Value, json};
-use streamgate_core::config::Config;
+use streamgate_core::config::{Config, Reach};
 use streamgate_core::store::StoreUrl;
 use xshell::Shell;
 
@@ -55,6 +55,7 @@ fn check(text: &str, wrangler: &Value) -> Result<BTreeSet<String>> {
         secrets.borrow_mut().insert(name.to_owned());
         Some(std::env::var(name).unwrap_or_else(|_| STAND_IN.to_owned()))
     })?;
+    config.check_own_keys(Reach::Edge).map_err(Error::msg)?;
     match config.store.map(|store| store.url) {
         None => {}
         Some(StoreUrl::D1(binding)) => ensure!(
