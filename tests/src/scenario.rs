@@ -259,9 +259,6 @@ impl Scenario {
         if let Some(name) = named.find(|name| !self.provider.contains_key(*name)) {
             return Err(format!("expect: there is no provider {name}"));
         }
-        if self.runners.contains(&Runner::Core) && self.then.iter().any(|then| then.restart) {
-            return Err("then: the core is no program that could be started again".into());
-        }
         if self.then.iter().any(|then| then.restart && then.meanwhile) {
             return Err("then: a gateway that is started again has no answer under way".into());
         }

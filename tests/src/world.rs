@@ -3,14 +3,18 @@
 //!
 //! A [`Host`] is what the machine meets there: providers, a client, and whoever watches.
 
+mod machines;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_core::access::quota::QuotaOp;
-use streamgate_core::answer::{self, Answer, Head};
-use streamgate_core::relay::{AttemptId, Call, Input, Settlement};
+use streamgate_core::answer::Head;
+use streamgate_core::relay::{AttemptId, Call, Input};
 use streamgate_core::time::Instant;
+
+pub use self::machines::Asked;
 
 /// No answer takes longer.
 const VIRTUAL_TIME_MAX: Duration = Duration::from_secs(3600);
@@ -89,30 +93,36 @@ pub trait Host<M: Machine> {
     /// What a provider does within a call.
     type Act;
 
-    /// A provider is called: what it does.
+    /// A provider is called. Returns what it does, in order.
     fn call(&mut self, now: Instant, call: &Call)
     -> Result<VecDeque<(Instant, Self::Act)>, String>;
-    /// A provider does something: what the machine is given.
+    /// A provider does something. Returns it as the machine's input.
     fn act<'a>(&'a mut self, now: Instant, attempt: AttemptId, act: &'a Self::Act) -> Input<'a>;
     /// A call is cancelled.
-    fn cancel(&mut self, now: Instant, attempt: AttemptId) -> Result<Closed, String>;
+    fn cancel(&mut self, _now: Instant, _attempt: AttemptId) -> Result<Closed, String> {
+        Ok(Closed::Silent)
+    }
     /// A call is released.
-    fn release(&mut self, now: Instant, attempt: AttemptId) -> Result<Closed, String>;
+    fn release(&mut self, _now: Instant, _attempt: AttemptId) -> Result<Closed, String> {
+        Ok(Closed::Silent)
+    }
     /// The client gets the head.
     fn head(&mut self, now: Instant, head: Head) -> Result<(), String>;
     /// The client gets more of the body.
     fn body(&mut self, now: Instant, bytes: &[u8]) -> Result<Reaction, String>;
     /// The client does something by the clock.
-    fn moment(&mut self, now: Instant, moment: Moment);
-    /// The machine applies something to a user's quota; the machine is told what came of it.
+    fn moment(&mut self, _now: Instant, _moment: Moment) {}
+    /// The machine applies something to a user's quota and expects the outcome as an input.
     fn quota(
         &mut self,
-        machine: &mut M,
-        now: Instant,
+        _machine: &mut M,
+        _now: Instant,
         user: &Arc<str>,
-        op: &QuotaOp,
-    ) -> Result<(), String>;
-    /// Anything else; whether the machine is over.
+        _op: &QuotaOp,
+    ) -> Result<(), String> {
+        Err(format!("{user} has no quota here"))
+    }
+    /// The machine asks for anything else. Returns whether that was its end.
     fn own(&mut self, machine: &mut M, now: Instant, own: M::Own) -> Result<bool, String>;
     /// The machine waits.
     fn waits(&mut self, _now: Instant, _until: Option<(Instant, M::Timer)>) -> Result<(), String> {
@@ -190,6 +200,11 @@ impl<M: Machine, H: Host<M>> World<M, H> {
     pub fn run(&mut self) -> Result<(), String> {
         while self.step()? {}
         if self.over { Ok(()) } else { Err("it waits for nothing and is not over".into()) }
+    }
+
+    /// Whether the machine has come to its end.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// When the next thing happens. Calls that were closed may have more to come.
@@ -344,28 +359,6 @@ impl<M: Machine, H: Host<M>> World<M, H> {
         let call = self.calls.iter_mut().find(|call| call.attempt == attempt);
         if let (Closed::Silent, Some(call)) = (closed, call) {
             call.due.clear();
-        }
-    }
-}
-
-impl Machine for Answer {
-    type Own = Box<Settlement>;
-    type Timer = answer::Timer;
-
-    fn handle(&mut self, now: Instant, input: Input<'_>) {
-        Self::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Output<'_, Self::Own, Self::Timer> {
-        match Self::poll(self) {
-            answer::Output::Call(call) => Output::Call(call),
-            answer::Output::Cancel { attempt } => Output::Cancel(attempt),
-            answer::Output::Release { attempt } => Output::Release(attempt),
-            answer::Output::Head(head) => Output::Head(head),
-            answer::Output::Body(bytes) => Output::Body(bytes),
-            answer::Output::Quota { user, op } => Output::Quota(user, op),
-            answer::Output::Settle(settlement) => Output::Own(settlement),
-            answer::Output::Wait { until } => Output::Wait(until),
         }
     }
 }

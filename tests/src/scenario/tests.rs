@@ -42,7 +42,6 @@ fn mistakes_are_named() {
         ("why = 'w'\n[expect]\nsaw.a = []", "no provider a"),
         ("why = 'w'\n[expect]\n[[then]]\nexpect.calls.b = 1", "no provider b"),
         ("why = 'w'\n[[provider.a]]\n[expect]", "provider.a, call 1: needs one of"),
-        ("why = 'w'\n[expect]\n[[then]]\nrestart = true", "the core is no program"),
         ("[expect]", "why"),
         ("why = 'w'\n[expect]\n[[variant]]", "needs a name"),
         ("why = 'w'\n[expect]\n[[variant]]\nname = 'x'\nexpct = 1", "variant x: unknown field"),

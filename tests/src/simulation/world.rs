@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use streamgate_core::access::quota::QuotaOp;
 use streamgate_core::answer::{Answer, Head, Timer};
 use streamgate_core::config::Config;
 use streamgate_core::gateway::{self, Arrival, Gateway};
@@ -254,16 +253,6 @@ impl Host<Answer> for Stage<'_> {
             self.outcome.left = true;
             self.promises.left();
         }
-    }
-
-    fn quota(
-        &mut self,
-        _answer: &mut Answer,
-        _now: Instant,
-        user: &Arc<str>,
-        _op: &QuotaOp,
-    ) -> Result<(), String> {
-        Err(format!("{user} has no quota here"))
     }
 
     fn own(
