@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask run`, `test`, `edge`, `bench`.
+//! The project's tasks: `cargo xtask run`, `test`, `edge`, `mutants`, `bench`.
 //!
 //! Each installs what it needs first, after listing it; none ever prompts. Whether something must be
 //! rebuilt is left to cargo.
@@ -7,6 +7,7 @@ mod cargo;
 mod checks;
 mod gates;
 mod install;
+mod mutants;
 mod report;
 mod requirements;
 mod wasm;
@@ -57,6 +58,12 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Change core in small ways and see whether its tests notice: a sample of such mutants
+    Mutants {
+        /// Which part of all mutants, as N/PARTS
+        #[arg(long, default_value = mutants::SHARD)]
+        shard: String,
+    },
     /// Run the benchmarks: time and allocations per chunk, here and in peers
     Bench {
         /// For `cargo bench`, such as `--bench relay`
@@ -86,6 +93,7 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Test { filter, only, .. } => gates::run(&sh, filter.as_deref(), &only),
         Task::Edge { serve, config } => edge(&sh, serve, config),
+        Task::Mutants { shard } => mutants::run(&sh, &shard),
         Task::Bench { args } => bench(&sh, args),
     }
 }

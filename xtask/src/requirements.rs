@@ -13,6 +13,9 @@ use Source::{Packages, Rustup, Workspace};
 /// Where this project's own tools are installed, apart from the machine's.
 pub(crate) const TOOLS: &str = "target/tools";
 const CARGO_DENY_PIN: &str = "cargo-deny@0.20.2";
+const CARGO_MUTANTS_PIN: &str = "cargo-mutants@27.1.0";
+/// Where cargo-mutants writes what it did.
+pub(crate) const MUTANTS_OUT: &str = "target";
 const VENV: &str = "target/venv";
 const VENV_PYTHON: &str = "target/venv/bin/python";
 const REQUIREMENTS: &str = "tests/requirements.txt";
@@ -153,6 +156,12 @@ pub(crate) static CARGO_DENY: Requirement = Requirement {
     source: Workspace { tool: "cargo install", install: install_cargo_deny },
 };
 
+pub(crate) static CARGO_MUTANTS: Requirement = Requirement {
+    name: "cargo-mutants",
+    is_installed: |sh| succeeds(sh, "cargo", &["mutants", "--version"]),
+    source: Workspace { tool: "cargo install", install: install_cargo_mutants },
+};
+
 static NODE_MODULES: Requirement = Requirement {
     name: "node_modules",
     is_installed: |sh| is_stamped(sh, "node_modules", LOCKFILE),
@@ -231,6 +240,11 @@ fn wasm_target_is_installed(sh: &Shell) -> bool {
 /// Unoptimised, it builds in a minute and checks in two seconds.
 fn install_cargo_deny(sh: &Shell) -> Result<()> {
     Ok(cmd!(sh, "cargo install --quiet --locked --debug --root {TOOLS} {CARGO_DENY_PIN}").run()?)
+}
+
+fn install_cargo_mutants(sh: &Shell) -> Result<()> {
+    let options = ["--quiet", "--locked", "--debug"];
+    Ok(cmd!(sh, "cargo install {options...} --root {TOOLS} {CARGO_MUTANTS_PIN}").run()?)
 }
 
 fn install_node_modules(sh: &Shell) -> Result<()> {
