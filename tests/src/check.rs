@@ -79,7 +79,7 @@ fn check_one(scenario: &Scenario, exchange: Exchange<'_>, seen: &Seen) -> Vec<St
     check.wrong
 }
 
-/// Every script is for a call, where nothing else is said.
+/// Every script is for a call, unless a request sets the number of calls.
 fn check_calls_in_all(scenario: &Scenario, seen: &[Seen]) -> Vec<String> {
     let said = |name| scenario.exchanges().any(|e| e.expect.calls.contains_key(name));
     let providers = scenario.provider.iter().filter(|(name, _)| !said(*name));
@@ -181,7 +181,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether each event may stand where it stands, and the last one says how it ended.
+    /// Whether each event may stand where it stands, and the last one has the outcome.
     fn order(&mut self, end: End, events: &[Event]) {
         for (index, pair) in events.windows(2).enumerate() {
             if pair[0].done || pair[0].error.is_some() {

@@ -50,7 +50,7 @@ impl Gateway {
     /// # Errors
     ///
     /// When it is not built, with the command that builds it; when it does not start, with what it
-    /// said.
+    /// printed.
     pub async fn start(runner: Runner, config: Option<&str>) -> Result<Self, String> {
         Self::start_with_env(runner, config, &[]).await
     }
@@ -108,7 +108,7 @@ impl Gateway {
     pub async fn stop(&mut self, time_max: Duration) -> Result<(), String> {
         match self.shell {
             Runner::Native => self.terminate(time_max).await?,
-            // workerd waits for its clients, and a Worker is not told that it ends.
+            // workerd waits for its clients, and a Worker does not notice that it ends.
             Runner::Worker | Runner::Core => {
                 let killed = self.process.kill().await;
                 killed.map_err(|error| format!("it cannot be killed: {error}"))?;
@@ -137,12 +137,12 @@ impl Gateway {
         self.log.last()
     }
 
-    /// All it said.
+    /// Every line it printed.
     pub fn lines(&self) -> Vec<String> {
         self.log.all()
     }
 
-    /// The line of all it said that holds one of these.
+    /// The first line it printed that contains one of these.
     pub fn line_with(&self, parts: &[String]) -> Option<String> {
         self.log.find(parts)
     }

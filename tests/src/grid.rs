@@ -120,7 +120,7 @@ impl Pair {
 
     fn check_requests(&self, requests: &[Request]) -> Result<(), String> {
         let wanted = self.asked();
-        // Some providers are always told a limit.
+        // Some providers are always sent a limit.
         let read = |request| match (self.provider.read)(request) {
             asked if wanted.limit.is_none() => Asked { limit: None, ..asked },
             asked => asked,
@@ -135,7 +135,7 @@ impl Pair {
         Err(format!("the provider should be asked {expected:?}\nwas asked {asked:?}\n{bodies}"))
     }
 
-    /// A status tells of an error only while nothing has been sent.
+    /// An error is a status only while nothing has been sent.
     fn status(&self, expected: &Meaning) -> u16 {
         let begun = self.stream && (self.client.opens_at_once || !expected.text.is_empty());
         match (&expected.error, self.case) {
@@ -166,7 +166,7 @@ impl fmt::Display for Pair {
 }
 
 /// The configuration whose models are what [`Pair::model`] names. A provider that is limited is one
-/// for each pair: what it says to one client keeps others from asking it.
+/// for each pair: a failure that one client causes would keep others from calling it.
 fn config_text(base: &str) -> String {
     let mut text = String::from(
         "[fallback]\nexhausted = \"error\"\nretries = 0\nmidstream = \"stop\"\n\

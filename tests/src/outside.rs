@@ -37,7 +37,7 @@ pub fn node(package: &str) -> Result<PathBuf, String> {
 ///
 /// # Errors
 ///
-/// When it does not end well and in time, with all it said.
+/// When it fails or takes too long, with all that it printed.
 pub async fn run(program: &Path, script: &str, args: &[&str]) -> Result<(), String> {
     let script = root().join(script);
     let mut command = Command::new(program);

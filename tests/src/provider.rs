@@ -25,7 +25,7 @@ use crate::script::{Act, AnswerMeta, Call, Head};
 /// What happens to calls after the last script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterLast {
-    /// They are answered with status 599 and recorded as unscripted, unless the last says `again`.
+    /// They are answered with status 599 and recorded as unscripted, unless the last has `again`.
     Refuse,
     /// The scripts begin anew.
     StartOver,

@@ -116,7 +116,7 @@ impl fmt::Display for Runner {
     }
 }
 
-/// What must come out. What is not said is not checked, but for what every answer must keep; see
+/// What must come out. Only what is given is checked, and what holds for every answer; see
 /// [`check`](crate::check::check).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -136,9 +136,9 @@ pub struct Expect {
     pub text_bytes: Option<usize>,
     /// The finish reason.
     pub finish: Option<String>,
-    /// Prompt and completion tokens, told exactly once.
+    /// Prompt and completion tokens, reported exactly once.
     pub usage: Option<[u64; 2]>,
-    /// No usage is told.
+    /// No usage is reported.
     pub no_usage: bool,
     /// The fields of the error, in band or as a refusal.
     pub error: Option<ErrorFields>,
@@ -154,7 +154,7 @@ pub struct Expect {
     pub first_text_within_ms: Option<u64>,
     /// The answer ends so many milliseconds after the request at most.
     pub within_ms: Option<u64>,
-    /// Each provider's calls for this request; where no request says, one per script in all.
+    /// Each provider's calls for this request; where no request has any, one per script in all.
     pub calls: BTreeMap<String, usize>,
     /// What each provider saw, call by call.
     pub saw: BTreeMap<String, Vec<Saw>>,
@@ -214,7 +214,7 @@ pub struct Saw {
     pub lacks: Vec<String>,
 }
 
-/// The key every provider is called with, unless its scenario says otherwise.
+/// The key every provider is called with, unless its scenario sets another.
 const PROVIDER_KEY: &str = "PROVIDER_KEY";
 
 /// The secrets that a scenario's configuration can name, as `{ env = "PROVIDER_KEY" }`, and their
@@ -233,7 +233,7 @@ pub fn secret(name: &str) -> Option<String> {
 }
 
 impl Scenario {
-    /// What nobody may be told: the configuration's secrets, and those clients send.
+    /// What nobody may see: the configuration's secrets, and those that clients send.
     pub fn secrets(&self) -> Vec<String> {
         let configured = SECRETS.iter().map(|(_, value)| (*value).to_owned());
         configured.chain(self.exchanges().flat_map(|exchange| exchange.client.secrets())).collect()
@@ -292,7 +292,7 @@ impl Scenario {
         groups
     }
 
-    /// Whether it says how soon something must be seen, so that nothing should run beside it.
+    /// Whether it bounds how soon something must be seen, so that nothing should run beside it.
     pub fn is_timed(&self) -> bool {
         self.exchanges().any(|exchange| exchange.expect.is_timed())
     }

@@ -1,7 +1,7 @@
 //! What a fake provider does with one call, as data: the `[[provider.NAME]]` tables of a scenario.
 //!
 //! A [`Call`] is what a person writes. [`Call::plan`] turns it into a [`Plan`], a flat list of acts
-//! in time. The fake provider plays a plan on a socket, the pure core is told of the same plan in
+//! in time. The fake provider plays a plan on a socket, the pure core is given the same plan in
 //! virtual time, so both mean the same by construction.
 
 use std::collections::BTreeMap;
@@ -136,7 +136,7 @@ pub struct Head {
     pub framing: Framing,
 }
 
-/// What a header says for a date so many seconds on: `{date+2}`.
+/// The placeholder in a header for a date so many seconds from now: `{date+2}`.
 const DATE: &str = "{date+";
 
 impl Head {
@@ -215,7 +215,7 @@ impl Call {
         }
     }
 
-    /// Whether it says why no call ever comes.
+    /// Whether no call can reach its provider.
     pub fn is_unreachable(&self) -> bool {
         self.refuse || self.unresolved || self.unresponsive || self.no_tls
     }

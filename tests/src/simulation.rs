@@ -1,5 +1,5 @@
 //! Streams by the million: scripts of clients, providers and faults drive the pure core in virtual
-//! time, a reference model says what must come out, and the six promises are held against every
+//! time, a reference model computes what must come out, and the six promises are held against every
 //! step.
 //!
 //! ```text
@@ -35,7 +35,7 @@ impl Case for Script {
         Self::any(choices)
     }
 
-    /// Plays it, and says how a promise was broken or the model contradicted.
+    /// Plays it. The error is how a promise was broken or the model contradicted.
     fn check(&self) -> Result<bool, String> {
         let outcome = world::play(self)?;
         let Some(expected) = model::expect(self) else { return Ok(false) };

@@ -133,7 +133,7 @@ fn said(output: &Output) -> String {
     stdout.into_owned()
 }
 
-/// Requests share no IO, so each opens the store by itself; none is told of the others.
+/// Requests share no IO, so each opens the store by itself and knows nothing of the others.
 #[tokio::test]
 async fn requests_that_come_at_once_make_the_tables_once() {
     let config = config(MASTER, "http://127.0.0.1:9/v1");
@@ -194,7 +194,7 @@ async fn a_master_key_is_changed() {
     assert_eq!(keys, [format!("Bearer {OWN_KEY}"), format!("Bearer {OWN_KEY}")]);
 }
 
-/// What does not need it is answered; what does is told so, and not taken for somebody else's.
+/// What does not need it is answered; what does gets an error, and is not taken for somebody else's.
 #[tokio::test]
 async fn a_store_out_of_reach_stops_only_what_needs_it() {
     let provider = provider().await;

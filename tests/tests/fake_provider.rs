@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fake-provider");
 
-/// The running program and the first line it says.
+/// The running program and the first line it prints.
 struct Running(Child, String);
 
 impl Running {

@@ -1,5 +1,5 @@
 //! The client of the benchmark: asks for streams on several connections at once, reads them as
-//! cheaply as it can, and says what it got.
+//! cheaply as it can, and prints what it got.
 
 use std::io;
 use std::net::SocketAddr;

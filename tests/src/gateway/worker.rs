@@ -21,7 +21,7 @@ const CONFIG: &str = "streamgate.toml";
 const D1_CAPNP: &str = "d1.capnp";
 /// Where miniflare has its Workers.
 const MINIFLARE: &str = "node_modules/miniflare/dist/src/workers";
-/// Where wrangler keeps D1's files, below the folder it is told.
+/// Where wrangler keeps D1's files, below the folder it is given.
 const D1_FILES: &str = "v3/d1";
 
 pub(super) fn command(folder: &Path, config: &str) -> Result<Command, String> {

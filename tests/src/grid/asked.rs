@@ -8,9 +8,9 @@ pub(super) struct Asked {
     /// The model by the provider's name.
     pub(super) model: String,
     pub(super) stream: bool,
-    /// What the system says.
+    /// The system's text.
     pub(super) instructions: String,
-    /// What the user says.
+    /// The user's text.
     pub(super) text: String,
     /// The tools that were called then, with their arguments.
     pub(super) calls: Vec<(String, Value)>,

@@ -1,10 +1,10 @@
-//! What is asked and said.
+//! What is asked and answered.
 
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 
-/// One thing that is said, and what it takes to ask for it.
+/// One kind of answer, and what a request for it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     /// Plain text.

@@ -31,7 +31,7 @@ impl Requests {
         self.0.lock().expect("no one panics while holding the requests").push(request);
     }
 
-    /// Takes out those of this pair: each says its own name.
+    /// Takes out those of this pair: each carries its own name.
     fn of(&self, pair: &Pair) -> Vec<Request> {
         let name = format!("{pair}\"");
         let says_it =

@@ -40,7 +40,7 @@ impl Provider {
         !(self.protocol == "ollama" && case == Case::ImageUrl)
     }
 
-    /// What clients are told where it gives no answer: it cannot be asked, or says why not.
+    /// The error that clients get where it gives no answer: it cannot be called, or refuses.
     pub(super) fn words_instead(&self, case: Case) -> Option<&'static str> {
         match (self.protocol, case) {
             (_, case) if !self.can_be_told(case) => Some("cannot be told in the protocol `ollama`"),
@@ -123,7 +123,7 @@ fn read_anthropic(request: &Request) -> Asked {
     asked
 }
 
-/// The path says which model, and whether it streams.
+/// The path has the model, and whether it streams.
 fn read_gemini(request: &Request) -> Asked {
     let body = body(request);
     let (_, called) = request.path.rsplit_once('/').unwrap_or_default();

@@ -158,7 +158,7 @@ fn reason(status: u16) -> &'static str {
     if status < 400 { "OK" } else { "Not OK" }
 }
 
-/// The bytes as they go on the wire.
+/// The bytes as they are sent.
 pub(crate) fn frame(framing: Framing, bytes: &[u8]) -> Vec<u8> {
     match framing {
         // An empty chunk would end the body.

@@ -64,7 +64,7 @@ async fn until(holds: impl Fn() -> bool) {
 
 /// workerd takes a FIN for the end of the client's requests, which HTTP allows it to be, and learns
 /// that the client left when it next writes. On Cloudflare's network clients end at a proxy that
-/// tells it at once; here a reset does.
+/// reports it at once; here a reset does.
 fn goodbye(runner: Runner) -> Goodbye {
     match runner {
         Runner::Worker => Goodbye::Reset,

@@ -17,7 +17,7 @@ impl Scenario {
     }
 
     /// Each provider by its name, the model `m` that tries them in order, errors as errors, and no
-    /// second round: what is tried again is said by the scenario.
+    /// second round: what is retried is up to the scenario.
     fn usual_config(&self) -> toml::Table {
         let mut providers = toml::Table::new();
         let mut targets = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn merge(base: &mut toml::Table, more: &toml::Table) {
     }
 }
 
-/// Puts the URL of provider `a` where a text says `{a}`, and its port where it says `{a:port}`.
+/// Puts the URL of provider `a` where a text has `{a}`, and its port where it has `{a:port}`.
 fn fill_in(config: &mut toml::Table, base_urls: &HashMap<String, String>) {
     for (_, value) in config.iter_mut() {
         match value {

@@ -1,7 +1,7 @@
 //! What a fuzzer does with its bytes: one function per target of `fuzz/`. Each panics when a
 //! property does not hold. A plain test runs them on bytes of [`seeds`].
 //!
-//! Where a target is for several protocols the first byte says which.
+//! Where a target is for several protocols the first byte selects one.
 
 mod heard;
 pub mod seeds;
@@ -165,7 +165,7 @@ fn text_in(protocol: ProviderProtocol, data: &[u8]) -> Option<String> {
         .then(|| text.and_then(Value::as_str).unwrap_or("").to_owned())
 }
 
-/// What one event said.
+/// What one event contained.
 #[derive(Debug, Default, PartialEq)]
 struct Said {
     text: String,
@@ -191,7 +191,7 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// A whole answer is read, or it is told why not.
+/// A complete answer is read, or the error is why not.
 pub fn provider_whole(bytes: &[u8]) {
     let (first, body) = split(bytes);
     let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
@@ -251,7 +251,7 @@ fn judge<C: Case>(bytes: &[u8]) {
 }
 
 /// A provider of any protocol may send anything, cut anywhere: the client of any protocol gets the
-/// same whole events, and one end that says how.
+/// same whole events, and one end with its outcome.
 pub fn relay_bytes(bytes: &[u8]) {
     let (first, rest) = split(bytes);
     let (second, stream) = split(rest);

@@ -1,9 +1,9 @@
-//! The reference model: what must come of a script, said from the script alone. It knows targets,
-//! what each says and in what order they are asked; it knows no frames, no buffers, no inputs and
+//! The reference model: what must come of a script, computed from the script alone. It knows targets,
+//! what each sends and in what order they are called; it knows no frames, no buffers, no inputs and
 //! no outputs, and shares no code with the relay.
 //!
 //! Where the outcome hangs on the exact moment of something, which is not the model's to know, it
-//! says nothing, and only the promises hold.
+//! predicts nothing, and only the promises hold.
 
 mod hearing;
 
@@ -27,7 +27,7 @@ pub struct Expected {
     pub text: String,
     /// Every call, in order.
     pub calls: Vec<Called>,
-    /// The client of a stream is told who speaks, for the provider said so.
+    /// The client of a stream gets a role, because the provider sent one.
     pub role: bool,
     /// What providers reported it to cost; `None` where some of it must be an estimate.
     pub cost: Option<(u32, u32)>,
@@ -38,7 +38,7 @@ pub struct Expected {
 pub enum End {
     /// A model finished it.
     Finished,
-    /// Nobody was left, and a message says so.
+    /// No target was left, and a message is the answer.
     Message,
     /// It failed, with this status where nothing was sent.
     Failed(u16),
@@ -48,7 +48,7 @@ pub enum End {
 const WAIT_MS: u64 = 10_000;
 /// How long a breaker is open, the first time, in milliseconds.
 const COOLDOWN_MS: u64 = 10_000;
-/// How often an answer goes on.
+/// How often an answer is continued.
 const CONTINUATIONS_MAX: u32 = 4;
 /// What all deadlines of an answer must stay clear of, for the model to be sure, in milliseconds.
 const TOTAL_MS: u64 = 580_000;

@@ -1,5 +1,5 @@
 //! The six promises as assertions on every step of a run and on what came of it. They hold whatever
-//! the script is; what exactly must come out of it the model says.
+//! the script is; what exactly must come out of it is the model's to compute.
 
 use streamgate_core::answer::{Head, Timer};
 use streamgate_core::failure::Reason;
@@ -16,7 +16,7 @@ use super::world::{Outcome, place};
 
 /// What a message costs beside its text, at most, in tokens.
 const MESSAGE_TOKENS_MAX: u32 = 16;
-/// When a waiting client hears of us at the latest.
+/// When a waiting client gets a head at the latest.
 const HEAD: Instant = Instant::from_millis(10_000);
 /// When every answer is over at the latest.
 const TOTAL: Instant = Instant::from_millis(600_000);
@@ -28,11 +28,11 @@ pub struct Promises<'a> {
     script: &'a Script,
     live: Vec<AttemptId>,
     calls: usize,
-    /// What a call was told to go on with, or that it was told nothing; checked when the client
+    /// The text that a call was to continue, or that it had none; checked when the client
     /// has been given everything from before it.
     told: Option<Option<String>>,
     head: Option<(Instant, u16)>,
-    /// Some provider has said something.
+    /// Some provider has sent content.
     content: bool,
     /// Whose input is taken in, and whether another was stopped on it.
     acting: Option<AttemptId>,
@@ -43,7 +43,7 @@ pub struct Promises<'a> {
 
 type Kept = Result<(), String>;
 
-/// An error that says what was promised, unless it was kept.
+/// The error is what was promised, unless it was kept.
 fn promise(kept: bool, what: impl FnOnce() -> String) -> Kept {
     if kept { Ok(()) } else { Err(what()) }
 }
@@ -75,7 +75,7 @@ impl<'a> Promises<'a> {
         self.acting = Some(attempt);
     }
 
-    /// A provider has said something.
+    /// A provider has sent content.
     pub fn content(&mut self) {
         self.content = true;
     }
@@ -250,7 +250,7 @@ impl<'a> Promises<'a> {
         promise(!unjust, || "given up for the client's own silence".into())
     }
 
-    /// Promises 2 and 4: one end, which says how; and it never runs dry.
+    /// Promises 2 and 4: one end with an outcome, and never an empty answer.
     fn ends_once(&self, outcome: &Outcome, settlement: &Settlement) -> Kept {
         let read = &outcome.read;
         let told = (read.finishes, read.done, read.error);
@@ -311,7 +311,7 @@ impl<'a> Promises<'a> {
 
 impl Script {
     /// Whether nothing can keep the answer from being finished: somebody always would, and nobody
-    /// says that the request is wrong, or begins what none can go on with.
+    /// rejects the request, or begins what nobody can continue.
     fn must_finish(&self) -> bool {
         let mut calls = self.providers.iter().flat_map(|provider| &provider.calls);
         let may_go_on = self.gateway.midstream == Midstream::Continue;

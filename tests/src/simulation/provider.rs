@@ -1,5 +1,5 @@
 //! What a provider puts on the wire for one call: a script as heads, bytes and ends in
-//! time. It reads the request as a provider would, and goes on with an answer as a model would.
+//! time. It reads the request as a provider would, and continues an answer as a model would.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ impl Asked {
         serde_json::from_slice(body).map_err(|error| format!("a call cannot be read: {error}"))
     }
 
-    /// The answer to go on with: what the assistant has said so far.
+    /// The answer to continue: the assistant's text so far.
     pub fn delivered(&self) -> Option<&str> {
         let said = self.messages.iter().rfind(|message| message.role == "assistant")?;
         Some(&said.content)
@@ -67,7 +67,7 @@ pub struct Response {
     pub body: Vec<u8>,
     /// How much of the body there is when its first content is.
     pub content_at: Option<usize>,
-    /// It finishes, or calls a tool, before it has said again all it began to repeat: what is new
+    /// It finishes, or calls a tool, before it has repeated all that it began to repeat: what is new
     /// in that, nobody can tell.
     pub ends_in_overlap: bool,
 }
@@ -242,7 +242,7 @@ pub fn torn_bytes(text: &str, bytes: u32) -> usize {
 }
 
 impl Frame {
-    /// How long it says nothing, in milliseconds.
+    /// How long it is silent, in milliseconds.
     pub const fn pause_ms(self) -> u64 {
         match self {
             Self::Pause(ms) => ms,
@@ -251,14 +251,14 @@ impl Frame {
     }
 }
 
-/// A model that says the truth, from where it was asked to.
+/// A model that answers with the truth, from where it was asked to.
 #[derive(Clone, Copy)]
 pub struct Speaker<'a> {
     /// What it has still to say.
     left: &'a str,
     /// How much of that was delivered before, in bytes.
     repeats: usize,
-    /// It said something.
+    /// It has sent content.
     has_said: bool,
 }
 
@@ -267,7 +267,7 @@ impl<'a> Speaker<'a> {
         Self::from(truth, asked.delivered().unwrap_or(""), answer.repeats)
     }
 
-    /// A model that goes on with `delivered`.
+    /// A model that continues `delivered`.
     pub fn from(truth: &'a str, delivered: &str, repeats: Repeats) -> Self {
         let said = delivered.chars().count();
         let again = match repeats {
@@ -284,7 +284,7 @@ impl<'a> Speaker<'a> {
         self.repeats > 0
     }
 
-    /// The next characters it says.
+    /// Its next characters.
     pub fn next(&mut self, chars: usize) -> &'a str {
         let end = self.left.char_indices().nth(chars).map_or(self.left.len(), |(at, _)| at);
         let (said, left) = self.left.split_at(end);
@@ -294,7 +294,7 @@ impl<'a> Speaker<'a> {
         said
     }
 
-    /// What it says in a frame; `None` where a frame is not for that.
+    /// Its text in a frame; `None` where a frame has none.
     pub fn text(&mut self, frame: Frame) -> Option<&'a str> {
         match frame {
             Frame::Rest => Some(self.next(usize::MAX)),
@@ -303,7 +303,7 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// What an engine says where a provider would send a frame.
+    /// The event of an engine where a provider would send a frame.
     fn events(&mut self, frame: Frame) -> impl Iterator<Item = Event<'static>> + use<> {
         let text = self.text(frame).map(|text| Event::Text(text.to_owned().into()));
         let (finish, usage) = match frame {

@@ -8,19 +8,19 @@ use streamgate_core::protocol::ClientProtocol;
 pub struct Read {
     /// The answer's text.
     pub text: String,
-    /// How often it was told why the answer is over.
+    /// How often it got a finish reason.
     pub finishes: u32,
-    /// It was told that nothing more comes.
+    /// It got the end marker.
     pub done: bool,
-    /// It was told of a failure.
+    /// It got an error.
     pub error: bool,
-    /// It was told what the answer cost.
+    /// It got the usage.
     pub usage: Option<(u32, u32)>,
-    /// It was told so by an event of its own.
+    /// It got the usage in an event of its own.
     pub usage_event: bool,
     /// Signs of life.
     pub heartbeats: u32,
-    /// It was told who speaks.
+    /// It got a role.
     pub role: bool,
 }
 

@@ -23,7 +23,7 @@ pub struct Script {
     /// Who is asked, in order.
     pub providers: Vec<Provider>,
     /// Chooses where bytes are cut on their way, which of two things at one time comes first, and
-    /// whether what was cancelled goes on talking. No promise may depend on it.
+    /// whether a cancelled call still sends. No promise may depend on it.
     pub ordering_seed: u32,
 }
 
@@ -34,7 +34,7 @@ pub struct Client {
     pub protocol: ClientProtocol,
     /// As a stream, or whole.
     pub stream: bool,
-    /// Whether it wants to be told the usage.
+    /// Whether it asks for the usage.
     pub include_usage: bool,
     /// The longest answer it asks for, in tokens.
     pub max_tokens: Option<u32>,
@@ -58,7 +58,7 @@ pub enum Leave {
 pub struct Gateway {
     /// What happens to an answer that breaks.
     pub midstream: Midstream,
-    /// Whether who goes on is told to.
+    /// Whether a continuation is asked for by an instruction.
     pub instruction: bool,
     /// What the client gets when nobody is left.
     pub exhausted: Option<Exhausted>,
@@ -73,10 +73,10 @@ pub struct Gateway {
 /// A provider of one target.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// It is a model in the gateway's own process, that says events instead of bytes: no statuses,
+    /// It is a model in the gateway's own process, that emits events instead of bytes: no statuses,
     /// no frames that are none.
     pub local: bool,
-    /// How it is asked to go on with an answer.
+    /// How it is asked to continue an answer.
     pub continuation: Continuation,
     /// It answers 400 when the last message is the assistant's.
     pub rejects_prefill: bool,
@@ -133,9 +133,9 @@ pub enum RetryAfter {
 pub struct Answer {
     /// What the body is.
     pub form: Form,
-    /// What a continuation says again of what was delivered.
+    /// What a continuation repeats of what was delivered.
     pub repeats: Repeats,
-    /// What it says, in order.
+    /// Its frames, in order.
     pub frames: Vec<Frame>,
     /// One more frame, of which only so many bytes come.
     pub torn: Option<(Frame, u32)>,
@@ -161,7 +161,7 @@ pub enum Form {
 /// What a continuation repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeats {
-    /// Nothing: it goes on where the answer broke.
+    /// Nothing: it continues where the answer broke.
     Nothing,
     /// The last characters that were delivered, this many; enough for the splice to tell.
     Chars(usize),
@@ -331,7 +331,7 @@ impl Gateway {
         }
     }
 
-    /// What who goes on is told; nothing if empty.
+    /// The instruction for a continuation; none if empty.
     pub fn instruction(&self) -> &'static str {
         if self.instruction { INSTRUCTION } else { "" }
     }

@@ -19,7 +19,7 @@ pub trait Case: Sized + fmt::Display {
     /// The case that these choices make.
     fn draw(choices: &mut Choices<'_>) -> Self;
 
-    /// What is wrong with what comes of it; `Ok` says whether it was known exactly what must.
+    /// What is wrong with what comes of it; `Ok` is whether the exact outcome was known.
     fn check(&self) -> Result<bool, String>;
 }
 

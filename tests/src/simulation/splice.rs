@@ -29,7 +29,7 @@ pub fn join<'t>(delivered: &str, continuation: &'t str, finished: bool) -> &'t s
     &continuation[if counts { overlap } else { 0 }..]
 }
 
-/// One seam: an answer that broke, and what a model said when it went on.
+/// One seam: an answer that broke, and how a model continued it.
 #[derive(Clone, Debug)]
 pub struct Seam {
     /// The answer, had it not broken.
@@ -110,7 +110,7 @@ impl Seam {
         Ok(self.is_decidable())
     }
 
-    /// Whether the repetition can be told from the answer's own words: it is long enough, or all
+    /// Whether the repetition can be distinguished from the answer's own words: it is long enough, or all
     /// that was delivered, and no longer one fits as well.
     fn is_decidable(&self) -> bool {
         let (delivered, continuation) = (&self.whole[..self.cut], &self.whole[self.from..]);
@@ -129,7 +129,7 @@ impl Case for Seam {
         Self::any(choices)
     }
 
-    /// Known is what a seam must come to where the repetition can be told.
+    /// Known is what a seam must come to where the repetition can be distinguished.
     fn check(&self) -> Result<bool, String> {
         self.judge()
     }

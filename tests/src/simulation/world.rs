@@ -54,11 +54,11 @@ pub struct Called {
     pub place: usize,
     /// For a stream, or a whole answer.
     pub stream: bool,
-    /// To go on with an answer.
+    /// To continue an answer.
     pub continues: bool,
 }
 
-/// Plays the script; an error says which promise was broken.
+/// Plays the script. The error is which promise was broken.
 pub fn play(script: &Script) -> Result<Outcome, String> {
     let mut random = Random::new(u64::from(script.ordering_seed));
     let answer = answer(script, u128::from(random.bits()));

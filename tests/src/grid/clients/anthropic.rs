@@ -108,7 +108,7 @@ fn finish(reason: &Value) -> Option<String> {
     Some(reason.into())
 }
 
-/// Here the prompt's tokens are told apart from those of them that came from a cache.
+/// Here the prompt's tokens are counted without those that came from a cache.
 fn read_tokens(usage: &Value) -> Option<u64> {
     let cached = ["cache_read_input_tokens", "cache_creation_input_tokens"];
     let cached: u64 = cached.map(|name| usage[name].as_u64().unwrap_or(0)).iter().sum();
@@ -137,7 +137,7 @@ pub(super) fn read_whole(body: &[u8]) -> Result<Meaning, String> {
     Ok(declined(meaning))
 }
 
-/// What a model says that declines is text or the reason's explanation.
+/// The refusal of a model that declines is its text or the reason's explanation.
 fn declined(mut meaning: Meaning) -> Meaning {
     if meaning.finish.as_deref() == Some("refusal") {
         meaning.refusal = std::mem::take(&mut meaning.text);

@@ -1,4 +1,5 @@
-//! What a client hears while its provider sends any bytes: read as strictly as its protocol allows.
+//! What a client receives while its provider sends arbitrary bytes, read as strictly as its protocol
+//! allows.
 
 use std::sync::LazyLock;
 
@@ -13,8 +14,8 @@ use streamgate_core::time::Instant;
 
 use super::CONFIG;
 
-/// How many bytes a client may be told for each that its provider sent, and for none: an answer is
-/// told again at its end, in some protocols, and each of its events has a frame.
+/// How many bytes a client may be sent for each that its provider sent, and for none: an answer is
+/// repeated at its end, in some protocols, and each of its events has a frame.
 const GROWTH_MAX: usize = 1024;
 const LEAST_BYTES_MAX: usize = 16 * 1024;
 
@@ -110,7 +111,7 @@ impl Hearing {
         Self { protocol, heard: Heard::default(), bytes: 0, done: false, call: None }
     }
 
-    /// Does what is to be done; whether the answer goes on.
+    /// Does what the answer asks for. Returns whether it is not over.
     fn drain(&mut self, answer: &mut Answer) -> bool {
         loop {
             match answer.poll() {

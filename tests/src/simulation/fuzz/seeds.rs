@@ -145,7 +145,7 @@ fn range(bytes: &[u8], random: &mut Random) -> (usize, usize) {
     (from, (from + random.below(length + 1) as usize).min(bytes.len()))
 }
 
-/// What each provider says, by the byte that chooses it and so many clients.
+/// What each provider sends, by the byte that chooses it and so many clients.
 fn vectors(extension: &str, clients: usize) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (number, protocol) in PROVIDERS.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What one call comes to: what its provider says, how it fails, and how long that takes.
+//! What one call comes to: what its provider sends, how it fails, and how long that takes.
 
 use streamgate_core::failure::Reason;
 
@@ -29,17 +29,17 @@ pub(super) enum Next {
 
 /// What one call comes to.
 pub(super) struct Played {
-    /// What it says.
+    /// Its text.
     pub(super) text: String,
     /// How much of that came before a tool call; all of it where there was none.
     pub(super) text_before_tool: Option<usize>,
-    /// It said something, were it no text.
+    /// It sent content, even if no text.
     pub(super) content: bool,
-    /// The last it said was no text.
+    /// Its last content was no text.
     pub(super) beside_text: bool,
-    /// It said who speaks before its first content.
+    /// It sent a role before its first content.
     pub(super) role: bool,
-    /// It said what it cost.
+    /// It reported its usage.
     pub(super) cost: bool,
     /// How it fails: with which status, and what is tried next.
     pub(super) failure: Option<(u16, Next)>,
@@ -105,7 +105,7 @@ pub(super) fn play(
     }
 }
 
-/// What a status tells the client, and what is tried next.
+/// What a status is to the client, and what is tried next.
 fn refusal(code: u16, asked: RetryAfter) -> (u16, Next) {
     match code {
         401..=404 => (502, Next::Target),
@@ -116,12 +116,12 @@ fn refusal(code: u16, asked: RetryAfter) -> (u16, Next) {
     }
 }
 
-/// One answer as it is heard.
+/// One answer as it is received.
 struct Hearing<'a> {
     answer: &'a Answer,
     speaker: Speaker<'a>,
     continues: bool,
-    /// It is an engine, which says events: the first of them is its first byte.
+    /// It is an engine, which emits events: the first of them is its first byte.
     local: bool,
     begun: bool,
     finished: bool,
@@ -242,7 +242,7 @@ impl<'a> Hearing<'a> {
         }
     }
 
-    /// Who goes on with an answer may think first; that is no part of it, up to a tool call.
+    /// A continuation may begin with reasoning; that is no part of it, up to a tool call.
     fn think(&mut self) {
         if self.continues && self.played.text_before_tool.is_none() {
             self.content();
@@ -283,7 +283,7 @@ impl<'a> Hearing<'a> {
         (whole || (bytes >= line && self.answer.end == Ending::Clean)).then_some(frame)
     }
 
-    /// Whether it is complete, now that no more comes; `marked`: it said so.
+    /// Whether it is complete, now that no more comes; `marked`: it had an end marker.
     fn verdict(&self, marked: bool) -> Option<(u16, Next)> {
         match self.played.content {
             false if self.continues && self.finished => None,
@@ -307,7 +307,7 @@ impl<'a> Hearing<'a> {
         if frames.contains(&Frame::Error) {
             return Some((502, Next::Target));
         }
-        // It says its thoughts first, then its text, then its tool calls.
+        // Its reasoning comes first, then its text, then its tool calls.
         let order = |frame: &&Frame| match frame {
             Frame::Thought => 0,
             Frame::Tool => 2,
