@@ -20,7 +20,7 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Whether the client reads a stream of events or one whole answer.
     pub stream: bool,
-    /// Whether a streaming client asked to be told the usage.
+    /// Whether a streaming client asked for the usage.
     pub include_usage: bool,
     /// The longest answer the client wants, in tokens.
     pub max_output_tokens: Option<u32>,
@@ -51,7 +51,7 @@ pub struct Sampling {
     pub temperature: Option<f64>,
     /// Keep the likeliest tokens up to this total probability, 0 to 1.
     pub top_p: Option<f64>,
-    /// Keep so many of the likeliest tokens.
+    /// Keep this many of the likeliest tokens.
     pub top_k: Option<u32>,
     /// -2 to 2; above 0 makes a token less likely the more often it occurred.
     pub frequency_penalty: Option<f64>,
@@ -139,9 +139,9 @@ impl Effort {
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who speaks.
+    /// Whose message it is.
     pub role: Role,
-    /// What is said, in order; empty where nothing is.
+    /// In order; may be empty.
     pub parts: Vec<Part>,
 }
 
@@ -195,7 +195,7 @@ pub enum Part {
         is_error: bool,
     },
     /// A part that only the client's own protocol knows, by its type there. It stands in the
-    /// original body and cannot be told to a provider of another protocol.
+    /// original body, and no provider of another protocol can be sent it.
     Other(String),
 }
 
@@ -205,8 +205,8 @@ pub struct Media {
     /// What it is.
     pub kind: MediaKind,
     /// Where it is.
-    pub source: Source,
-    /// Its media type, such as `image/png`; `None` where nobody said.
+    pub source: MediaSource,
+    /// Such as `image/png`; `None` where unknown.
     pub media_type: Option<String>,
     /// How closely an image is looked at, in OpenAI's words: `low`, `high`, `auto`.
     pub detail: Option<String>,
@@ -227,7 +227,7 @@ pub enum MediaKind {
 
 /// Where a medium is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MediaSource {
     /// For the provider to fetch.
     Url(String),
     /// Here, in base64.
@@ -238,7 +238,7 @@ pub enum Source {
 
 impl Media {
     /// The medium at a place, of which nothing more is known.
-    pub fn new(kind: MediaKind, source: Source) -> Self {
+    pub fn new(kind: MediaKind, source: MediaSource) -> Self {
         Self { kind, source, media_type: None, detail: None, name: None }
     }
 
@@ -248,9 +248,9 @@ impl Media {
         match inline {
             Some((media_type, data)) => Self {
                 media_type: Some(media_type.to_owned()),
-                ..Self::new(kind, Source::Data(data.to_owned()))
+                ..Self::new(kind, MediaSource::Data(data.to_owned()))
             },
-            None => Self::new(kind, Source::Url(url.to_owned())),
+            None => Self::new(kind, MediaSource::Url(url.to_owned())),
         }
     }
 
@@ -258,12 +258,12 @@ impl Media {
     /// provider knows it.
     pub fn url(&self, media_type: &str) -> Option<Cow<'_, str>> {
         match &self.source {
-            Source::Url(url) => Some(url.into()),
-            Source::Data(data) => {
+            MediaSource::Url(url) => Some(url.into()),
+            MediaSource::Data(data) => {
                 let media_type = self.media_type.as_deref().unwrap_or(media_type);
                 Some(format!("data:{media_type};base64,{data}").into())
             }
-            Source::Id(_) => None,
+            MediaSource::Id(_) => None,
         }
     }
 }
@@ -321,7 +321,7 @@ pub enum Event<'a> {
     Refusal(Cow<'a, str>),
     /// More of one tool call.
     ToolCall(ToolCall<'a>),
-    /// What the prompt cost, by the provider's own count, where it says so before the answer; the
+    /// Tokens of the prompt by the provider's own count, where that comes before the answer; the
     /// answer is not counted in it.
     Prompt(Usage),
     /// What the answer cost so far, by the provider's own count, its prompt included.
@@ -399,7 +399,7 @@ pub struct ToolCall<'a> {
 /// Why a model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// It had no more to say, or met a stop text.
+    /// It came to its end, or to a stop sequence.
     Stop,
     /// It met the limit of tokens.
     Length,
@@ -432,7 +432,7 @@ pub struct Usage {
     pub cached_tokens: u32,
     /// Of the prompt's tokens, those that were written to a cache.
     pub cache_write_tokens: u32,
-    /// Of the answer's tokens, those that were thought and not said.
+    /// Of the answer's tokens, those of reasoning.
     pub reasoning_tokens: u32,
     /// `false` where the provider counted, `true` where we did.
     pub estimated: bool,

@@ -32,7 +32,7 @@ pub const EMBEDDED_MODEL: &str = "tiny";
 pub struct Config {
     /// The model for requests that name none.
     pub default_model: Option<String>,
-    /// Where the native server listens; `None` where the text does not say.
+    /// Where the native server listens; `None` for the default.
     pub listen: Option<String>,
     /// Whether the native server may listen for other machines though there is no `auth`.
     pub open: bool,

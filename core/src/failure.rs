@@ -1,5 +1,5 @@
-//! The one table of failures: who misbehaved, what may be tried next, what the client is told.
-//! Both shells answer alike because neither decides.
+//! The one table of failures: who must act, what may be tried next, and what the client receives.
+//! Both shells respond identically because neither decides.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,9 +24,9 @@ pub enum Retry {
     Unstreamed,
     /// The next target at once.
     NextTarget,
-    /// The next target at once; when none is left, this one again after a while.
+    /// The next target at once; when none is left, this one again after a backoff.
     Later,
-    /// Nothing: every target would answer the same.
+    /// Nothing: every target would respond the same.
     Never,
 }
 
@@ -70,66 +70,66 @@ macro_rules! failures {
 }
 
 failures! {
-    // The client's to mend.
-    InvalidRequest    "invalid_request"       Client Never 400 "The request is not valid.";
+    // The client's to fix.
+    InvalidRequest    "invalid_request"       Client Never 400 "The request is invalid.";
     BodyTooLarge      "body_too_large"        Client Never 413 "The request body is too large.";
-    RequestTimeout    "request_timeout"       Client Never 408 "The request did not arrive in time.";
-    UnknownModel      "model_not_found"       Client Never 404 "There is no model of that name.";
-    NotFound          "not_found"             Client Never 404 "There is nothing at this path.";
-    MethodNotAllowed  "method_not_allowed"    Client Never 405 "This path does not take that method.";
-    CredentialsMissing "missing_credentials"  Client Never 401 "This needs a key: send it as `Authorization: Bearer KEY`.";
-    CredentialsInvalid "invalid_api_key"      Client Never 401 "The key or token is not valid.";
+    RequestTimeout    "request_timeout"       Client Never 408 "The request was not received in time.";
+    UnknownModel      "model_not_found"       Client Never 404 "The model does not exist.";
+    NotFound          "not_found"             Client Never 404 "The path does not exist.";
+    MethodNotAllowed  "method_not_allowed"    Client Never 405 "The path does not support this method.";
+    CredentialsMissing "missing_credentials"  Client Never 401 "Missing API key: send it as `Authorization: Bearer KEY`.";
+    CredentialsInvalid "invalid_api_key"      Client Never 401 "The API key or token is invalid.";
     CredentialsExpired "token_expired"        Client Never 401 "The token has expired.";
     PlanUnknown       "plan_unknown"          Client Never 403 "The user's plan is not configured.";
-    RequestQuota      "request_quota_exceeded" Client Never 429 "The plan's requests per minute are used up.";
-    TokenQuota        "token_quota_exceeded"  Client Never 429 "The plan's tokens per minute are used up.";
-    StreamQuota       "too_many_streams"      Client Never 429 "The plan's concurrent streams are all in use.";
+    RequestQuota      "request_quota_exceeded" Client Never 429 "The plan's limit of requests per minute is reached.";
+    TokenQuota        "token_quota_exceeded"  Client Never 429 "The plan's limit of tokens per minute is reached.";
+    StreamQuota       "too_many_streams"      Client Never 429 "The plan's limit of concurrent streams is reached.";
     ContextLength     "context_length_exceeded" Client NextTarget  400 "The conversation is longer than the model's context window.";
-    TooManyTokens     "max_tokens_too_large"  Client NextTarget    400 "The provider refuses so long an answer.";
-    Unsupported            "unsupported_content"   Client NextTarget    400 "The provider's protocol has no form for a part of the request.";
-    Filtered          "content_filtered"      Client NextTarget    400 "The provider's filter refuses the request.";
-    Rejected          "request_rejected"      Client Never 400 "The provider rejects the request as invalid.";
-    UserKeyMissing    "provider_key_missing"  Client NextTarget 403 "The provider is called with users' own keys, and this user gave none.";
-    UserKeyRefused    "provider_key_refused"  Client NextTarget 403 "The provider refuses the user's own key.";
-    AddressForbidden  "address_forbidden"     Client NextTarget 403 "The base URL does not lead to the public internet.";
+    TooManyTokens     "max_tokens_too_large"  Client NextTarget    400 "The provider rejected the requested output limit.";
+    Unsupported            "unsupported_content"   Client NextTarget    400 "The provider's protocol does not support a part of the request.";
+    Filtered          "content_filtered"      Client NextTarget    400 "The provider's content filter rejected the request.";
+    Rejected          "request_rejected"      Client Never 400 "The provider rejected the request as invalid.";
+    UserKeyMissing    "provider_key_missing"  Client NextTarget 403 "The provider requires the user's own key, and none is set.";
+    UserKeyRefused    "provider_key_refused"  Client NextTarget 403 "The provider rejected the user's own key.";
+    AddressForbidden  "address_forbidden"     Client NextTarget 403 "The base URL does not resolve to a public address.";
     // The way to the provider.
     Dns               "dns_failed"            Provider Later 502 "The provider's host name could not be resolved.";
     Connect           "connect_failed"        Provider Later 502 "The provider could not be reached.";
-    Tls               "tls_failed"            Provider NextTarget 502 "No secure connection to the provider could be made.";
-    Lost              "connection_lost"       Provider Later 502 "The connection to the provider broke.";
+    Tls               "tls_failed"            Provider NextTarget 502 "The TLS connection to the provider failed.";
+    Lost              "connection_lost"       Provider Later 502 "The connection to the provider was lost.";
     // The clocks.
     ConnectTimeout    "connect_timeout"       Provider NextTarget 504 "The provider did not accept the connection in time.";
-    FirstByteTimeout  "first_byte_timeout"    Provider NextTarget 504 "The provider did not begin to respond in time.";
-    FirstContentTimeout "first_content_timeout" Provider NextTarget 504 "The model did not begin its answer in time.";
-    BetweenTokensTimeout "between_tokens_timeout" Provider NextTarget 504 "The model fell silent in mid-answer.";
-    TotalTimeout      "total_timeout"         Provider Never 504 "The answer took longer than is allowed.";
-    // What the provider said.
-    Unauthorized      "provider_unauthorized" Operator NextTarget 502 "The provider refuses the configured key.";
-    Payment           "provider_payment_required" Operator NextTarget 502 "The provider asks for payment.";
-    Forbidden         "provider_forbidden"    Operator NextTarget 502 "The provider forbids the configured key this use.";
-    ModelUnavailable  "model_unavailable"     Operator NextTarget 502 "The provider does not have the configured model.";
+    FirstByteTimeout  "first_byte_timeout"    Provider NextTarget 504 "The provider did not start responding in time.";
+    FirstContentTimeout "first_content_timeout" Provider NextTarget 504 "The model did not start answering in time.";
+    BetweenTokensTimeout "between_tokens_timeout" Provider NextTarget 504 "The model stopped sending tokens.";
+    TotalTimeout      "total_timeout"         Provider Never 504 "The answer exceeded the total time limit.";
+    // The provider's rejections.
+    Unauthorized      "provider_unauthorized" Operator NextTarget 502 "The provider rejected the configured key.";
+    Payment           "provider_payment_required" Operator NextTarget 502 "The provider requires payment.";
+    Forbidden         "provider_forbidden"    Operator NextTarget 502 "The configured key lacks permission at the provider.";
+    ModelUnavailable  "model_unavailable"     Operator NextTarget 502 "The configured model is not available at the provider.";
     RateLimited       "rate_limited"          Provider Later 429 "The provider's rate limit is reached.";
     Overloaded        "overloaded"            Provider Later 503 "The provider is overloaded.";
-    ServerError       "provider_error"        Provider Later 502 "The provider failed.";
-    // What the provider's answer was.
-    Empty             "empty_answer"          Provider Unstreamed 502 "The model answered with nothing.";
-    Garbage           "invalid_answer"        Provider Unstreamed 502 "The provider's answer could not be read.";
-    NoStream          "stream_unsupported"    Provider Unstreamed 502 "The provider cannot stream this answer.";
-    Cut               "stream_cut"            Provider NextTarget 502 "The answer broke off before its end.";
-    InBand            "provider_stream_error" Provider NextTarget 502 "The provider reported an error within its stream.";
-    Cooling           "all_targets_cooling"   Provider Never 503 "Every target is left alone for a while after it failed.";
-    AnswerTooLong     "answer_too_large"      Provider Never 502 "The answer is larger than the gateway's bound.";
+    ServerError       "provider_error"        Provider Later 502 "The provider returned a server error.";
+    // The provider's answers.
+    Empty             "empty_answer"          Provider Unstreamed 502 "The model returned an empty answer.";
+    Garbage           "invalid_answer"        Provider Unstreamed 502 "The provider's answer could not be parsed.";
+    NoStream          "stream_unsupported"    Provider Unstreamed 502 "The provider does not support streaming for this request.";
+    Cut               "stream_cut"            Provider NextTarget 502 "The stream ended before the answer was complete.";
+    InBand            "provider_stream_error" Provider NextTarget 502 "The provider reported an error in its stream.";
+    Cooling           "all_targets_cooling"   Provider Never 503 "All targets are cooling down after repeated failures.";
+    AnswerTooLong     "answer_too_large"      Provider Never 502 "The answer exceeds the gateway's size limit.";
     // Local models.
-    ModelMissing      "model_missing"         Operator NextTarget 503 "The model's file is not there.";
-    ModelBroken       "model_broken"          Operator NextTarget 503 "The model's file cannot be loaded.";
+    ModelMissing      "model_missing"         Operator NextTarget 503 "The model file was not found.";
+    ModelBroken       "model_broken"          Operator NextTarget 503 "The model file could not be loaded.";
     // The store.
-    StoreMissing      "store_not_configured"  Operator Never 501 "This needs a store, and none is configured.";
-    StoreUnavailable  "store_unavailable"     Gateway Never 503 "The store cannot be reached.";
-    StoreFailed       "store_failed"          Gateway Never 500 "The store refused a statement.";
-    SealBroken        "saved_key_unreadable"  Operator NextTarget 500 "A saved key cannot be opened with the configured master key.";
+    StoreMissing      "store_not_configured"  Operator Never 501 "No store is configured.";
+    StoreUnavailable  "store_unavailable"     Gateway Never 503 "The store is unavailable.";
+    StoreFailed       "store_failed"          Gateway Never 500 "The store rejected a statement.";
+    SealBroken        "saved_key_unreadable"  Operator NextTarget 500 "A saved key could not be decrypted with the configured master key.";
     // Ours.
-    Internal          "internal_error"        Gateway NextTarget 500 "The gateway failed.";
-    AccessUnavailable "auth_unavailable"      Gateway Never 503 "Keys cannot be checked at the moment.";
+    Internal          "internal_error"        Gateway NextTarget 500 "Internal gateway error.";
+    AccessUnavailable "auth_unavailable"      Gateway Never 503 "Credentials cannot be verified at the moment.";
     ShuttingDown      "shutting_down"         Gateway Never 503 "The gateway is shutting down.";
 }
 
@@ -156,27 +156,27 @@ pub struct Failure {
     pub param: Option<String>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
-    /// The provider's own error answer, kept to be passed on as it came.
-    pub original: Option<Original>,
-    /// Of a conversation that is too long: by how much.
+    /// The provider's own error response, which is passed on unchanged.
+    pub original: Option<ErrorResponse>,
+    /// By how much a conversation is too long.
     pub overflow: Option<Overflow>,
 }
 
 /// A conversation that does not fit, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow {
-    /// It has at least as many.
+    /// Tokens of the conversation, at least.
     pub input: u32,
-    /// It may have less than as many.
+    /// Tokens of the context window.
     pub window: u32,
 }
 
-/// A provider's error answer as it came.
+/// A provider's error response, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Original {
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The body, as many bytes as the bound let in.
+    /// The body, up to the bound on it.
     pub body: Vec<u8>,
 }
 
@@ -225,7 +225,7 @@ impl Failure {
         if self.detail.is_empty() { self.reason.row().text } else { &self.detail }
     }
 
-    /// The HTTP status it is told with when nothing has been sent.
+    /// The HTTP status where nothing has been sent yet.
     pub fn status(&self) -> u16 {
         match (&self.original, self.reason) {
             (Some(original), Reason::Rejected) => original.status,
@@ -235,7 +235,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// The headers it is told with beside its body, by lower-case name.
+    /// The headers of its response, by lower-case name.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = Vec::new();
         if let Some(after) = self.retry_after {

@@ -8,7 +8,7 @@
 //!     └────────────────── success ──────────────────────────────────┘
 //! ```
 //!
-//! Beside that, a target is not called before the time it asked for in `Retry-After`.
+//! In addition, a target is not called before the time in its `Retry-After`.
 //!
 //! A local model has no breaker, nor has a target that is called as a user chose, with the user's own
 //! key: what goes wrong there says nothing about the calls of others.
@@ -26,7 +26,7 @@ use crate::target::{ChosenBy, Target, Upstream};
 use crate::time::Instant;
 use crate::toml::seconds;
 
-/// The longest a target is left alone for failing, however often it fails.
+/// The longest cooldown, however often a target fails.
 const COOLDOWN_MAX: Duration = Duration::from_secs(300);
 
 /// When a breaker opens, and for how long.
@@ -35,7 +35,7 @@ const COOLDOWN_MAX: Duration = Duration::from_secs(300);
 pub struct Settings {
     /// Failures in a row that open a target's breaker.
     pub failures_max: std::num::NonZeroU32,
-    /// How long it is open the first time; it doubles while the target goes on failing.
+    /// How long it is open the first time; it doubles while the target keeps failing.
     #[serde(deserialize_with = "seconds")]
     pub cooldown: Duration,
 }
@@ -107,7 +107,7 @@ impl Health {
         }
     }
 
-    /// `target` failed at `now`; it asked to be left alone for `retry_after`.
+    /// `target` failed at `now`, with this `Retry-After`.
     pub fn failed(&self, target: &Target, now: Instant, retry_after: Option<Duration>) {
         if !has_breaker(target) {
             return;

@@ -30,11 +30,11 @@ pub struct Terms {
     pub plan: Option<u32>,
     /// What the model can, by the configuration or the catalogue.
     pub model: Option<u32>,
-    /// What the provider said it can when it refused more.
+    /// The limit in a provider's rejection.
     pub learned: Option<u32>,
     /// What prompt and answer share.
     pub context_window: Option<u32>,
-    /// Whether the provider itself said so.
+    /// Whether the window is from a provider's rejection.
     pub window_learned: bool,
     /// The longest prompt, where that is capped apart.
     pub max_input: Option<u32>,
@@ -65,7 +65,7 @@ pub enum Term {
     Plan,
     /// The model's own limit.
     Model,
-    /// The limit a provider told us.
+    /// The limit in a provider's rejection.
     Learned,
     /// What the prompt leaves of the context window.
     Context,
@@ -105,7 +105,7 @@ impl Terms {
     /// The context window leaves what the longest estimate of the prompt leaves of it. Where that is
     /// less than `ROOM_SURE_MIN` and less than what is wanted, an estimate would cut an answer
     /// short that may have all the room it needs: then the shortest estimate counts, for a provider
-    /// that finds it too much says so, and is asked again with what it said.
+    /// that finds it too much states its limit, and is asked again within that.
     pub fn limit(&self) -> Option<Limit> {
         let rest = |allowed: u32| allowed.saturating_sub(self.delivered);
         let wanted = [

@@ -16,8 +16,6 @@ mod calls;
 mod client;
 mod collected;
 mod content;
-#[cfg(test)]
-mod edited;
 mod error;
 mod frame;
 mod gemini;
@@ -52,27 +50,26 @@ pub use self::writer::{AnswerMeta, End};
 /// What one event of a provider's stream was, beside the [`Event`]s read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The stream goes on.
+    /// The stream continues.
     More,
-    /// The stream says that it is over.
+    /// The stream's end mark.
     Done,
 }
 
 /// Why bytes of a provider were not an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// Not of this protocol; says what was found and expected.
+    /// Not of this protocol: what was found, and what was expected.
     Malformed(String),
     /// An error the provider reports in place of an answer.
     Provider(Failure),
 }
 
-/// Where read events go.
+/// Receives the events that are read.
 pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
 
-/// The failure of a part that cannot be told in a protocol. What a message says is never dropped: the
-/// model would answer something else than what was asked. Earlier thoughts may be, where a provider
-/// takes back only its own.
+/// The failure of a part that a protocol does not support. Content is never dropped, or the model
+/// would answer another question; earlier reasoning may be, where a provider accepts only its own.
 fn unsupported(part: &Part, protocol: &str) -> Failure {
     let kind = match part {
         Part::Text(_) => "text",
@@ -85,14 +82,13 @@ fn unsupported(part: &Part, protocol: &str) -> Failure {
         Part::ToolResult { .. } => "tool result",
         Part::Other(kind) => kind,
     };
-    let detail =
-        format!("A part of a message ({kind}) cannot be told in the protocol `{protocol}`.");
+    let detail = format!("Protocol `{protocol}` does not support {kind} parts.");
     Failure::new(Reason::Unsupported, detail)
 }
 
 /// Reads a JSON request, an object, naming the field that is wrong.
 pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
-    // Fields that nobody reads here may be read elsewhere.
+    // Fields that are ignored here may be read by the provider.
     let text = str::from_utf8(body).map_err(|error| {
         let detail = format!("The body is not UTF-8 at byte {}.", error.valid_up_to());
         Failure::new(Reason::InvalidRequest, detail)
@@ -112,7 +108,7 @@ pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Resul
     json.end().map_err(|error| {
         Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {error}"))
     })?;
-    // To serde the list of its values is an object too.
+    // Serde also accepts an object as the list of its values.
     if !text.trim_start().starts_with('{') {
         return Err(Failure::new(Reason::InvalidRequest, "The body is a list: expected an object"));
     }

@@ -31,13 +31,13 @@ pub struct Model {
 /// One upstream model.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Who serves it.
+    /// The provider that serves the model.
     pub provider: Arc<Provider>,
     /// Its name there.
     pub model: String,
-    /// The operator's word on the longest answer, in tokens; overrides the catalogue.
+    /// The configured bound on an answer, in tokens; overrides the catalogue.
     pub max_output_tokens: Option<u32>,
-    /// The operator's word on the context window, in tokens; overrides the catalogue.
+    /// The configured context window, in tokens; overrides the catalogue.
     pub context_window: Option<u32>,
     /// What the catalogue has of it, looked up once.
     pub listed: Option<catalogue::Facts>,
@@ -63,15 +63,15 @@ pub struct Provider {
     pub api_key: ApiKey,
     /// Whether users may give a key of their own, which is then used in place of `api_key`.
     pub user_keys: bool,
-    /// Whose key `api_key` is, and who says where it is called.
+    /// Who chose the key and the base URL.
     pub chosen_by: ChosenBy,
     /// Where a `local` provider's model files are.
     pub models_dir: Option<String>,
-    /// How it is asked to go on with an answer that broke.
+    /// How it is asked to continue an answer that broke off.
     pub continuation: Continuation,
-    /// How it differs from others of its protocol; `None`: as its base URL says.
+    /// How it differs from others of its protocol; `None`: by its base URL.
     pub dialect: Option<&'static Dialect>,
-    /// What else its calls say, by lower-case name.
+    /// Further headers of its calls, by lower-case name.
     pub headers: Vec<(String, String)>,
     /// Whether it can stream; else it is asked for whole answers only.
     pub stream: bool,
@@ -160,11 +160,11 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// How a provider is asked to go on with an answer.
+/// How a provider is asked to continue an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Continuation {
-    /// The answer so far is the last message, the assistant's, and the model goes on with it.
+    /// The answer so far is the last message, the assistant's, and the model continues it.
     Prefill,
     /// The answer so far is the assistant's message, and the configured instruction follows.
     Ask,

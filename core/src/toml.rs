@@ -74,14 +74,14 @@ pub(crate) fn http_url(url: &Spanned<String>, text: &str, key: &str) -> Result<S
 pub(crate) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let value = f64::deserialize(from)?;
     Duration::try_from_secs_f64(value)
-        .map_err(|_| D::Error::custom(format!("{value} is no duration: expected seconds, or 0")))
+        .map_err(|_| D::Error::custom(format!("{value} is not a duration: expected seconds, or 0")))
 }
 
 /// A duration written in seconds, whole or not, above zero.
 pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let value = f64::deserialize(from)?;
     Duration::try_from_secs_f64(value).ok().filter(|duration| !duration.is_zero()).ok_or_else(
-        || D::Error::custom(format!("{value} is no duration: expected seconds above 0")),
+        || D::Error::custom(format!("{value} is not a duration: expected seconds above 0")),
     )
 }
 
@@ -91,5 +91,5 @@ pub(crate) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Erro
     usize::try_from(value)
         .ok()
         .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| D::Error::custom(format!("{value} is no size: expected bytes above 0")))
+        .ok_or_else(|| D::Error::custom(format!("{value} is not a size: expected bytes above 0")))
 }

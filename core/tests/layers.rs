@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may use the configuration as a whole. Everything else owns its section of it, or is given
 /// what it needs.
-const ABOVE_CONFIG: [&str; 3] = ["config", "gateway", "provider_keys"];
+const ABOVE_CONFIG: [&str; 4] = ["config", "gateway", "provider_keys", "request"];
 
 #[test]
 fn no_module_uses_the_configuration_that_assembles_it() {

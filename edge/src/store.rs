@@ -192,7 +192,7 @@ fn failure(error: &Error) -> Failure {
     let (reason, what) = if message.contains("SQLITE_") {
         (Reason::StoreFailed, "The store rejected a statement")
     } else {
-        (Reason::StoreUnavailable, "The store cannot be reached")
+        (Reason::StoreUnavailable, "The store is unavailable")
     };
     Failure::new(reason, format!("{what}: {message}."))
 }

@@ -247,7 +247,7 @@ fn row(row: &AnyRow) -> Result<Row, sqlx::Error> {
 fn failure(error: &sqlx::Error) -> Failure {
     match error {
         sqlx::Error::Database(error) => {
-            let detail = format!("The store refused a statement: {}.", error.message());
+            let detail = format!("The store rejected a statement: {}.", error.message());
             Failure::new(Reason::StoreFailed, detail)
         }
         sqlx::Error::Io(_)
@@ -260,7 +260,7 @@ fn failure(error: &sqlx::Error) -> Failure {
 }
 
 fn unavailable(why: &str) -> Failure {
-    Failure::new(Reason::StoreUnavailable, format!("The store cannot be reached: {why}."))
+    Failure::new(Reason::StoreUnavailable, format!("The store is unavailable: {why}."))
 }
 
 #[cfg(test)]

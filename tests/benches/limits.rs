@@ -19,7 +19,7 @@ use streamgate_core::chat::{ChatRequest, Message, Role};
 use streamgate_core::config::Config;
 use streamgate_core::limit::known::Known;
 use streamgate_core::limit::learned::Learned;
-use streamgate_core::limit::refusal::Refusal;
+use streamgate_core::limit::refusal::StatedLimits;
 use streamgate_core::limit::{Limit, Terms, tokens};
 use streamgate_core::target::Target;
 use streamgate_core::time;
@@ -153,7 +153,8 @@ fn request(sentence: &str, bytes: usize) -> ChatRequest {
 }
 
 fn fill(learned: &Learned) {
-    let refusal = Refusal { max_output: Some(4096), source: "openai", ..Refusal::default() };
+    let refusal =
+        StatedLimits { max_output: Some(4096), source: "openai", ..StatedLimits::default() };
     for number in 0..999 {
         learned.note(&format!("https://{number}.example/v1"), "model", &refusal, 1);
     }

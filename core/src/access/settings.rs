@@ -126,7 +126,7 @@ impl AuthEntry {
     ) -> Result<Auth, Error> {
         if self.keys.is_empty() && self.jwt.is_none() && !stored {
             let expected = "keys = [{ sha256 = \"...\", user = \"...\" }], jwt, or a [store]";
-            return Err(at(text, start, "auth", "it lets nobody in", expected));
+            return Err(at(text, start, "auth", "it admits nobody", expected));
         }
         let default_plan = plan(self.default_plan.as_ref(), "auth.default_plan", text, plans)?;
         let mut keys = Ring::default();
@@ -237,8 +237,8 @@ impl ApiKeyEntry {
         self.sha256.get_ref().parse().map_err(|()| {
             let start = self.sha256.span().start;
             // What stands there may be the key itself: it is not repeated.
-            let expected = "the 64 hexadecimal digits that `streamgate keys create` tells";
-            at(text, start, "auth.keys.sha256", "that is no SHA-256", expected)
+            let expected = "the 64 hexadecimal digits that `streamgate keys create` prints";
+            at(text, start, "auth.keys.sha256", "not a SHA-256 digest", expected)
         })
     }
 }
@@ -246,7 +246,7 @@ impl ApiKeyEntry {
 fn user(name: &Spanned<String>, text: &str) -> Result<UserName, Error> {
     name.get_ref().parse().map_err(|expected: InvalidUserName| {
         let start = name.span().start;
-        at(text, start, "auth.keys.user", "that is no name", &expected.to_string())
+        at(text, start, "auth.keys.user", "not a user name", &expected.to_string())
     })
 }
 

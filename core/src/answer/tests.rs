@@ -298,7 +298,7 @@ fn a_break_after_content_is_an_error_and_not_an_end() {
         head 200 text/event-stream
         body data: {"choices":[{"delta":{"content":"Hi"}}]}|
         wait Heartbeat 15000
-        body data: {"error":{"code":"connection_lost","message":"The connection to the provider broke.","param":null,"type":"upstream_error"}}|
+        body data: {"error":{"code":"connection_lost","message":"The connection to the provider was lost.","param":null,"type":"upstream_error"}}|
         settle connection_lost [a/gpt-4-turbo stream connection_lost 0 ms]
         wait
         "#,
@@ -344,7 +344,7 @@ fn every_deadline_has_its_reason() {
         body : waiting|
         wait FirstContent 45000
         cancel 1
-        body data: {"error":{"code":"first_byte_timeout","message":"The provider did not begin to respond in time.","param":null,"type":"upstream_error"}}|
+        body data: {"error":{"code":"first_byte_timeout","message":"The provider did not start responding in time.","param":null,"type":"upstream_error"}}|
         settle first_byte_timeout [a/gpt-4-turbo stream first_byte_timeout 15000 ms; b/unknown stream first_content_timeout 30000 ms]
         wait
         wait
@@ -371,7 +371,7 @@ fn silence_in_mid_answer_is_a_deadline_unless_the_client_pauses() {
         wait Heartbeat 65000
         wait Heartbeat 65000
         cancel 0
-        body data: {"error":{"code":"between_tokens_timeout","message":"The model fell silent in mid-answer.","param":null,"type":"upstream_error"}}|
+        body data: {"error":{"code":"between_tokens_timeout","message":"The model stopped sending tokens.","param":null,"type":"upstream_error"}}|
         settle between_tokens_timeout [a/gpt-4-turbo stream between_tokens_timeout 70000 ms]
         wait
         "#,

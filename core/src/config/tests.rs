@@ -209,7 +209,7 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
         (
             "protocol = \"openai\"",
             "dialect = \"vllm\"\nprotocol = \"gemini\"",
-            &["line 8", "providers.openai.dialect", "`openai` alone"],
+            &["line 8", "providers.openai.dialect", "`openai` has dialects"],
         ),
         (
             "protocol = \"openai\"",

@@ -2,7 +2,7 @@
 //!
 //! The facts are `catalogue.tsv`, one model of one provider a line, sorted by model and provider:
 //! model, provider, context window, separate input cap, longest answer (tokens; 0 is unknown), and
-//! who says so: `models.dev` (MIT, 2026-07-02), `litellm` (MIT, 2026-08-01) or `both`. Where the two
+//! the source: `models.dev` (MIT, 2026-07-02), `litellm` (MIT, 2026-08-01) or `both`. Where the two
 //! disagree the smaller number stands. It is searched as text, so that starting costs nothing.
 
 use std::cmp::Ordering;
@@ -18,7 +18,7 @@ pub struct Facts {
     pub max_input: Option<u32>,
     /// Tokens of the longest answer.
     pub max_output: Option<u32>,
-    /// Who says so.
+    /// Where the numbers are from, such as `models.dev`.
     pub source: &'static str,
 }
 

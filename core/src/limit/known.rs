@@ -1,5 +1,5 @@
-//! What is known of one target's limits, and who says so: the operator, the provider in a refusal,
-//! the catalogue, or nobody.
+//! What is known of one target's limits, and its source: the operator, the provider in a rejection,
+//! the catalogue, or a default.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::target::{Target, Upstream};
 /// What is known of one target's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known<'a> {
-    /// The model's longest answer; `None` where its own engine is left to say.
+    /// The model's longest answer; `None` where its own engine decides.
     pub model: Option<Fact<'a>>,
-    /// The longest answer by the provider's own word.
+    /// The longest answer according to the provider.
     pub learned: Option<Fact<'a>>,
     /// What prompt and answer share.
     pub context_window: Option<Fact<'a>>,
@@ -23,18 +23,18 @@ pub struct Known<'a> {
 /// A number of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fact<'a> {
-    /// How many.
+    /// The limit in tokens.
     pub tokens: u32,
-    /// Who says so.
+    /// Where it is from.
     pub source: Source<'a>,
 }
 
-/// Who says so.
+/// Where a fact is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source<'a> {
     /// The operator, in the configuration.
     Configured,
-    /// The provider, when it refused a request.
+    /// The provider, in a rejection.
     Learned {
         /// Whose text it was.
         text: &'a str,
@@ -43,16 +43,15 @@ pub enum Source<'a> {
     },
     /// The catalogue, by these sources.
     Catalogue(&'static str),
-    /// Nobody: so much an unknown model is trusted with.
+    /// The default for an unknown model.
     Default,
 }
 
 impl<'a> Known<'a> {
-    /// What is known of `target`, whose provider said `learned`.
+    /// What is known of `target`, of whose provider `learned` is known.
     ///
-    /// Of windows the provider's word counts more than the catalogue, and no more than what the
-    /// operator allows. A local model's own engine knows its window and counts the prompt exactly,
-    /// so it is left to say what fits.
+    /// The provider's window overrides the catalogue's, within what the operator allows. A local model's own engine knows its window and counts the prompt exactly,
+    /// so it decides what fits.
     pub fn of(target: &Target, learned: Option<&'a LearnedLimit>) -> Self {
         let configured = |tokens| Fact { tokens, source: Source::Configured };
         let model = target.max_output_tokens.map(configured);
@@ -71,7 +70,7 @@ impl<'a> Known<'a> {
         let unknown = Fact { tokens: UNKNOWN_MODEL_MAX_OUTPUT, source: Source::Default };
         let windows = [target.context_window.map(configured), said(|row| row.context_window)];
         let window = windows.into_iter().flatten().min_by_key(|fact| fact.tokens);
-        // A word on the window is one on all of it.
+        // A configured window covers the prompt too.
         let unless_configured =
             || listed(|facts| facts.max_input).filter(|_| target.context_window.is_none());
         Self {

@@ -1,4 +1,4 @@
-//! What providers said of their limits when they refused a request, by endpoint and model, shared
+//! The limits that providers stated when they rejected a request, by endpoint and model, shared
 //! by all answers of one process or isolate. Times are seconds since 1970; a store may keep the
 //! rows for the next one.
 
@@ -6,29 +6,29 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::refusal::Refusal;
+use super::refusal::StatedLimits;
 
-/// How many endpoints' models are remembered; the one learned of longest ago is forgotten first.
+/// How many rows are kept; the oldest is evicted first.
 pub(crate) const ROWS_MAX: usize = 1000;
-/// For how long what was learned counts: a provider may have raised its limit since.
+/// How long a learned limit is used: a provider may have raised it since.
 const AGE_MAX_SECONDS: u64 = 30 * 24 * 60 * 60;
 
-/// What one endpoint said of one of its models.
+/// The limits of one model at one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearnedLimit {
     /// The provider's base URL.
     pub endpoint: String,
     /// The model's name there.
     pub model: String,
-    /// The longest answer, in tokens, where it said so.
+    /// The longest answer, in tokens, where known.
     pub max_output: Option<u32>,
-    /// The context window, in tokens, where it said so.
+    /// The context window, in tokens, where known.
     pub context_window: Option<u32>,
-    /// The longest prompt, in tokens, where it said so.
+    /// The longest prompt, in tokens, where known.
     pub max_input: Option<u32>,
-    /// Whose text said so, the last time it did.
+    /// Whose error text it was, the last time.
     pub source: String,
-    /// When that was, in seconds since 1970.
+    /// When, in seconds since 1970.
     pub learned_at: u64,
 }
 
@@ -39,7 +39,7 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// What `endpoint` said of `model`, unless that is too long ago at `unix_seconds`.
+    /// The limits of `model` at `endpoint`, unless they are too old at `unix_seconds`.
     pub fn find(&self, endpoint: &str, model: &str, unix_seconds: u64) -> Option<LearnedLimit> {
         let rows = self.lock();
         if rows.is_empty() {
@@ -49,12 +49,12 @@ impl Learned {
         (unix_seconds.saturating_sub(row.learned_at) <= AGE_MAX_SECONDS).then(|| row.clone())
     }
 
-    /// Notes what `endpoint` said of `model`, and returns all that is known of it now.
+    /// Records a rejection of `model` by `endpoint`, and returns all that is known of it now.
     pub fn note(
         &self,
         endpoint: &str,
         model: &str,
-        refusal: &Refusal,
+        refusal: &StatedLimits,
         unix_seconds: u64,
     ) -> LearnedLimit {
         let known = self.find(endpoint, model, unix_seconds).unwrap_or_default();
@@ -112,8 +112,8 @@ mod tests {
 
     const DAY: u64 = 24 * 60 * 60;
 
-    fn refusal(max_output: Option<u32>, context_window: Option<u32>) -> Refusal {
-        Refusal { max_output, context_window, source: "openai", ..Refusal::default() }
+    fn refusal(max_output: Option<u32>, context_window: Option<u32>) -> StatedLimits {
+        StatedLimits { max_output, context_window, source: "openai", ..StatedLimits::default() }
     }
 
     #[test]

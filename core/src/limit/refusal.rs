@@ -1,10 +1,10 @@
-//! What a provider's refusal says of its limits.
+//! The limits stated in a provider's rejection.
 //!
-//! The texts are `refusal/texts.tsv`, one a line: who says it, its words, where it was seen. In the
+//! The texts are `refusal/texts.tsv`, one per line: whose it is, its words, where it was seen. In the
 //! words, `{limit}`, `{window}` and the other names of `Number` stand for a number, `{}` for any
 //! text of up to 200 bytes. Case, spaces and quotation marks count nothing, so that a text is also
 //! found inside of another one's error. The first line that fits counts: a number less is known of
-//! the last ones, which only say that the prompt is too long.
+//! the last ones, which only report that the prompt is too long.
 
 const TEXTS: &str = include_str!("refusal/texts.tsv");
 
@@ -15,7 +15,7 @@ const GAP_BYTES_MAX: usize = 200;
 
 /// A refusal for too many tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
+pub struct StatedLimits {
     /// The longest answer that may be asked for.
     pub max_output: Option<u32>,
     /// Tokens that prompt and answer share.
@@ -32,7 +32,7 @@ pub struct Refusal {
 
 /// Reads a refusal of a request that asked for an answer of `asked` tokens; `None` if it is about
 /// something else.
-pub fn read(text: &str, asked: Option<u32>) -> Option<Refusal> {
+pub fn read(text: &str, asked: Option<u32>) -> Option<StatedLimits> {
     let text = plain(&text[..text.floor_char_boundary(READ_BYTES_MAX)]);
     rows().find_map(|row| {
         let numbers = find(&plain(row.words), &text)?;
@@ -40,7 +40,7 @@ pub fn read(text: &str, asked: Option<u32>) -> Option<Refusal> {
     })
 }
 
-impl Refusal {
+impl StatedLimits {
     /// Whether the prompt alone is too long, so that no shorter answer would help.
     pub fn is_overflow(&self) -> bool {
         let input = self.input.or(self.input_min);
@@ -106,12 +106,12 @@ impl Numbers {
         self.0[number as usize]
     }
 
-    fn refusal(&self, asked: Option<u32>, source: &'static str) -> Refusal {
+    fn refusal(&self, asked: Option<u32>, source: &'static str) -> StatedLimits {
         let below = self.get(Number::Below).map(|below| below.saturating_sub(1));
         let output = self.get(Number::Output).or(asked).unwrap_or(0);
         let rest = self.get(Number::Total).map(|total| total.saturating_sub(output));
         let positive = |tokens: &u32| *tokens > 0;
-        Refusal {
+        StatedLimits {
             max_output: self.get(Number::Limit).or(below).filter(positive),
             context_window: self.get(Number::Window).filter(positive),
             max_input: self.get(Number::MaxInput).filter(positive),

@@ -15,7 +15,7 @@
 //! 1.2, 1.4; Hindi 2.4, 2.5; Tamil 1.5, 1.6; Chinese 1.6, 1.9; Japanese 1.5, 1.6; Korean 1.1, 1.4; Rust
 //! 1.3, 1.5; JSON 1.2, 1.4; digits 1.2, 1.3. The likely one is 0.96 of the median in the middle. A
 //! vocabulary of 32,000, as Llama 2 and the first Mistral had, spells more scripts byte by byte than
-//! this allows for; random letters are likely to be twice what is said.
+//! this allows for; random letters are likely to be twice the estimate.
 
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ const ASCII_KINDS: usize = 6;
 /// How many bytes are counted at once: a byte holds the sums, and a vector of 16 divides it.
 const CHUNK_BYTES: usize = 240;
 
-/// Of a longer answer so many pieces of so many bytes are counted.
+/// A longer text is sampled: this many pieces of this many bytes.
 const PIECES: usize = 64;
 const PIECE_BYTES: usize = 2048;
 

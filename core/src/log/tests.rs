@@ -108,7 +108,7 @@ fn what_is_not_known_is_left_out() {
         "",
         r#"{"level":"WARN","message":"answer","stream_id":"chatcmpl-1",
 "client":"token","streaming":true,
-"success":false,"end":"invalid_request","detail":"The request is not valid.",
+"success":false,"end":"invalid_request","detail":"The request is invalid.",
 "fallback_used":false,
 "chunk_count":0,"input_tokens":0,"output_tokens":0,"usage_estimated":false,
 "processing_time_ms":40}"#,

@@ -2,7 +2,7 @@
 //! of the official SDKs; `POST /v1/messages`, version 2023-06-01.
 //!
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider;
-//! `generation.rs` says what a generation of models takes.
+//! `generation.rs` lists what each generation of models supports.
 
 mod generation;
 mod provider_request;

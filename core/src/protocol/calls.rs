@@ -1,7 +1,7 @@
 //! The tool calls of one answer. Providers of one protocol count them in different ways: calls that
 //! come whole, each as the first of its chunk; fragments without an index; identifiers and names
 //! that are repeated, or empty. Here each has its place in the order in which it was begun, and its
-//! identifier and name are told once.
+//! identifier and name are emitted once.
 
 use super::ReadError;
 use crate::chat::{Event, FinishReason, ToolCall};
@@ -77,8 +77,8 @@ impl Calls {
             .unwrap_or_else(|| self.begin(Begun { wire: call.index, ..Begun::default() }));
         let begun = &mut self.0[place];
         call.index = place as u32;
-        call.id = call.id.filter(|id| tell_once(&mut begun.id, id));
-        call.name = call.name.filter(|name| tell_once(&mut begun.name, name));
+        call.id = call.id.filter(|id| set_once(&mut begun.id, id));
+        call.name = call.name.filter(|name| set_once(&mut begun.name, name));
         call
     }
 
@@ -105,8 +105,8 @@ impl Calls {
     }
 }
 
-/// Notes what is told, and says whether it was not before.
-fn tell_once(known: &mut String, told: &str) -> bool {
+/// Sets a text that is not set; `false`: it was.
+fn set_once(known: &mut String, told: &str) -> bool {
     let is_new = known.is_empty();
     if is_new {
         known.push_str(told);
@@ -138,7 +138,7 @@ mod tests {
         fragments.iter().map(place).collect()
     }
 
-    /// Each row: fragments, and the place, the identifier and the name that each is told with.
+    /// Each row: fragments, and the place, the identifier and the name that each is emitted with.
     #[test]
     fn each_call_has_its_place() {
         let rows: &[(&str, &[Fragment], &[Told])] = &[

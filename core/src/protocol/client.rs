@@ -30,7 +30,7 @@ pub enum ClientProtocol {
 struct Facts {
     name: &'static str,
     marks_fallback: bool,
-    tells_warnings: bool,
+    supports_warnings: bool,
     stream_headers: &'static [(&'static str, &'static str)],
     forwarded_headers: &'static [&'static str],
     error_media_type: &'static str,
@@ -51,7 +51,7 @@ impl ClientProtocol {
             Self::Notebook => Facts::of("notebook"),
             Self::Content => Facts::of("content"),
             Self::Session => {
-                Facts { marks_fallback: true, tells_warnings: true, ..Facts::of("session") }
+                Facts { marks_fallback: true, supports_warnings: true, ..Facts::of("session") }
             }
             Self::UiMessage => Facts {
                 stream_headers: ui_message::STREAM_HEADERS,
@@ -91,14 +91,14 @@ impl ClientProtocol {
         }
     }
 
-    /// Whether a client can tell a fallback message from a model's answer.
+    /// Whether a client can distinguish a fallback message from a model's answer.
     pub const fn marks_fallback(self) -> bool {
         self.facts().marks_fallback
     }
 
     /// Whether its streams carry warnings, such as that another target is tried.
-    pub const fn tells_warnings(self) -> bool {
-        self.facts().tells_warnings
+    pub const fn supports_warnings(self) -> bool {
+        self.facts().supports_warnings
     }
 
     /// Headers of its streams that no other protocol's have.
@@ -123,7 +123,7 @@ impl Facts {
         Self {
             name,
             marks_fallback: false,
-            tells_warnings: false,
+            supports_warnings: false,
             stream_headers: &[],
             forwarded_headers: &[],
             error_media_type: "application/json",

@@ -2,7 +2,7 @@
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 
-/// What the events of one answer said, joined.
+/// The events of one answer, joined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     /// The answer's text.

@@ -37,9 +37,9 @@ const TOKEN: &str = r#"{"type":"token","content":"#;
 #[derive(Debug)]
 pub(crate) struct Writer {
     session: String,
-    /// What the user said.
+    /// The user's message.
     asked: String,
-    /// The answer's text so far, to be told whole at its end.
+    /// The answer's text so far; its last event repeats it.
     text: String,
 }
 

@@ -101,3 +101,6 @@ impl ProviderProtocol {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

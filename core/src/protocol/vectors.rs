@@ -6,7 +6,7 @@ use crate::chat::FinishReason;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 use crate::target::ProviderProtocol;
 
-/// A provider's protocol, its streams and its whole answers, and what its usage tells.
+/// A provider's protocol, its streams and its whole answers, and what its usage contains.
 struct Vectors {
     protocol: ProviderProtocol,
     /// In the order of [`NAMES`]: the stream, and the whole answer.

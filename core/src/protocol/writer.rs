@@ -20,7 +20,7 @@ pub enum End {
     Failed(Failure),
 }
 
-/// What a client's protocol says about the answer as a whole, known before its first byte.
+/// What is known of an answer before its first byte.
 #[derive(Clone, Debug)]
 pub struct AnswerMeta {
     /// Our name for the answer.
@@ -40,12 +40,12 @@ impl AnswerMeta {
     }
 }
 
-/// What a client's protocol says about the answer as a whole, known at its end.
+/// What is known of an answer at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerEnd<'a> {
     /// How it ended.
     pub(crate) end: &'a End,
-    /// What it said is a closing message, not a model's answer.
+    /// The text is a fallback message, not a model's answer.
     pub(crate) fallback: bool,
 }
 
@@ -85,7 +85,7 @@ impl Writer {
         }
     }
 
-    /// Writes what a stream says before its provider was asked; most say nothing.
+    /// Writes what a stream begins with before its provider was called; in most protocols nothing.
     pub(crate) fn open(&self, out: &mut Vec<u8>) {
         match self {
             Self::Notebook(writer) => writer.open(out),

@@ -12,7 +12,7 @@ use crate::chat::ChatRequest;
 use crate::failure::{Failure, Overflow, Reason};
 use crate::limit::known::Known;
 use crate::limit::learned::LearnedLimit;
-use crate::limit::refusal::{self, Refusal};
+use crate::limit::refusal::{self, StatedLimits};
 use crate::limit::{Length, Terms, tokens};
 use crate::target::Target;
 
@@ -127,7 +127,7 @@ impl Relay {
         again
     }
 
-    fn apply_overflow(&mut self, refusal: &Refusal, failure: &mut Failure) {
+    fn apply_overflow(&mut self, refusal: &StatedLimits, failure: &mut Failure) {
         let window = refusal.context_window.or(refusal.max_input);
         let input = refusal.input.or(refusal.input_min);
         *failure = match (input, window) {
@@ -145,7 +145,7 @@ impl Relay {
         };
     }
 
-    fn learn(&mut self, target: &Target, refusal: &Refusal) {
+    fn learn(&mut self, target: &Target, refusal: &StatedLimits) {
         let stated = [refusal.max_output, refusal.context_window, refusal.max_input];
         if stated.iter().any(Option::is_some) {
             let (endpoint, now) = (&target.provider.base_url, self.unix_seconds());
@@ -160,7 +160,7 @@ impl Relay {
 }
 
 /// The limits that a failure states: in its message, or elsewhere in the provider's error body.
-fn stated_limits(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
+fn stated_limits(attempt: &Attempt, failure: &Failure) -> Option<StatedLimits> {
     let may = matches!(failure.reason, Reason::Rejected | Reason::InBand | Reason::ServerError);
     if !may || attempt.reading.content {
         return None;
@@ -172,13 +172,13 @@ fn stated_limits(attempt: &Attempt, failure: &Failure) -> Option<Refusal> {
 }
 
 /// Whether the message states a limit, so that the rest of the error body need not be read.
-fn states_limit(refusal: &Refusal) -> bool {
+fn states_limit(refusal: &StatedLimits) -> bool {
     refusal.max_output.is_some() || refusal.context_window.is_some() || refusal.max_input.is_some()
 }
 
 /// The conversation's length as a target counted it; where it stopped counting, as estimated, as
 /// long as that leaves room for an answer.
-fn counted(refusal: &Refusal, estimated: Length) -> Length {
+fn counted(refusal: &StatedLimits, estimated: Length) -> Length {
     let window = refusal.context_window.unwrap_or(u32::MAX);
     match (refusal.input, refusal.input_min) {
         (Some(input), _) => input.into(),

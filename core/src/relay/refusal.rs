@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Head;
 use super::ladder::retry_after;
-use crate::failure::{Failure, Original, Reason};
+use crate::failure::{ErrorResponse, Failure, Reason};
 use crate::protocol::error_message;
 use crate::target::Target;
 use crate::time::Instant;
@@ -80,7 +80,7 @@ impl Refusal {
         // What goes back as it came must be readable where an error answer is expected.
         let goes_back = reason == Reason::Rejected
             && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-        let original = goes_back.then_some(Original { status: self.status, body });
+        let original = goes_back.then_some(ErrorResponse { status: self.status, body });
         let waited = now.since(self.since);
         let retry_after = self.retry_after.map(|asked| asked.saturating_sub(waited));
         Failure { retry_after, original, ..Failure::new(reason, detail) }

@@ -67,7 +67,7 @@ fn limits(gateway: &Gateway, target: &Target) -> Value {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::limit::refusal::Refusal;
+    use crate::limit::refusal::StatedLimits;
 
     fn listed(gateway: &Gateway) -> Value {
         serde_json::from_slice(&list(gateway).body).unwrap()
@@ -96,7 +96,7 @@ mod tests {
         let text = "[providers.openai]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
                     [models.m]\ntargets = [\"openai/gpt-5\", \"openai/new\"]";
         let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
-        let refusal = Refusal { context_window: Some(8192), source: "vllm", ..Refusal::default() };
+        let refusal = StatedLimits { context_window: Some(8192), source: "vllm", ..StatedLimits::default() };
         gateway.learned().note("http://p", "new", &refusal, 1_700_000_000);
         let both = "catalogue (both)";
         assert_eq!(

@@ -80,7 +80,7 @@ impl StoreEntry {
                 Ok(StoreUrl::Postgres(url))
             }
             Some(("d1", binding)) if is_identifier(binding) => Ok(StoreUrl::D1(binding.to_owned())),
-            _ => Err(wrong("this is no store")),
+            _ => Err(wrong("not a store URL")),
         }
         .map(|url| Store { url, master_keys })
     }
@@ -103,7 +103,7 @@ fn master_keys(
         let env = &entry.get_ref().env;
         let Some(value) = secret(env) else { return Ok(None) };
         let wrong = |expected: String| {
-            let what = format!("{env} holds no master key");
+            let what = format!("{env} is not a master key");
             at(text, entry.span().start, key, &what, &expected)
         };
         MasterKey::parse(value.trim()).map(Some).map_err(wrong)
@@ -115,7 +115,7 @@ fn master_keys(
     let Some(entry) = &current else { return Ok(None) };
     let current = read(entry, "store.master_key")?.ok_or_else(|| {
         let what = format!("{} is not set", entry.get_ref().env);
-        let expected = "32 random bytes there, as `openssl rand -base64 32` gives them";
+        let expected = "32 random bytes, such as the output of `openssl rand -base64 32`";
         at(text, entry.span().start, "store.master_key", &what, expected)
     })?;
     Ok(Some(MasterKeys::new(current, previous)))

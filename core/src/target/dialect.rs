@@ -1,8 +1,7 @@
 //! In what the providers that speak this protocol differ: a row each.
 //!
-//! Sources: the providers' own references, as docs/protocols/openai-dialects.md lists them. A row says
-//! what is written. What is read needs none: names
-//! differ, but no name means two things.
+//! Sources: the providers' own references, as docs/protocols/openai-dialects.md lists them. A row
+//! describes what is written. Reading needs none: names differ, but no name means two things.
 
 use serde_json::{Value, json};
 
@@ -20,13 +19,13 @@ pub struct Dialect {
     /// The field of the longest answer, in tokens; `None` where both are known: the client's own,
     /// else `max_tokens`.
     limit: Option<&'static str>,
-    /// Whether usage must be asked for in a stream. Who always tells it may refuse to be asked.
+    /// Whether usage must be asked for in a stream. Some that always send it reject the option.
     pub(crate) asks_usage: bool,
     /// The role of a developer's instruction.
     pub(crate) developer: &'static str,
-    /// How the effort is told.
+    /// How the effort is written.
     pub(crate) effort: EffortField,
-    /// How what a model thought earlier is told.
+    /// How earlier reasoning is written.
     pub(crate) thought: Thought,
     /// How the last message, the assistant's, is marked as the beginning of the answer.
     pub(crate) prefix: Prefix,
@@ -45,14 +44,14 @@ pub struct Dialect {
     pub(crate) strict: Option<&'static [&'static str]>,
 }
 
-/// How the effort is told.
+/// How the effort is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EffortField {
     /// `reasoning_effort`, in OpenAI's words.
     Word,
     /// `reasoning_effort`, whose least word is `low`.
     FromLow,
-    /// `reasoning_effort`, whose least word is `low`; not to think at all is said in `reasoning`.
+    /// `reasoning_effort`, whose least level is `low`; `reasoning` turns thinking off.
     FromLowOrOff,
     /// `thinking`, on or off, and `reasoning_effort`.
     Thinking,
@@ -62,7 +61,7 @@ pub(crate) enum EffortField {
     Unsupported,
 }
 
-/// How what a model thought earlier is told.
+/// How earlier reasoning is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Thought {
     /// In a field of the message.
@@ -222,7 +221,7 @@ pub static DIALECTS: &[Dialect] = &[
         ..COMPATIBLE
     },
     // Its reasoning models refuse penalties, and stop texts, which are not left out: without them an
-    // answer would go on.
+    // answer would continue.
     Dialect {
         name: "xai",
         at: &["api.x.ai"],
@@ -246,8 +245,8 @@ impl Dialect {
         DIALECTS.iter().find(|dialect| dialect.is_at(place)).unwrap_or(&DIALECTS[0])
     }
 
-    /// Whether its provider goes on with an answer that was begun.
-    pub fn goes_on(&self) -> bool {
+    /// Whether its provider continues an answer that was begun.
+    pub fn continues(&self) -> bool {
         self.prefix != Prefix::Unknown
     }
 
@@ -267,7 +266,7 @@ impl Dialect {
         self.limit.unwrap_or(by_client)
     }
 
-    /// The fields that tell the effort.
+    /// The fields of the effort.
     pub(crate) fn effort(&self, effort: Effort) -> Vec<(&'static str, Value)> {
         let from_low = if effort == Effort::Minimal { Effort::Low } else { effort };
         let field = |effort: Effort| ("reasoning_effort", effort.as_str().into());

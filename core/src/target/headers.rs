@@ -59,13 +59,13 @@ fn fault(name: &str, value: &str) -> Option<(&'static str, &'static str)> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_text = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
-        Some(("this is no header's name", "letters, digits and dashes"))
+        Some(("not a header name", "letters, digits and dashes"))
     } else if KEYS.contains(&name) {
-        Some(("a key is a secret", "api_key = { env = \"NAME\" }"))
+        Some(("a key belongs in a secret", "api_key = { env = \"NAME\" }"))
     } else if WRITTEN.contains(&name) {
-        Some(("this header is written for every call", "another one"))
+        Some(("this header is set on every call", "another one"))
     } else if !value.bytes().all(is_text) {
-        Some(("this is no header's value", "printable ASCII"))
+        Some(("not a header value", "printable ASCII"))
     } else {
         None
     }

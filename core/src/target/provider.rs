@@ -125,10 +125,10 @@ impl ProviderEntry {
     }
 
     fn continuation(&self, dialect: Option<&'static Dialect>, base_url: &str) -> Continuation {
-        let goes_on = match self.upstream {
+        let continues = match self.upstream {
             Upstream::Local => true,
             Upstream::Http(ProviderProtocol::OpenAi) => {
-                dialect.unwrap_or_else(|| Dialect::at(base_url)).goes_on()
+                dialect.unwrap_or_else(|| Dialect::at(base_url)).continues()
             }
             Upstream::Http(
                 ProviderProtocol::Responses
@@ -137,7 +137,7 @@ impl ProviderEntry {
                 | ProviderProtocol::Ollama,
             ) => false,
         };
-        let by_provider = if goes_on { Continuation::Prefill } else { Continuation::Ask };
+        let by_provider = if continues { Continuation::Prefill } else { Continuation::Ask };
         self.continuation.unwrap_or(by_provider)
     }
 
@@ -146,7 +146,7 @@ impl ProviderEntry {
         let name = written.get_ref();
         let speaks_openai = self.upstream == Upstream::Http(ProviderProtocol::OpenAi);
         let (what, expected) = match Dialect::named(name) {
-            _ if !speaks_openai => ("it is known of `openai` alone".into(), "none".into()),
+            _ if !speaks_openai => ("only protocol `openai` has dialects".into(), "none".into()),
             Some(dialect) => return Ok(Some(dialect)),
             None => {
                 let names: Vec<_> =
@@ -171,7 +171,7 @@ impl ApiKeyEntry {
 /// Why a provider that is called with users' own keys is not called for one who gave none.
 fn no_key_of_your_own(provider: &str) -> Box<Failure> {
     let detail = format!(
-        "{provider} is called with your own key, and you have given none: expected one by PUT \
+        "{provider} requires your own key, and none is set: set one with PUT \
          /v1/provider-keys/{provider}."
     );
     Box::new(Failure::new(Reason::UserKeyMissing, detail))

@@ -43,7 +43,7 @@ impl Provider {
     /// The error that clients get where it gives no answer: it cannot be called, or refuses.
     pub(super) fn words_instead(&self, case: Case) -> Option<&'static str> {
         match (self.protocol, case) {
-            (_, case) if !self.can_be_told(case) => Some("cannot be told in the protocol `ollama`"),
+            (_, case) if !self.can_be_told(case) => Some("does not support image parts"),
             ("gemini", Case::Refusal) => Some("PROHIBITED_CONTENT"),
             _ => None,
         }

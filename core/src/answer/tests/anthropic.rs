@@ -175,7 +175,7 @@ fn a_failure_is_an_error_event_once_the_answer_has_begun() {
     let data: serde_json::Value =
         serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(data["error"]["type"], "api_error");
-    assert_eq!(data["error"]["message"], "The answer broke off before its end.");
+    assert_eq!(data["error"]["message"], "The stream ended before the answer was complete.");
     assert!(data["request_id"].as_str().is_some_and(|id| id.ends_with('7')));
 }
 

@@ -78,8 +78,10 @@ fn each_lost_rung_is_a_warning() {
     ];
     let expected = [
         INFO,
-        &warning("Now asking a/gpt-4-turbo for the whole answer: The model answered with nothing."),
-        &warning("Now asking b/unknown: The connection to the provider broke."),
+        &warning(
+            "Now asking a/gpt-4-turbo for the whole answer: The model returned an empty answer.",
+        ),
+        &warning("Now asking b/unknown: The connection to the provider was lost."),
         TOKEN,
         DONE_EVENTS,
     ];
@@ -100,7 +102,7 @@ fn a_recovered_break_is_a_warning_where_it_was() {
     let expected = [
         INFO,
         TOKEN,
-        &warning("Now asking b/unknown to go on: The connection to the provider broke."),
+        &warning("Now asking b/unknown to go on: The connection to the provider was lost."),
         "data: {\"type\":\"token\",\"content\":\" there\"}|",
         DONE_EVENTS,
     ];

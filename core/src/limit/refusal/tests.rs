@@ -1,6 +1,6 @@
 use super::*;
 
-const UNKNOWN: Refusal = Refusal {
+const UNKNOWN: StatedLimits = StatedLimits {
     max_output: None,
     context_window: None,
     max_input: None,
@@ -9,30 +9,30 @@ const UNKNOWN: Refusal = Refusal {
     source: "",
 };
 
-fn output(source: &'static str, max_output: u32) -> Option<Refusal> {
-    Some(Refusal { max_output: Some(max_output), source, ..UNKNOWN })
+fn output(source: &'static str, max_output: u32) -> Option<StatedLimits> {
+    Some(StatedLimits { max_output: Some(max_output), source, ..UNKNOWN })
 }
 
-fn window(source: &'static str, input: u32, window: u32) -> Option<Refusal> {
-    Some(Refusal { context_window: Some(window), input: Some(input), source, ..UNKNOWN })
+fn window(source: &'static str, input: u32, window: u32) -> Option<StatedLimits> {
+    Some(StatedLimits { context_window: Some(window), input: Some(input), source, ..UNKNOWN })
 }
 
-fn at_least(source: &'static str, input_min: u32, window: u32) -> Option<Refusal> {
+fn at_least(source: &'static str, input_min: u32, window: u32) -> Option<StatedLimits> {
     let input_min = Some(input_min);
-    Some(Refusal { context_window: Some(window), input_min, source, ..UNKNOWN })
+    Some(StatedLimits { context_window: Some(window), input_min, source, ..UNKNOWN })
 }
 
-fn input(source: &'static str, input: Option<u32>, max_input: u32) -> Option<Refusal> {
-    Some(Refusal { max_input: Some(max_input), input, source, ..UNKNOWN })
+fn input(source: &'static str, input: Option<u32>, max_input: u32) -> Option<StatedLimits> {
+    Some(StatedLimits { max_input: Some(max_input), input, source, ..UNKNOWN })
 }
 
-fn overflow(source: &'static str) -> Option<Refusal> {
-    Some(Refusal { source, ..UNKNOWN })
+fn overflow(source: &'static str) -> Option<StatedLimits> {
+    Some(StatedLimits { source, ..UNKNOWN })
 }
 
 /// As providers word them, with the numbers of the places that `texts.tsv` names, or with others.
 #[expect(clippy::too_many_lines, reason = "one table")]
-fn told() -> Vec<(&'static str, Option<Refusal>)> {
+fn told() -> Vec<(&'static str, Option<StatedLimits>)> {
     vec![
         (
             "max_tokens: 128000 > 64000, which is the maximum allowed number of output tokens for \
@@ -230,11 +230,11 @@ fn told() -> Vec<(&'static str, Option<Refusal>)> {
         (
             "max_tokens=32000 cannot be greater than max_model_len=max_total_tokens=28672. Please \
              request fewer output tokens.",
-            Some(Refusal { context_window: Some(28672), source: "vllm", ..UNKNOWN }),
+            Some(StatedLimits { context_window: Some(28672), source: "vllm", ..UNKNOWN }),
         ),
         (
             "max_tokens=16384 cannot be greater than max_model_len=8192",
-            Some(Refusal { context_window: Some(8192), source: "vllm", ..UNKNOWN }),
+            Some(StatedLimits { context_window: Some(8192), source: "vllm", ..UNKNOWN }),
         ),
         (
             "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",

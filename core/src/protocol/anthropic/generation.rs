@@ -21,7 +21,7 @@ pub(super) struct Generation {
     pub(super) samples: bool,
 }
 
-/// By how the name goes on after `claude-`; the first row that fits counts. What is not listed is
+/// By the name after `claude-`; the first row that matches counts. What is not listed is
 /// newer.
 const GENERATIONS: &[(&str, Thinks, bool)] = &[
     ("2", Thinks::Never, true),

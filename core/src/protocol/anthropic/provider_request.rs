@@ -1,14 +1,14 @@
 //! The call to a provider, written: the client's own body where it speaks this protocol too, else a
 //! new one.
 //!
-//! What Anthropic has no field for is left out: a seed, penalties, `json_object` (whose prompts ask
+//! What Anthropic does not support is left out: a seed, penalties, `json_object` (whose prompts ask
 //! for JSON themselves), and thoughts that are not signed, which it would refuse.
 
 use serde_json::{Map, Value, json};
 
 use super::generation::{Generation, Thinks};
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
 };
 use crate::failure::{Failure, Reason};
@@ -18,7 +18,7 @@ use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
 const VERSION: &str = "2023-06-01";
-/// What the user says where the assistant speaks first: the protocol has the user begin.
+/// The user's message where the conversation begins with the assistant: the protocol has the user first.
 const BEFORE_ASSISTANT: &str = ".";
 /// The smallest budget for thinking, in tokens.
 const BUDGET_MIN: u32 = 1024;
@@ -120,10 +120,10 @@ fn is_unsigned(part: &Part) -> bool {
     matches!(part, Part::Reasoning { signature: None, .. })
 }
 
-/// A client hands back the thoughts it was given, also those of a provider that signs none:
-/// Anthropic refuses them.
+/// A client sends back the reasoning it received, also that of a provider that signs none, which
+/// Anthropic rejects.
 fn without_unsigned(messages: &str) -> Result<Value, Failure> {
-    // Not all in them was read before.
+    // Parsing the request did not read all of it.
     let mut messages: Value = serde_json::from_str(messages).map_err(|error| {
         Failure::new(Reason::InvalidRequest, format!("messages: {error}")).at("messages")
     })?;
@@ -247,7 +247,7 @@ fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) ->
 }
 
 /// The instructions, and the turns, the user's first. Instructions stand before all turns, wherever
-/// they were given; where there is nothing else, they are what the user says.
+/// they were given; where there is nothing else, they become the user's turn.
 fn conversation(messages: &[Message]) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut system = Vec::new();
     for message in messages.iter().filter(|message| instructs(message)) {
@@ -283,7 +283,7 @@ fn turns<'a>(messages: impl Iterator<Item = &'a Message>) -> Result<Vec<Value>, 
     Ok(turns.into_iter().map(|(role, blocks)| turn(role, blocks)).collect())
 }
 
-/// The protocol refuses blanks at the end of an answer that is to go on.
+/// The protocol rejects whitespace at the end of an answer that is to be continued.
 fn trim_end(blocks: &mut Vec<Value>) {
     if let Some(Value::String(text)) = blocks.last_mut().and_then(|last| last.get_mut("text")) {
         text.truncate(text.trim_end().len());
@@ -342,15 +342,17 @@ fn text_block(text: &str) -> Value {
 fn medium(media: &Media) -> Option<Value> {
     let media_type = media.media_type.as_deref();
     let source = match (media.kind, &media.source) {
-        (MediaKind::Image | MediaKind::File, Source::Url(url)) => {
+        (MediaKind::Image | MediaKind::File, MediaSource::Url(url)) => {
             json!({"type": "url", "url": url})
         }
-        (MediaKind::Image, Source::Data(data)) => inline(media_type.unwrap_or("image/png"), data),
-        (MediaKind::File, Source::Data(data)) => {
+        (MediaKind::Image, MediaSource::Data(data)) => {
+            inline(media_type.unwrap_or("image/png"), data)
+        }
+        (MediaKind::File, MediaSource::Data(data)) => {
             let pdf = media_type.is_none_or(|media_type| media_type == "application/pdf");
             pdf.then(|| inline("application/pdf", data))?
         }
-        (MediaKind::Audio, _) | (_, Source::Id(_)) => return None,
+        (MediaKind::Audio, _) | (_, MediaSource::Id(_)) => return None,
     };
     if media.kind == MediaKind::Image {
         return Some(json!({"type": "image", "source": source}));
@@ -366,7 +368,7 @@ fn inline(media_type: &str, data: &str) -> Value {
     json!({"type": "base64", "media_type": media_type, "data": data})
 }
 
-/// Arguments are an object; a call that takes none may say nothing.
+/// Arguments are an object; those of a call that takes none may be empty.
 fn input(arguments: &str) -> Option<Value> {
     if arguments.trim().is_empty() {
         return Some(json!({}));

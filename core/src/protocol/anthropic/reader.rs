@@ -2,8 +2,8 @@
 //! they came in. A text delta that differs from the one before in its text alone is recognised
 //! instead of read.
 //!
-//! What is not told: signatures, citations, redacted thoughts, and what tools of the provider's own
-//! did. It is in the frames, which a client of the same protocol is handed as they came.
+//! Signatures, citations, redacted reasoning and server tools have no events. They are in the frames,
+//! which a client of the same protocol receives unchanged.
 
 use std::borrow::Cow;
 
@@ -20,12 +20,12 @@ pub struct StreamReader {
     blocks: Blocks,
 }
 
-/// What a stream said of its blocks and its prompt.
+/// What later events of a stream refer to.
 #[derive(Debug, Default)]
 struct Blocks {
     /// The index of each block that is a tool call, in order.
     calls: Vec<u32>,
-    /// The last of them has said nothing of its arguments.
+    /// The last of them has had no arguments yet.
     bare: bool,
     /// What `message_start` counted.
     counted: Counted,
@@ -47,7 +47,7 @@ impl StreamReader {
         if let Some(error) = event.error {
             return Err(reported(error).map_err(malformed)?);
         }
-        if let Some(text) = event.tell(self, sink)? {
+        if let Some(text) = event.emit(self, sink)? {
             self.texts.learn(data, text, None, None);
         }
         Ok(if event.kind == Kind::MessageStop { Step::Done } else { Step::More })
@@ -67,7 +67,7 @@ pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Resul
     if let Some(error) = message.error {
         return Err(reported(error).map_err(malformed)?);
     }
-    message.tell(sink);
+    message.emit(sink);
     Ok(())
 }
 
@@ -106,7 +106,7 @@ enum Kind {
     Other,
 }
 
-/// One event of a stream; its type says which of the fields count.
+/// One event of a stream; its type determines which fields count.
 #[derive(Default)]
 struct StreamEvent<'a> {
     kind: Kind,
@@ -124,7 +124,7 @@ struct StreamEvent<'a> {
 struct Message<'a> {
     id: Option<Text<'a>>,
     model: Option<Text<'a>>,
-    /// The list of blocks: read once to check it, and again to tell it.
+    /// The list of blocks: read once to validate it, and again to emit it.
     content: Option<Reader<'a>>,
     stop: Stop<'a>,
     counted: Option<Counted>,
@@ -158,7 +158,7 @@ struct Stop<'a> {
     explanation: Option<Text<'a>>,
 }
 
-/// What a `usage` says; what it does not say has been said before.
+/// A `usage`; fields that it lacks keep their earlier value.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     input: Option<u32>,
@@ -187,8 +187,8 @@ impl<'a> StreamEvent<'a> {
         reader.end()
     }
 
-    /// Tells what it says, and gives the text in it if that is all.
-    fn tell(
+    /// Emits its events, and returns the text in it if that is all.
+    fn emit(
         &self,
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
@@ -196,17 +196,17 @@ impl<'a> StreamEvent<'a> {
         let StreamReader { texts: Texts { buffer: scratch, .. }, blocks } = state;
         match self.kind {
             Kind::MessageStart => {
-                self.message.tell_start(sink);
+                self.message.emit_start(sink);
                 if let Some(counted) = self.message.counted {
                     blocks.counted = counted;
                     sink(Event::Prompt(Usage { output_tokens: 0, ..counted.usage() }));
                 }
             }
             Kind::BlockStart => blocks.open(self.index, &self.block, scratch, sink)?,
-            Kind::BlockDelta => return Ok(self.tell_delta(blocks, scratch, sink)),
+            Kind::BlockDelta => return Ok(self.emit_delta(blocks, scratch, sink)),
             Kind::BlockStop => blocks.close(self.index, sink),
             Kind::MessageDelta => {
-                self.delta.stop.tell(sink);
+                self.delta.stop.emit(sink);
                 if let Some(counted) = self.counted {
                     sink(Event::Usage(counted.or(blocks.counted).usage()));
                 }
@@ -216,7 +216,7 @@ impl<'a> StreamEvent<'a> {
         Ok(None)
     }
 
-    fn tell_delta(
+    fn emit_delta(
         &self,
         blocks: &mut Blocks,
         scratch: &mut String,
@@ -244,13 +244,13 @@ impl Blocks {
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
         if !block.is("tool_use") {
-            block.tell(0, scratch, sink);
+            block.emit(0, scratch, sink);
             return Ok(());
         }
         if self.calls.len() == TOOL_CALLS_MAX {
             return Err(too_many_calls());
         }
-        self.bare = !block.tell(self.calls.len() as u32, scratch, sink);
+        self.bare = !block.emit(self.calls.len() as u32, scratch, sink);
         self.calls.push(index);
         Ok(())
     }
@@ -263,7 +263,7 @@ impl Blocks {
         }
     }
 
-    /// A call that takes no arguments says none: an empty object in other protocols.
+    /// A call without arguments has none here, and an empty object in other protocols.
     fn close(&mut self, index: u32, sink: &mut Sink<'_>) {
         if self.bare && self.calls.last() == Some(&index) {
             self.bare = false;
@@ -297,23 +297,23 @@ impl<'a> Message<'a> {
         })
     }
 
-    fn tell_start(&self, sink: &mut Sink<'_>) {
+    fn emit_start(&self, sink: &mut Sink<'_>) {
         if let (Some(id), Some(model)) = (self.id, self.model) {
             sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
         }
     }
 
-    fn tell(&self, sink: &mut Sink<'_>) {
-        self.tell_start(sink);
+    fn emit(&self, sink: &mut Sink<'_>) {
+        self.emit_start(sink);
         let mut calls = 0;
         if let Some(mut content) = self.content.clone() {
-            let told = read_blocks(&mut content, |block| {
-                block.tell(calls, &mut String::new(), sink);
+            let read = read_blocks(&mut content, |block| {
+                block.emit(calls, &mut String::new(), sink);
                 calls += u32::from(block.is("tool_use"));
             });
-            told.expect("the list was checked");
+            read.expect("the list was validated");
         }
-        self.stop.tell(sink);
+        self.stop.emit(sink);
         if let Some(counted) = self.counted {
             sink(Event::Usage(counted.usage()));
         }
@@ -322,12 +322,12 @@ impl<'a> Message<'a> {
 
 fn read_blocks<'a>(
     content: &mut Reader<'a>,
-    mut tell: impl FnMut(&Block<'a>),
+    mut emit: impl FnMut(&Block<'a>),
 ) -> Result<(), Malformed> {
     content.list(|element| {
         let mut block = Block::default();
         block.read(element)?;
-        tell(&block);
+        emit(&block);
         Ok(())
     })
 }
@@ -352,10 +352,9 @@ impl<'a> Block<'a> {
         self.kind.is_some_and(|text| text.into_cow() == kind)
     }
 
-    /// Tells what it says already, as the call of that index if it is one. Gives whether it says
-    /// anything of a call's arguments: a stream's first frame of a call has an empty object in
-    /// their place.
-    fn tell(&self, call: u32, scratch: &mut String, sink: &mut Sink<'_>) -> bool {
+    /// Emits what it holds already, as the call of that index if it is one. Returns whether it holds a
+    /// call's arguments: the first frame of a call has an empty object in their place.
+    fn emit(&self, call: u32, scratch: &mut String, sink: &mut Sink<'_>) -> bool {
         let said = |text: Option<Text<'a>>| text.filter(|text| !text.is_empty());
         match self.kind.map(Text::into_cow).as_deref() {
             Some("text") => {
@@ -414,7 +413,7 @@ impl<'a> Stop<'a> {
         read.map(drop)
     }
 
-    fn tell(&self, sink: &mut Sink<'_>) {
+    fn emit(&self, sink: &mut Sink<'_>) {
         if let Some(why) = self.explanation.filter(|why| !why.is_empty()) {
             sink(Event::Refusal(why.into_cow()));
         }
@@ -455,7 +454,7 @@ impl Counted {
         })
     }
 
-    /// With what was said before where nothing is said now.
+    /// With the earlier value of each field that it lacks.
     fn or(self, before: Self) -> Self {
         Self {
             input: self.input.or(before.input),

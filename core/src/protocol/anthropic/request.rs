@@ -8,8 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling,
-    Source, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place,
+    Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::parse_json;
@@ -252,7 +252,7 @@ fn add_message(
     Ok(())
 }
 
-/// The parts that the content at `path` of the body says.
+/// The parts of the content at `path` of the body.
 fn parts(content: &Content<'_>, path: &str) -> Result<Vec<Part>, Failure> {
     let blocks = match content {
         Content::Text(text) => return Ok(vec![Part::Text(text.clone())]),
@@ -304,9 +304,9 @@ fn block_as<'a, T: Deserialize<'a>>(block: &'a RawValue, path: &str) -> Result<T
 
 fn media(kind: MediaKind, block_type: String, block: MediaBlock) -> Part {
     let (source, media_type) = match block.source {
-        WireSource::Base64 { media_type, data } => (Source::Data(data), Some(media_type)),
-        WireSource::Url { url } => (Source::Url(url), None),
-        WireSource::File { file_id } => (Source::Id(file_id), None),
+        WireSource::Base64 { media_type, data } => (MediaSource::Data(data), Some(media_type)),
+        WireSource::Url { url } => (MediaSource::Url(url), None),
+        WireSource::File { file_id } => (MediaSource::Id(file_id), None),
         WireSource::Text { data } => return Part::Text(data),
         WireSource::Other => return Part::Other(block_type),
     };
@@ -327,7 +327,7 @@ fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
     }
 }
 
-/// A budget says more than a word; thinking that adapts itself is as much as the word says.
+/// A budget is more specific than a level; adaptive thinking is at the level given beside it.
 fn effort(thinking: Option<&Thinking>, word: Option<&str>) -> Option<Effort> {
     match thinking {
         Some(Thinking { r#type, .. }) if r#type == "disabled" => return Some(Effort::None),

@@ -1,6 +1,6 @@
 //! The answer to a client, written.
 //!
-//! Blocks come one after the other: what says something else closes the open one. Where a provider
+//! Blocks come one after the other: content of another kind closes the open one. Where a provider
 //! interleaves the fragments of parallel calls, the first call streams and the others wait until its
 //! arguments are whole.
 
@@ -100,7 +100,7 @@ impl Writer {
         }
     }
 
-    /// The provider's own frames went out: what is written next goes on in the block they left open.
+    /// The provider's own frames were forwarded: what is written next continues the block they left open.
     pub(in crate::protocol) fn forwarded(&mut self, mut frames: &[u8]) {
         self.begun = true;
         let mut decoder = sse::Decoder::new(usize::MAX);
@@ -138,7 +138,7 @@ impl Writer {
             End::Finished(reason) => {
                 self.begin(out);
                 self.close_all(out);
-                // The provider's own `message_delta` said both.
+                // The provider's own `message_delta` had both.
                 if self.finish.is_some() || self.usage.is_some() {
                     self.message_delta(out, *reason);
                 }
@@ -224,7 +224,7 @@ impl Writer {
             Some(Open { kind: Kind::Call(_, arguments), .. }) if !arguments.whole => {
                 self.wait(call);
             }
-            // A fragment that comes after its call's arguments were whole says nothing.
+            // Nothing can follow complete arguments.
             _ if call.id.is_none() && call.name.is_none() => {}
             _ => {
                 self.wait(call);
@@ -296,7 +296,7 @@ impl Writer {
         }
     }
 
-    /// Closes the open block, and says what waits behind it.
+    /// Closes the open block, and writes what waits behind it.
     fn close_all(&mut self, out: &mut Vec<u8>) {
         for (index, call) in std::mem::take(&mut self.waiting) {
             self.open_call(out, index, &call);

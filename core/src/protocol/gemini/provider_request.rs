@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Role, Tool, ToolChoice,
 };
 use crate::failure::Failure;
 use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
@@ -13,7 +13,7 @@ use crate::target::ApiKey;
 /// made the call: without one Gemini 3 refuses the conversation.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
-/// The media types of files by the ends of their names. Gemini wants one, and a URL does not say it.
+/// The media types of files by extension. Gemini requires one, and a URL has none.
 const MEDIA_TYPES: [(&str, &str); 11] = [
     (".png", "image/png"),
     (".jpg", "image/jpeg"),
@@ -41,7 +41,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
     Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
-/// A tuned model's name says where it is.
+/// A tuned model's name is a path of its own.
 fn url(base_url: &str, model: &str, stream: bool) -> String {
     let folder = if model.contains('/') { "" } else { "models/" };
     let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
@@ -68,7 +68,7 @@ fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     Ok(body)
 }
 
-/// What a model's generation is told in another way.
+/// What depends on a model's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Generation {
     /// Up to Gemini 2.5, and whatever is no Gemini.
@@ -230,7 +230,7 @@ fn is_empty(part: &Part) -> bool {
     }
 }
 
-/// One part, if it can be told. A thought's signature stays behind: it may be another provider's,
+/// One part, if it is supported. A thought's signature stays behind: it may be another provider's,
 /// and a thought without one is taken.
 fn told(part: &Part, names: &CallNames<'_>) -> Option<Value> {
     match part {
@@ -270,9 +270,9 @@ fn function_response(id: &str, name: &str, parts: &[Part], is_error: bool) -> Op
 /// A file that is at a provider is at Google if its name is a URI.
 fn medium(media: &Media) -> Option<Value> {
     match &media.source {
-        Source::Data(_) => inline(media),
-        Source::Id(id) if !id.contains("://") => None,
-        Source::Url(uri) | Source::Id(uri) => {
+        MediaSource::Data(_) => inline(media),
+        MediaSource::Id(id) if !id.contains("://") => None,
+        MediaSource::Url(uri) | MediaSource::Id(uri) => {
             let path = uri.split(['?', '#']).next().unwrap_or(uri).to_ascii_lowercase();
             let by_name = MEDIA_TYPES.iter().find(|(end, _)| path.ends_with(end));
             let media_type = media.media_type.as_deref().or(by_name.map(|(_, name)| *name))?;
@@ -282,7 +282,7 @@ fn medium(media: &Media) -> Option<Value> {
 }
 
 fn inline(media: &Media) -> Option<Value> {
-    let Source::Data(data) = &media.source else { return None };
+    let MediaSource::Data(data) = &media.source else { return None };
     let media_type = media.media_type.as_deref()?;
     Some(json!({"inlineData": {"mimeType": media_type, "data": data}}))
 }

@@ -30,7 +30,7 @@ impl StreamReader {
         trim(&mut self.buffer);
         let mut chunk = Chunk::default();
         chunk.read(data)?;
-        chunk.tell(self, sink)?;
+        chunk.emit(self, sink)?;
         Ok(Step::More)
     }
 }
@@ -63,7 +63,7 @@ struct Chunk<'a> {
 /// The first of the list; further ones are never asked for.
 #[derive(Default)]
 struct Candidate<'a> {
-    /// The list of them: read once to check it, and again to tell it.
+    /// The list of them: read once to validate it, and again to emit it.
     parts: Option<Reader<'a>>,
     finish_reason: Option<Text<'a>>,
     finish_message: Option<Text<'a>>,
@@ -106,22 +106,22 @@ impl<'a> Chunk<'a> {
         reader.end()
     }
 
-    fn tell(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    fn emit(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         if let Some(model) = self.model {
             let id = self.id.map(Text::into_cow).unwrap_or_default();
             sink(Event::Start { id, model: model.into_cow() });
         }
         if let Some(mut parts) = self.candidate.parts.clone() {
-            let told = read_parts(&mut parts, |part| self.tell_part(part, state, sink));
-            told.expect("the list was checked");
+            let read = read_parts(&mut parts, |part| self.emit_part(part, state, sink));
+            read.expect("the list was validated");
         }
         if let Some(counts) = self.usage {
             sink(counts.event());
         }
-        self.tell_end(state, sink)
+        self.emit_end(state, sink)
     }
 
-    fn tell_part(&self, part: Part<'a>, state: &mut StreamReader, sink: &mut Sink<'_>) {
+    fn emit_part(&self, part: Part<'a>, state: &mut StreamReader, sink: &mut Sink<'_>) {
         if let Some(text) = part.text {
             let text = text.decode(&mut state.buffer).into();
             sink(if part.thought { Event::Reasoning(text) } else { Event::Text(text) });
@@ -132,9 +132,9 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    fn tell_end(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    fn emit_end(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         if let Some(reason) = self.block_reason {
-            let detail = format!("Gemini refuses the prompt: {}.", reason.into_cow());
+            let detail = format!("Gemini blocked the prompt: {}.", reason.into_cow());
             return Err(ReadError::Provider(Failure::new(Reason::Filtered, detail)));
         }
         let Some(reason) = self.candidate.finish_reason else { return Ok(()) };
@@ -262,7 +262,7 @@ impl Counts {
         Ok(read)
     }
 
-    /// Before the answer is counted only the prompt is told.
+    /// Until the answer is counted, only the prompt is.
     fn event(self) -> Event<'static> {
         let thoughts = self.thoughts.unwrap_or(0);
         let usage = Usage {
@@ -289,7 +289,7 @@ fn read_block_reason<'a>(feedback: &mut Reader<'a>) -> Result<Option<Text<'a>>, 
     Ok(reason)
 }
 
-/// What a finish reason says.
+/// What a finish reason means.
 enum Ended {
     /// Nothing.
     Not,

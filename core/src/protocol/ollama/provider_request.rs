@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Part, Role, Source, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Role, Tool,
+    ToolChoice,
 };
 use crate::failure::Failure;
 use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
@@ -163,7 +164,7 @@ fn said(role: &str, parts: &[Part]) -> Result<Value, Failure> {
 /// In base64: Ollama fetches nothing.
 fn image(media: &Media) -> Option<Value> {
     match (media.kind, &media.source) {
-        (MediaKind::Image, Source::Data(data)) => Some(data.as_str().into()),
+        (MediaKind::Image, MediaSource::Data(data)) => Some(data.as_str().into()),
         (MediaKind::Image | MediaKind::Audio | MediaKind::File, _) => None,
     }
 }

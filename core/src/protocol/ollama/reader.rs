@@ -25,7 +25,7 @@ impl StreamReader {
         trim(&mut self.buffer);
         let mut line = Line::default();
         line.read(data)?;
-        line.tell(self, sink);
+        line.emit(self, sink);
         Ok(if line.done { Step::Done } else { Step::More })
     }
 }
@@ -53,7 +53,7 @@ struct Line<'a> {
 struct Message<'a> {
     content: Option<Text<'a>>,
     thinking: Option<Text<'a>>,
-    /// The list of them: read once to check it, and again to tell it.
+    /// The list of them: read once to validate it, and again to emit it.
     tool_calls: Option<Reader<'a>>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Line<'a> {
         reader.end()
     }
 
-    fn tell(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
+    fn emit(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
         if let Some(model) = self.model {
             // Ollama names its models and not its answers.
             sink(Event::Start { id: "".into(), model: model.into_cow() });
@@ -101,7 +101,7 @@ impl<'a> Line<'a> {
         if let Some(text) = self.message.content {
             sink(Event::Text(text.decode(&mut state.buffer).into()));
         }
-        self.tell_calls(state, sink);
+        self.emit_calls(state, sink);
         if self.done {
             let calls = state.calls.any();
             sink(Event::Finish(finish_reason(self.done_reason, calls, &mut state.buffer)));
@@ -110,12 +110,12 @@ impl<'a> Line<'a> {
     }
 
     /// Ollama names its answers by the time alone.
-    fn tell_calls(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
+    fn emit_calls(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
         let Some(mut calls) = self.message.tool_calls.clone() else { return };
         let created = self.created_at.map(Text::into_cow).unwrap_or_default();
         let answer: String = created.chars().filter(char::is_ascii_digit).collect();
-        let told = read_tool_calls(&mut calls, |call| sink(state.calls.add(call, &answer)));
-        told.expect("the list was checked");
+        let read = read_tool_calls(&mut calls, |call| sink(state.calls.add(call, &answer)));
+        read.expect("the list was validated");
     }
 
     /// A prompt that is all in the cache is left out by older versions: then nothing was counted.

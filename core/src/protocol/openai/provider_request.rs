@@ -4,7 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
+    ToolChoice,
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
@@ -26,7 +27,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
     Ok(HttpCall::new(url, headers(ask), body.into_bytes()))
 }
 
-/// What is said of the body, and the key.
+/// The headers: the media types, and the key.
 pub(in crate::protocol) fn headers(ask: &ProviderRequest<'_>) -> Vec<(&'static str, String)> {
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers =
@@ -249,11 +250,11 @@ fn medium(media: &Media) -> Option<Value> {
     let media_type = media.media_type.as_deref();
     match (media.kind, &media.source) {
         (MediaKind::Image, _) => Some(image(&media.url("image/png")?, media)),
-        (MediaKind::Audio, Source::Data(data)) => {
+        (MediaKind::Audio, MediaSource::Data(data)) => {
             let format = media_type?.strip_prefix("audio/")?;
             Some(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
         }
-        (MediaKind::File, Source::Data(_)) => {
+        (MediaKind::File, MediaSource::Data(_)) => {
             let data = media.url("application/pdf")?;
             let name = media.name.as_deref().unwrap_or("file");
             Some(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
@@ -354,7 +355,7 @@ mod tests {
         call.body
     }
 
-    /// What its own protocol says reaches a provider as it was said, word by word.
+    /// A body in the provider's own protocol is sent on unchanged.
     #[test]
     fn a_clients_own_body_travels() {
         let request = parse_request(BODY.as_bytes()).unwrap();

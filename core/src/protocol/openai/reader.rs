@@ -39,7 +39,7 @@ fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Ste
     }
     let mut chunk = Chunk::default();
     chunk.read(data)?;
-    chunk.tell(&mut texts.buffer, sink);
+    chunk.emit(&mut texts.buffer, sink);
     if let Some(text) = chunk.only_text() {
         texts.learn(data, text, chunk.padding, None);
     }
@@ -50,7 +50,7 @@ fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Ste
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let (mut whole, mut calls) = (Chunk::default(), Calls::default());
     whole.read(body)?;
-    whole.tell(&mut String::new(), &mut |event| sink(calls.place(event)));
+    whole.emit(&mut String::new(), &mut |event| sink(calls.place(event)));
     Ok(())
 }
 
@@ -82,13 +82,13 @@ struct Choice<'a> {
 struct Delta<'a> {
     content: Option<Text<'a>>,
     /// In place of it the list of its parts, as Mistral's models write it that think aloud: read
-    /// once to check it, and again to tell it.
+    /// once to validate it, and again to emit it.
     parts: Option<Reader<'a>>,
     /// Providers name it one way, the other, or both at once.
     reasoning: Option<Text<'a>>,
     reasoning_content: Option<Text<'a>>,
     refusal: Option<Text<'a>>,
-    /// The list of them: read once to check it, and again to tell it.
+    /// The list of them: read once to validate it, and again to emit it.
     tool_calls: Option<Reader<'a>>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Chunk<'a> {
                 "model" => self.model = value.nullable(Reader::text)?,
                 "choices" => self.choice.read_first_of(value)?,
                 "usage" => self.usage = value.nullable(read_usage)?,
-                // Where Groq tells it unasked.
+                // Where Groq sends it unasked.
                 "x_groq" => {
                     let told = value.nullable(|value| read_member(value, "usage", read_usage))?;
                     self.usage = self.usage.or(told.flatten());
@@ -128,19 +128,19 @@ impl<'a> Chunk<'a> {
         reader.end()
     }
 
-    /// The text in it, if there is just one and nothing else that is told of each chunk.
+    /// The text in it, if it holds one text and nothing else.
     fn only_text(&self) -> Option<(TextKind, Text<'a>)> {
         let Choice { index, delta, finish_reason } = &self.choice;
         let says_more = self.usage.is_some() || finish_reason.is_some() || *index != 0;
         if says_more { None } else { delta.only_text() }
     }
 
-    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+    fn emit(&self, scratch: &mut String, sink: &mut Sink<'_>) {
         if let (Some(id), Some(model)) = (self.id, self.model) {
             sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
         }
         if self.choice.index == 0 {
-            self.choice.tell(scratch, sink);
+            self.choice.emit(scratch, sink);
         }
         if let Some(usage) = self.usage {
             sink(Event::Usage(usage));
@@ -176,8 +176,8 @@ impl<'a> Choice<'a> {
         })
     }
 
-    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
-        self.delta.tell(scratch, sink);
+    fn emit(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+        self.delta.emit(scratch, sink);
         if let Some(reason) = self.finish_reason {
             sink(Event::Finish(finish_reason(reason.decode(scratch))));
         }
@@ -220,7 +220,7 @@ impl<'a> Delta<'a> {
         (texts.next().is_none() && !more).then_some(first)
     }
 
-    fn tell(&self, scratch: &mut String, sink: &mut Sink<'_>) {
+    fn emit(&self, scratch: &mut String, sink: &mut Sink<'_>) {
         let reasoning = self.reasoning_content.filter(|text| !text.is_empty()).or(self.reasoning);
         if let Some(text) = reasoning {
             sink(Event::Reasoning(text.decode(scratch).into()));
@@ -229,16 +229,16 @@ impl<'a> Delta<'a> {
             sink(Event::Text(text.decode(scratch).into()));
         }
         if let Some(mut parts) = self.parts.clone() {
-            let told = read_parts(&mut parts, |kind, text| sink(kind.event(text.decode(scratch))));
-            told.expect("the list was checked");
+            let read = read_parts(&mut parts, |kind, text| sink(kind.event(text.decode(scratch))));
+            read.expect("the list was validated");
         }
         if let Some(text) = self.refusal {
             sink(Event::Refusal(text.decode(scratch).into()));
         }
         if let Some(mut calls) = self.tool_calls.clone() {
-            let told =
-                read_tool_calls(&mut calls, |call| sink(Event::ToolCall(call.tell(scratch))));
-            told.expect("the list was checked");
+            let read =
+                read_tool_calls(&mut calls, |call| sink(Event::ToolCall(call.emit(scratch))));
+            read.expect("the list was validated");
         }
     }
 }
@@ -246,18 +246,18 @@ impl<'a> Delta<'a> {
 /// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts.
 fn read_parts<'a>(
     parts: &mut Reader<'a>,
-    mut tell: impl FnMut(TextKind, Text<'a>),
+    mut emit: impl FnMut(TextKind, Text<'a>),
 ) -> Result<(), Malformed> {
     parts.list(|part| {
         part.object(|value, name| match name {
             "text" => {
                 let text = value.nullable(Reader::text)?;
-                text.into_iter().for_each(|text| tell(TextKind::Answer, text));
+                text.into_iter().for_each(|text| emit(TextKind::Answer, text));
                 Ok(())
             }
             "thinking" if value.is_list() => value.list(|part| {
                 let text = read_member(part, "text", Reader::text)?;
-                text.into_iter().for_each(|text| tell(TextKind::Reasoning, text));
+                text.into_iter().for_each(|text| emit(TextKind::Reasoning, text));
                 Ok(())
             }),
             _ => value.skip(),
@@ -325,7 +325,7 @@ impl<'a> WireCall<'a> {
         Ok(read)
     }
 
-    fn tell<'s>(self, scratch: &'s mut String) -> ToolCall<'s>
+    fn emit<'s>(self, scratch: &'s mut String) -> ToolCall<'s>
     where
         'a: 's,
     {
@@ -382,7 +382,7 @@ fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
         }
         Ok(())
     })?;
-    // xAI counts thoughts beside the answer: there the total says so.
+    // xAI counts reasoning beside the answer, as its total shows.
     let beside = read.total_tokens().checked_add(read.reasoning_tokens);
     if read.reasoning_tokens > 0 && total_tokens == beside {
         read.output_tokens = read.output_tokens.saturating_add(read.reasoning_tokens);

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling,
-    Source, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place,
+    Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::parse_json;
@@ -74,7 +74,7 @@ enum WireContent {
     Parts(Vec<WirePart>),
 }
 
-/// The fields of every type of part; its type says which of them count.
+/// The fields of every type of part; its type determines which of them count.
 #[derive(Deserialize)]
 struct WirePart {
     r#type: String,
@@ -279,7 +279,7 @@ fn part(part: WirePart) -> Part {
         }
         WirePart { input_audio: Some(audio), .. } => Part::Media(Media {
             media_type: Some(format!("audio/{}", audio.format)),
-            ..Media::new(MediaKind::Audio, Source::Data(audio.data))
+            ..Media::new(MediaKind::Audio, MediaSource::Data(audio.data))
         }),
         WirePart { file: Some(file), r#type, .. } => match (file.file_data, file.file_id) {
             (Some(data), _) => {
@@ -287,7 +287,7 @@ fn part(part: WirePart) -> Part {
             }
             (None, Some(id)) => Part::Media(Media {
                 name: file.filename,
-                ..Media::new(MediaKind::File, Source::Id(id))
+                ..Media::new(MediaKind::File, MediaSource::Id(id))
             }),
             (None, None) => Part::Other(r#type),
         },

@@ -16,7 +16,7 @@ pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
     }
 }
 
-/// An error as OpenAI's protocols tell it.
+/// An error in the form of OpenAI's protocols.
 pub(in crate::protocol) fn error_value(failure: &Failure) -> Value {
     let kind = match failure.reason.row().who {
         Who::Client => "invalid_request_error",

@@ -1,18 +1,19 @@
 //! The call to a provider, written: the client's own body where it speaks this protocol too, else a
 //! new one.
 //!
-//! What OpenAI has no field for is left out: a seed, penalties, `top_k`, and thoughts, which it takes
-//! back with its own proof alone.
+//! What Responses does not support is left out: a seed, penalties, `top_k`, and reasoning, which is
+//! accepted only in its own encrypted form.
 
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Part, Piece, Role, Source, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
+    ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, openai, unsupported};
 
-/// Its name where something cannot be told in it.
+/// Its name in errors.
 const NAME: &str = "responses";
 
 /// The call that asks for an answer.
@@ -70,7 +71,7 @@ fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
 fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {
     let request = ask.request;
     if !request.stop.is_empty() {
-        let detail = format!("Texts that end the answer cannot be told in the protocol `{NAME}`.");
+        let detail = format!("Protocol `{NAME}` does not support stop sequences.");
         return Err(Failure::new(Reason::Unsupported, detail).at("stop"));
     }
     let (instructions, messages) = instructions(&request.messages);
@@ -194,14 +195,16 @@ fn content(role: Role, part: &Part) -> Result<Value, Failure> {
 
 fn medium(media: &Media) -> Option<Value> {
     match (media.kind, &media.source) {
-        (_, Source::Id(_)) => None,
+        (_, MediaSource::Id(_)) => None,
         (MediaKind::Image, _) => {
             let detail = media.detail.as_deref().unwrap_or("auto");
             let url = media.url("image/png")?;
             Some(json!({"type": "input_image", "image_url": url, "detail": detail}))
         }
-        (MediaKind::File, Source::Url(url)) => Some(json!({"type": "input_file", "file_url": url})),
-        (MediaKind::File, Source::Data(_)) => {
+        (MediaKind::File, MediaSource::Url(url)) => {
+            Some(json!({"type": "input_file", "file_url": url}))
+        }
+        (MediaKind::File, MediaSource::Data(_)) => {
             let name = media.name.as_deref().unwrap_or("file");
             let data = media.url("application/pdf")?;
             Some(json!({"type": "input_file", "filename": name, "file_data": data}))
@@ -210,7 +213,7 @@ fn medium(media: &Media) -> Option<Value> {
     }
 }
 
-/// Unlike in other protocols a function is strict here unless it says that it is not.
+/// Unlike in other protocols a function is strict here by default.
 fn tool(tool: &Tool) -> Value {
     let mut value = json!({
         "type": "function",

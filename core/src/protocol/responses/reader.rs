@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use calls::Calls;
-use response::tell_arguments;
+use calls::PlacedCalls;
+use response::emit_arguments;
 pub(super) use response::{Item, Response};
 
 use crate::chat::Event;
@@ -24,7 +24,7 @@ const PARAGRAPH: &str = "\n\n";
 #[derive(Debug, Default)]
 pub struct StreamReader {
     texts: Texts,
-    calls: Calls,
+    calls: PlacedCalls,
 }
 
 impl StreamReader {
@@ -47,7 +47,7 @@ impl StreamReader {
             self.texts.learn(data, (kind, text), frame.padding, frame.number);
             return Ok(Step::More);
         }
-        frame.tell(self, sink).map(|()| Step::More)
+        frame.emit(self, sink).map(|()| Step::More)
     }
 }
 
@@ -55,10 +55,10 @@ impl StreamReader {
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let response = Response::read_from(body)?;
     response.check()?;
-    response.tell_start(sink);
+    response.emit_start(sink);
     let mut state = StreamReader::default();
-    response.tell_output(&mut state, sink)?;
-    response.tell_end(&state.calls, sink);
+    response.emit_output(&mut state, sink)?;
+    response.emit_end(&state.calls, sink);
     Ok(())
 }
 
@@ -66,7 +66,7 @@ fn garbage(malformed: &Malformed) -> ReadError {
     ReadError::Malformed(format!("not JSON of Responses: {malformed}"))
 }
 
-/// The failure that an error tells of, be it flat or in `error`.
+/// The failure of an error, be it flat or in `error`.
 fn failure(json: &[u8]) -> ReadError {
     let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
     let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
@@ -82,7 +82,7 @@ fn failure(json: &[u8]) -> ReadError {
     ReadError::Provider(Failure::new(reason, error_message(nested.as_bytes())))
 }
 
-/// One event of the stream; its type says which of the fields count.
+/// One event of the stream; its type determines which fields count.
 #[derive(Default)]
 pub(super) struct Frame<'a> {
     data: &'a [u8],
@@ -150,26 +150,26 @@ impl<'a> Frame<'a> {
     }
 
     /// Tells what is not a text.
-    fn tell(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    fn emit(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         let place = self.output_index;
         match self.kind.as_ref() {
-            "response.created" => self.response.tell_start(sink),
+            "response.created" => self.response.emit_start(sink),
             "response.reasoning_summary_part.added" if self.summary_index > 0 => {
                 sink(Event::Reasoning(PARAGRAPH.into()));
             }
-            "response.output_item.added" => self.item.tell_call(place, state, sink)?,
+            "response.output_item.added" => self.item.emit_call(place, state, sink)?,
             "response.output_item.done" => {
-                self.item.tell_call(place, state, sink)?;
-                self.item.tell_arguments(place, state, sink);
+                self.item.emit_call(place, state, sink)?;
+                self.item.emit_arguments(place, state, sink);
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 if let Some(delta) = self.delta {
-                    tell_arguments(place, delta, state, sink);
+                    emit_arguments(place, delta, state, sink);
                 }
             }
             "response.completed" | "response.incomplete" => {
                 self.response.check()?;
-                self.response.tell_end(&state.calls, sink);
+                self.response.emit_end(&state.calls, sink);
             }
             "response.failed" | "response.cancelled" => return Err(self.response.failure()),
             "error" => return Err(failure(self.data)),

@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, Message, Original, Part, Place, Role, Sampling, Source,
-    Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place, Role,
+    Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::{openai, parse_json};
@@ -38,13 +38,13 @@ struct Request<'a> {
     reasoning: Option<WireReasoning>,
 }
 
-/// A text, or a list of things that may say more.
+/// A text, or a list.
 enum TextOr<T> {
     Text(String),
     List(Vec<T>),
 }
 
-/// What tells the type of an item. Its other fields are read when that is known: types disagree
+/// What determines the type of an item. Its other fields are read when that is known: types disagree
 /// about what a name is for.
 #[derive(Deserialize)]
 struct ItemType {
@@ -87,7 +87,7 @@ struct WireThought {
     content: Option<Vec<WirePart>>,
 }
 
-/// The fields of every type of part; its type says which of them count.
+/// The fields of every type of part; its type determines which of them count.
 #[derive(Deserialize)]
 struct WirePart {
     r#type: String,
@@ -250,7 +250,7 @@ fn wrong(field: &str, what: &str) -> Failure {
 
 // --- items ---------------------------------------------------------------------------------------
 
-/// Who says an item, and what. `at` is where it stands.
+/// The role and the parts of an item; `at` is its path.
 fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
     let head: ItemType = read(item, at)?;
     let is_reference = head.role.is_none() && head.id.is_some();
@@ -290,8 +290,8 @@ fn read<'a, T: Deserialize<'a>>(item: &'a str, at: &str) -> Result<T, Failure> {
     })
 }
 
-/// What the assistant says in several items is one message, and so are the results of calls. `false`:
-/// the item is part of no message yet.
+/// Consecutive items of the assistant are one message, and so are the results of calls. `false`: the
+/// item is part of no message yet.
 fn add(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) -> bool {
     let joins = matches!(role, Role::Assistant | Role::Tool);
     match messages.last_mut().filter(|last| joins && last.role == role) {
@@ -343,7 +343,7 @@ fn part(part: WirePart) -> Part {
         "input_audio" => match part.input_audio {
             Some(audio) => Part::Media(Media {
                 media_type: Some(format!("audio/{}", audio.format)),
-                ..Media::new(MediaKind::Audio, Source::Data(audio.data))
+                ..Media::new(MediaKind::Audio, MediaSource::Data(audio.data))
             }),
             None => Part::Other(kind),
         },
@@ -358,7 +358,7 @@ fn medium(
     id: Option<String>,
 ) -> Option<Media> {
     let there = url.or(data).map(|url| Media::at(kind, &url));
-    there.or_else(|| Some(Media::new(kind, Source::Id(id?))))
+    there.or_else(|| Some(Media::new(kind, MediaSource::Id(id?))))
 }
 
 // --- the rest ------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ impl Writer {
             Event::Refusal(text) => self.text(out, TextKind::Refusal, text),
             Event::ToolCall(call) => self.call(out, call),
             Event::Usage(usage) => self.usage = Some(*usage),
-            // Which finish it was is told at the end, with the usage.
+            // The finish reason is written at the end, with the usage.
             Event::Finish(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
@@ -248,7 +248,7 @@ impl Writer {
         self.send(out, event, &fields);
     }
 
-    /// An event about the whole response: it is `over` with a finish, or goes on.
+    /// An event about the whole response: it is `over` with a finish, or continues.
     fn send_response(
         &mut self,
         out: &mut Vec<u8>,

@@ -45,7 +45,7 @@ enum WireRole {
     Assistant,
 }
 
-/// The fields of every type of part; its type says which of them count.
+/// The fields of every type of part; its type determines which of them count.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WirePart {
@@ -171,7 +171,7 @@ impl WireMessage {
     }
 }
 
-/// What was said in one step, and what its calls gave.
+/// The content of one step, and the results of its calls.
 #[derive(Default)]
 struct Step {
     said: Vec<Part>,
@@ -189,7 +189,7 @@ impl Step {
 }
 
 impl WirePart {
-    /// Sources and data are for the page that shows them: a model is not told.
+    /// Sources and data are for the page that shows them, and not for a model.
     fn read(self, place: &str, step: &mut Step) -> Result<(), Failure> {
         let needed = |field: Option<String>, name: &str| {
             field.ok_or_else(|| invalid(&format!("{place}.{name}"), "expected a string"))
@@ -249,7 +249,7 @@ impl WirePart {
     }
 }
 
-/// A JSON value as a model is told it: a string is its text.
+/// A JSON value as a model reads it: a string is its text.
 fn text(value: &RawValue) -> String {
     serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
@@ -293,7 +293,7 @@ fn tool_choice(choice: WireChoice) -> ToolChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Source;
+    use crate::chat::MediaSource;
     use serde_json::json;
 
     fn messages(wire: &Value) -> Vec<Message> {
@@ -402,12 +402,12 @@ mod tests {
             let (media_type, name) = (media_type.map(Into::into), name.map(Into::into));
             Part::Media(Media { kind, source, media_type, detail: None, name })
         };
-        let data = Source::Data("QUJD".into());
+        let data = MediaSource::Data("QUJD".into());
         assert_eq!(
             read[0].parts,
             [
                 medium(MediaKind::Image, data.clone(), Some("image/png"), None),
-                medium(MediaKind::Image, Source::Url("https://x/y.png".into()), None, None),
+                medium(MediaKind::Image, MediaSource::Url("https://x/y.png".into()), None, None),
                 medium(MediaKind::File, data, Some("application/pdf"), Some("a.pdf")),
                 Part::Other("custom".into()),
             ]

@@ -25,9 +25,9 @@ pub(crate) struct Writer {
     open: Option<Block>,
     /// How many blocks were closed: the open one's name.
     closed: u32,
-    /// The model declined: its text is text here, and how it ends tells that it did.
+    /// The model declined: its refusal is text here, and the finish reason marks it.
     declined: bool,
-    /// What is told at the end: calls, finish, usage.
+    /// What is written at the end: calls, finish, usage.
     collected: Collected,
 }
 
@@ -88,7 +88,7 @@ impl Writer {
         push_json_string(out, &answer.text);
     }
 
-    /// An answer to the results of tools goes on with the message that called them, whose name is
+    /// An answer to the results of tools continues the message that called them, whose name is
     /// the client's.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {

@@ -292,12 +292,12 @@ fn what_cannot_be_told_is_not_dropped() {
         let media_type = Some(media_type.to_owned());
         Part::Media(Media { kind, source, media_type, detail: None, name: None })
     };
-    let data = || Source::Data("AAAA".into());
+    let data = || MediaSource::Data("AAAA".into());
     let rows = [
         (Part::Other("hologram".into()), "hologram"),
         (medium(MediaKind::Audio, data(), "audio/wav"), "audio"),
         (medium(MediaKind::File, data(), "text/csv"), "file"),
-        (medium(MediaKind::Image, Source::Id("f".into()), "image/png"), "image"),
+        (medium(MediaKind::Image, MediaSource::Id("f".into()), "image/png"), "image"),
         (Part::ToolCall { id: "t".into(), name: "f".into(), arguments: "[1".into() }, "tool call"),
     ];
     for (part, named) in rows {

@@ -96,9 +96,9 @@ fn the_blocks_of_messages_are_read() {
             role: Role::User,
             parts: vec![
                 Part::Text("look".into()),
-                medium(image, Source::Data("AAAA".into()), Some("image/png"), None),
-                medium(image, Source::Url("https://x/y.png".into()), None, None),
-                medium(file, Source::Id("f".into()), None, Some("a.pdf")),
+                medium(image, MediaSource::Data("AAAA".into()), Some("image/png"), None),
+                medium(image, MediaSource::Url("https://x/y.png".into()), None, None),
+                medium(file, MediaSource::Id("f".into()), None, Some("a.pdf")),
                 Part::Text("plain".into()),
                 Part::Other("search_result".into()),
             ],

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::super::{StreamReader, read_whole};
 use super::*;
-use crate::failure::{Original, Reason};
+use crate::failure::{ErrorResponse, Reason};
 
 fn writer() -> Writer {
     Writer::new(AnswerMeta {
@@ -213,7 +213,7 @@ fn a_failure_has_a_type_before_and_after_the_first_byte() {
 #[test]
 fn a_providers_own_refusal_goes_back_if_it_is_of_this_protocol() {
     let refused = |body: &str| {
-        let original = Some(Original { status: 413, body: body.into() });
+        let original = Some(ErrorResponse { status: 413, body: body.into() });
         let failure = Failure { original, ..Failure::new(Reason::Rejected, "too large") };
         String::from_utf8(error_body(&failure, None)).unwrap()
     };

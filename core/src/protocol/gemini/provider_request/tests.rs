@@ -23,7 +23,7 @@ fn sent(model: &str, request: &ChatRequest) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&call_to(model, request, true)?.body).unwrap())
 }
 
-fn media(source: Source, media_type: Option<&str>) -> Part {
+fn media(source: MediaSource, media_type: Option<&str>) -> Part {
     let media_type = media_type.map(Into::into);
     Part::Media(Media { kind: MediaKind::Image, source, media_type, detail: None, name: None })
 }
@@ -57,9 +57,9 @@ fn all_that_can_be_told_is() {
                 role: Role::User,
                 parts: vec![
                     Part::Text("what is this?".into()),
-                    media(Source::Data("AAAA".into()), Some("image/png")),
-                    media(Source::Url("https://x/y.JPG?size=1".into()), None),
-                    media(Source::Id("https://g/v1beta/files/f".into()), Some("image/webp")),
+                    media(MediaSource::Data("AAAA".into()), Some("image/png")),
+                    media(MediaSource::Url("https://x/y.JPG?size=1".into()), None),
+                    media(MediaSource::Id("https://g/v1beta/files/f".into()), Some("image/webp")),
                 ],
             },
             Message {
@@ -75,7 +75,11 @@ fn all_that_can_be_told_is() {
                 role: Role::Tool,
                 parts: vec![
                     result("a", vec![Part::Text("4".into())], false),
-                    result("b", vec![media(Source::Data("BBBB".into()), Some("image/png"))], true),
+                    result(
+                        "b",
+                        vec![media(MediaSource::Data("BBBB".into()), Some("image/png"))],
+                        true,
+                    ),
                 ],
             },
             Message::text(Role::User, "go on"),
@@ -193,9 +197,9 @@ fn what_cannot_be_told_is_not_dropped() {
     let user = |part| vec![Message { role: Role::User, parts: vec![part] }];
     let unknown = result("nobody", vec![Part::Text("4".into())], false);
     let rows = [
-        (user(media(Source::Url("https://x/image".into()), None)), "image"),
-        (user(media(Source::Data("AAAA".into()), None)), "image"),
-        (user(media(Source::Id("file-1".into()), Some("image/png"))), "image"),
+        (user(media(MediaSource::Url("https://x/image".into()), None)), "image"),
+        (user(media(MediaSource::Data("AAAA".into()), None)), "image"),
+        (user(media(MediaSource::Id("file-1".into()), Some("image/png"))), "image"),
         (user(Part::Other("hologram".into())), "hologram"),
         (user(tool_call("a", "f", "[1]")), "tool call"),
         (vec![Message { role: Role::Tool, parts: vec![unknown] }], "tool result"),

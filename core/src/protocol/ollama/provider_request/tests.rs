@@ -21,7 +21,7 @@ fn sent(request: &ChatRequest) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&call.body).unwrap())
 }
 
-fn media(kind: MediaKind, source: Source) -> Part {
+fn media(kind: MediaKind, source: MediaSource) -> Part {
     Part::Media(Media { kind, source, media_type: None, detail: None, name: None })
 }
 
@@ -49,7 +49,7 @@ fn all_that_can_be_told_is() {
                 role: Role::User,
                 parts: vec![
                     Part::Text("what is ".into()),
-                    media(MediaKind::Image, Source::Data("AAAA".into())),
+                    media(MediaKind::Image, MediaSource::Data("AAAA".into())),
                     Part::Text("this?".into()),
                 ],
             },
@@ -130,8 +130,8 @@ fn thinking_is_a_word_or_off() {
 fn what_cannot_be_told_is_not_dropped() {
     let broken = Part::ToolCall { id: "a".into(), name: "f".into(), arguments: "[1]".into() };
     for (part, named) in [
-        (media(MediaKind::Image, Source::Url("https://x/y.png".into())), "image"),
-        (media(MediaKind::Audio, Source::Data("AAAA".into())), "audio"),
+        (media(MediaKind::Image, MediaSource::Url("https://x/y.png".into())), "image"),
+        (media(MediaKind::Audio, MediaSource::Data("AAAA".into())), "audio"),
         (Part::Other("hologram".into()), "hologram"),
         (broken, "tool call"),
     ] {

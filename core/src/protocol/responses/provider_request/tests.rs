@@ -146,8 +146,8 @@ fn another_protocol_is_not_asked_without_the_conversation() {
 /// Each row: a part, and what the failure names.
 #[test]
 fn what_cannot_be_told_is_not_dropped() {
-    let audio = Media::new(MediaKind::Audio, Source::Data("AAAA".into()));
-    let kept = Media::new(MediaKind::File, Source::Id("file-1".into()));
+    let audio = Media::new(MediaKind::Audio, MediaSource::Data("AAAA".into()));
+    let kept = Media::new(MediaKind::File, MediaSource::Id("file-1".into()));
     let rows = [
         (Role::User, Part::Other("hologram".into()), "hologram"),
         (Role::User, Part::Media(audio), "audio"),

@@ -6,16 +6,16 @@ use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
 
 /// The calls that were begun, in order.
 #[derive(Debug, Default)]
-pub(super) struct Calls(Vec<Call>);
+pub(super) struct PlacedCalls(Vec<Call>);
 
 #[derive(Debug)]
 struct Call {
     place: u32,
-    /// Some of its arguments were told.
+    /// Some of its arguments were emitted.
     argued: bool,
 }
 
-impl Calls {
+impl PlacedCalls {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -32,14 +32,14 @@ impl Calls {
         Ok(Some(self.0.len() as u32 - 1))
     }
 
-    /// The number of the call at this place, of whose arguments some are told now.
+    /// The number of the call at this place, of whose arguments some are emitted now.
     pub(super) fn argue(&mut self, place: u32) -> Option<u32> {
         let at = self.at(place)?;
         self.0[at].argued = true;
         Some(at as u32)
     }
 
-    /// Whether nothing was told of the arguments of the call at this place.
+    /// Whether the call at this place has had no arguments yet.
     pub(super) fn lacks_arguments(&self, place: u32) -> bool {
         self.at(place).is_some_and(|at| !self.0[at].argued)
     }

@@ -1,6 +1,6 @@
 //! The objects that events carry and a whole answer is: a response, and the items of its output.
 
-use super::{Calls, PARAGRAPH, StreamReader, failure, garbage};
+use super::{PARAGRAPH, PlacedCalls, StreamReader, failure, garbage};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
@@ -19,7 +19,7 @@ const CALLS: [&str; 8] = [
     "image_generation_call",
 ];
 
-/// A `response`, as far as it is known when it is told.
+/// A `response`, as far as it is known when the event is sent.
 #[derive(Default)]
 pub(in crate::protocol::responses) struct Response<'a> {
     pub(in crate::protocol::responses) id: Option<Text<'a>>,
@@ -89,13 +89,13 @@ impl<'a> Response<'a> {
         }
     }
 
-    pub(super) fn tell_start(&self, sink: &mut Sink<'_>) {
+    pub(super) fn emit_start(&self, sink: &mut Sink<'_>) {
         if let (Some(id), Some(model)) = (self.id, self.model) {
             sink(Event::Start { id: id.into_cow(), model: model.into_cow() });
         }
     }
 
-    pub(super) fn tell_output(
+    pub(super) fn emit_output(
         &self,
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
@@ -113,15 +113,15 @@ impl<'a> Response<'a> {
         });
         read.map_err(|malformed| garbage(&malformed))?;
         for (place, item) in (0..).zip(&items) {
-            item.tell_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
-            item.tell_call(place, state, sink)?;
-            item.tell_arguments(place, state, sink);
+            item.emit_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
+            item.emit_call(place, state, sink)?;
+            item.emit_arguments(place, state, sink);
         }
         Ok(())
     }
 
     /// What it cost, and why it is over; `calls` are all that it made.
-    pub(super) fn tell_end(&self, calls: &Calls, sink: &mut Sink<'_>) {
+    pub(super) fn emit_end(&self, calls: &PlacedCalls, sink: &mut Sink<'_>) {
         if let Some(usage) = self.usage {
             sink(Event::Usage(usage));
         }
@@ -137,7 +137,7 @@ impl<'a> Response<'a> {
     }
 }
 
-/// An item of an answer; its type says which of the fields count.
+/// An item of an answer; its type determines which fields count.
 #[derive(Default)]
 pub(in crate::protocol::responses) struct Item<'a> {
     pub(in crate::protocol::responses) kind: Option<Text<'a>>,
@@ -177,8 +177,8 @@ impl<'a> Item<'a> {
         Ok(read)
     }
 
-    /// Tells of the call that it is, unless that was told before.
-    pub(super) fn tell_call(
+    /// Emits the call that it is, unless that was done before.
+    pub(super) fn emit_call(
         &self,
         place: u32,
         state: &mut StreamReader,
@@ -194,16 +194,16 @@ impl<'a> Item<'a> {
         Ok(())
     }
 
-    /// Tells the arguments of a call that is over, unless they came before in pieces.
-    pub(super) fn tell_arguments(&self, place: u32, state: &mut StreamReader, sink: &mut Sink<'_>) {
+    /// Emits the arguments of a call that is over, unless they came before in pieces.
+    pub(super) fn emit_arguments(&self, place: u32, state: &mut StreamReader, sink: &mut Sink<'_>) {
         let arguments = self.arguments.filter(|text| !text.is_empty());
         if let Some(arguments) = arguments.filter(|_| state.calls.lacks_arguments(place)) {
-            tell_arguments(place, arguments, state, sink);
+            emit_arguments(place, arguments, state, sink);
         }
     }
 
-    /// Tells what a whole message or thought says.
-    fn tell_texts(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), Malformed> {
+    /// Emits the texts of a complete message or reasoning item.
+    fn emit_texts(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), Malformed> {
         let kind = self.kind.map(Text::into_cow);
         match kind.as_deref() {
             Some("message") => each_text(self.content.as_ref(), |name, text| {
@@ -212,21 +212,21 @@ impl<'a> Item<'a> {
             }),
             Some("reasoning") => {
                 let mut before = "";
-                let mut tell = |_: &str, text: Text<'_>| {
+                let mut emit = |_: &str, text: Text<'_>| {
                     sink(Event::Reasoning(before.into()));
                     before = PARAGRAPH;
                     sink(Event::Reasoning(text.decode(&mut state.texts.buffer).into()));
                 };
-                each_text(self.summary.as_ref(), &mut tell)?;
-                each_text(self.content.as_ref(), &mut tell)
+                each_text(self.summary.as_ref(), &mut emit)?;
+                each_text(self.content.as_ref(), &mut emit)
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Tells some of the arguments of the call at this place.
-pub(super) fn tell_arguments(
+/// Emits some of the arguments of the call at this place.
+pub(super) fn emit_arguments(
     place: u32,
     arguments: Text<'_>,
     state: &mut StreamReader,
@@ -241,7 +241,7 @@ pub(super) fn tell_arguments(
 /// Hands over the text of each part in a list, with the name it has there.
 fn each_text<'a>(
     parts: Option<&Reader<'a>>,
-    mut tell: impl FnMut(&str, Text<'a>),
+    mut emit: impl FnMut(&str, Text<'a>),
 ) -> Result<(), Malformed> {
     let Some(mut parts) = parts.cloned() else { return Ok(()) };
     let list = parts.nullable(|parts| {
@@ -250,7 +250,7 @@ fn each_text<'a>(
                 match name {
                     "text" | "refusal" => {
                         if let Some(text) = value.text_or_skip()? {
-                            tell(name, text);
+                            emit(name, text);
                         }
                     }
                     _ => value.skip()?,

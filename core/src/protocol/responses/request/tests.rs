@@ -95,11 +95,11 @@ fn items_are_a_conversation() {
     let image = Media {
         media_type: Some("image/png".into()),
         detail: Some("low".into()),
-        ..Media::new(MediaKind::Image, Source::Data("AAAA".into()))
+        ..Media::new(MediaKind::Image, MediaSource::Data("AAAA".into()))
     };
     let file = Media {
         name: Some("a.pdf".into()),
-        ..Media::new(MediaKind::File, Source::Id("file-1".into()))
+        ..Media::new(MediaKind::File, MediaSource::Id("file-1".into()))
     };
     let message = |role, parts| Message { role, parts };
     let expected = [

@@ -227,7 +227,7 @@ impl Item {
         push_number(out, self.last());
     }
 
-    /// The fields of the event that tells a call's whole arguments.
+    /// The fields of the event with a call's complete arguments.
     pub(super) fn arguments(&self) -> Option<Value> {
         let Kind::Call { name, .. } = &self.kind else { return None };
         let arguments = self.parts.first().map_or("", |part| &part.text);

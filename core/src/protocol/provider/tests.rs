@@ -1,8 +1,8 @@
 //! What a provider is sent of a client's own body whose conversation was edited: all that was not
 //! edited is there byte for byte, also what we do not model.
 
-use super::{ClientProtocol, ProviderRequest};
-use crate::chat::{ChatRequest, Message, Part, Role};
+use super::*;
+use crate::chat::{Message, Part, Role};
 use crate::config::Config;
 use crate::target::Upstream;
 
