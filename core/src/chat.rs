@@ -18,7 +18,7 @@ pub struct ChatRequest {
     /// The conversation, oldest first; never empty once parsed. Edited by [`Self::insert`],
     /// [`Self::replace`] and [`Self::append`], so that the original is too.
     pub messages: Vec<Message>,
-    /// Whether the client reads a stream of events or one whole answer.
+    /// Whether the client reads a stream of events or one complete answer.
     pub stream: bool,
     /// Whether a streaming client asked for the usage.
     pub include_usage: bool,
@@ -123,8 +123,8 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// In OpenAI's words, which others share. A budget of tokens is the nearest of them: nobody's
-    /// documents give numbers.
+    /// By OpenAI's names, which others share. A budget of tokens becomes the nearest level; no
+    /// provider documents the numbers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -145,7 +145,7 @@ pub struct Message {
     pub parts: Vec<Part>,
 }
 
-/// Who speaks.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The operator's instruction.
@@ -167,11 +167,11 @@ pub enum Part {
     Text(String),
     /// An image, a sound or a file.
     Media(Media),
-    /// What the model thought aloud.
+    /// The model's reasoning.
     Reasoning {
-        /// The thought.
+        /// The reasoning's text.
         text: String,
-        /// The provider's proof that the thought is its own, by which it takes it back.
+        /// The provider's signature, without which it rejects its own reasoning.
         signature: Option<String>,
     },
     /// The text in which the model declined.
@@ -194,7 +194,7 @@ pub enum Part {
         /// Whether the call failed.
         is_error: bool,
     },
-    /// A part that only the client's own protocol knows, by its type there. It stands in the
+    /// A part that only the client's own protocol has, by its type there. It is in the
     /// original body, and no provider of another protocol can be sent it.
     Other(String),
 }
@@ -208,7 +208,7 @@ pub struct Media {
     pub source: MediaSource,
     /// Such as `image/png`; `None` where unknown.
     pub media_type: Option<String>,
-    /// How closely an image is looked at, in OpenAI's words: `low`, `high`, `auto`.
+    /// The level of detail of an image, by OpenAI's names: `low`, `high`, `auto`.
     pub detail: Option<String>,
     /// A file's name.
     pub name: Option<String>,
@@ -237,7 +237,7 @@ pub enum MediaSource {
 }
 
 impl Media {
-    /// The medium at a place, of which nothing more is known.
+    /// The medium at a place, without further details.
     pub fn new(kind: MediaKind, source: MediaSource) -> Self {
         Self { kind, source, media_type: None, detail: None, name: None }
     }
@@ -292,8 +292,7 @@ impl Message {
 }
 
 impl Part {
-    /// The arguments of a tool call where they are an object, or nothing at all, which is an empty
-    /// one.
+    /// The arguments of a tool call, if they are an object; no text counts as an empty one.
     pub fn arguments(&self) -> Option<Value> {
         let Self::ToolCall { arguments, .. } = self else { return None };
         if arguments.trim().is_empty() {
@@ -315,7 +314,7 @@ pub enum Event<'a> {
     },
     /// More of the answer's text.
     Text(Cow<'a, str>),
-    /// More of what the model thinks aloud before it answers.
+    /// More of the model's reasoning before its answer.
     Reasoning(Cow<'a, str>),
     /// More of the text in which the model declines.
     Refusal(Cow<'a, str>),
@@ -392,7 +391,7 @@ pub struct ToolCall<'a> {
     pub id: Option<Cow<'a, str>>,
     /// The tool's name, in the first fragment.
     pub name: Option<Cow<'a, str>>,
-    /// More of the arguments, a JSON text that is whole only when all fragments are joined.
+    /// More of the arguments: JSON text that is complete only when all fragments are joined.
     pub arguments: Cow<'a, str>,
 }
 
@@ -426,7 +425,7 @@ impl FinishReason {
 pub struct Usage {
     /// Tokens of the prompt, those that came from a cache or went into one included.
     pub input_tokens: u32,
-    /// Tokens of the answer, thoughts included.
+    /// Tokens of the answer, reasoning included.
     pub output_tokens: u32,
     /// Of the prompt's tokens, those that came from a cache.
     pub cached_tokens: u32,

@@ -5,7 +5,7 @@
 //! provider that exists, every duration is above zero.
 //!
 //! Each section belongs to the module that acts by it, which reads it by means of [`crate::toml`];
-//! this module stands above them all and only assembles, so none of them uses it.
+//! this module is on top of them all and only assembles, so none of them uses it.
 
 mod exposure;
 
@@ -36,9 +36,9 @@ pub struct Config {
     pub listen: Option<String>,
     /// Whether the native server may listen for other machines though there is no `auth`.
     pub open: bool,
-    /// Who is let in; `None`: everybody.
+    /// Who is admitted; `None`: everybody.
     pub auth: Option<Arc<Auth>>,
-    /// What keeps what outlives the process; `None` keeps nothing.
+    /// What outlives the process is kept here; `None`: nothing is.
     pub store: Option<Store>,
     /// Providers by name.
     pub providers: BTreeMap<String, Arc<Provider>>,
@@ -79,7 +79,7 @@ targets = ["local/tiny"]
 targets = ["local/tiny"]
 "#;
 
-/// The text as written, before it is checked as a whole.
+/// The text as written, before it is validated.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Who must act for the failure to go away.
+/// Who can fix a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The request is wrong by itself.
@@ -37,7 +37,7 @@ pub struct Row {
     pub reason: Reason,
     /// The stable name that clients and logs see.
     pub code: &'static str,
-    /// Who must act.
+    /// Who can fix it.
     pub who: Who,
     /// What may be tried next.
     pub retry: Retry,

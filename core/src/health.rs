@@ -10,8 +10,8 @@
 //!
 //! In addition, a target is not called before the time in its `Retry-After`.
 //!
-//! A local model has no breaker, nor has a target that is called as a user chose, with the user's own
-//! key: what goes wrong there says nothing about the calls of others.
+//! A local model has no breaker, nor has a target that is called as a user chose, with the user's
+//! own key: what goes wrong there says nothing about the calls of others.
 //!
 //! A target whose limit was learned, or whose window was too small, did nothing wrong: callers do
 //! not report those, nor what a client cancelled.
@@ -62,7 +62,7 @@ struct Breaker {
     opened: u32,
     /// Until when it is open.
     until: Option<Instant>,
-    /// When the target asked to be called again, at the earliest.
+    /// The time of the target's `Retry-After`.
     not_before: Option<Instant>,
     /// Since when one call finds out whether the target is well again.
     probing: Option<Instant>,

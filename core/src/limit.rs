@@ -24,7 +24,7 @@ const ROOM_SURE_MIN: u32 = 1024;
 /// What bounds an answer, each in tokens and each optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What the client asked for.
+    /// The client's limit.
     pub requested: Option<u32>,
     /// What the user's plan allows.
     pub plan: Option<u32>,
@@ -59,7 +59,7 @@ pub struct Length {
 /// Which term decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
-    /// What the client asked for.
+    /// The client's limit.
     Requested,
     /// The user's plan.
     Plan,
@@ -142,7 +142,7 @@ impl Terms {
         }
     }
 
-    /// Whether anybody asked for a bound: the client, its plan or a refusal. Where nobody did, the
+    /// Whether a bound is required: by the client, its plan or a rejection. Where none is, the
     /// provider's own default is the better limit than the largest it would accept.
     pub fn is_asked(&self) -> bool {
         let by_window = || self.limit().is_some_and(|limit| limit.term == Term::Context);

@@ -21,7 +21,7 @@ pub(crate) use model::ModelEntry;
 pub(crate) use provider::ProviderEntry;
 pub use upstream::{ProviderProtocol, Upstream};
 
-/// What a name that clients use stands for.
+/// What a model's name means to clients.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The upstreams to try, in order; never empty.
@@ -73,7 +73,7 @@ pub struct Provider {
     pub dialect: Option<&'static Dialect>,
     /// Further headers of its calls, by lower-case name.
     pub headers: Vec<(String, String)>,
-    /// Whether it can stream; else it is asked for whole answers only.
+    /// Whether it can stream; if not, it is sent non-streaming requests only.
     pub stream: bool,
     /// By what a native server calls it.
     pub transport: Transport,
@@ -93,7 +93,7 @@ pub enum Transport {
 }
 
 impl Provider {
-    /// Whether it is asked for a stream where one is wanted or not: an engine does nothing else.
+    /// Whether it is sent a streaming request, given what is wanted: an engine only streams.
     pub(crate) fn streams(&self, wanted: bool) -> bool {
         match self.upstream {
             Upstream::Http(_) => wanted && self.stream,
@@ -101,7 +101,7 @@ impl Provider {
         }
     }
 
-    /// Whether it can be asked for a whole answer.
+    /// Whether it accepts non-streaming requests.
     pub(crate) fn answers_whole(&self) -> bool {
         matches!(self.upstream, Upstream::Http(_))
     }
@@ -168,6 +168,6 @@ pub enum Continuation {
     Prefill,
     /// The answer so far is the assistant's message, and the configured instruction follows.
     Ask,
-    /// It is not asked.
+    /// It is not asked to.
     Stop,
 }

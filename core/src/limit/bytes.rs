@@ -11,7 +11,7 @@ pub struct ByteLimits {
     /// The largest request body a client may send.
     #[serde(deserialize_with = "bytes")]
     pub request_bytes: usize,
-    /// The largest single event, or whole answer, an upstream may send.
+    /// The largest single event, or complete answer, an upstream may send.
     #[serde(deserialize_with = "bytes")]
     pub event_bytes: usize,
     /// The longest text of one answer.

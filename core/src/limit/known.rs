@@ -50,8 +50,8 @@ pub enum Source<'a> {
 impl<'a> Known<'a> {
     /// What is known of `target`, of whose provider `learned` is known.
     ///
-    /// The provider's window overrides the catalogue's, within what the operator allows. A local model's own engine knows its window and counts the prompt exactly,
-    /// so it decides what fits.
+    /// The provider's window overrides the catalogue's, within what the operator allows. A local
+    /// model's own engine knows its window and counts the prompt exactly, so it decides what fits.
     pub fn of(target: &Target, learned: Option<&'a LearnedLimit>) -> Self {
         let configured = |tokens| Fact { tokens, source: Source::Configured };
         let model = target.max_output_tokens.map(configured);

@@ -1,10 +1,10 @@
 //! The limits stated in a provider's rejection.
 //!
-//! The texts are `refusal/texts.tsv`, one per line: whose it is, its words, where it was seen. In the
-//! words, `{limit}`, `{window}` and the other names of `Number` stand for a number, `{}` for any
-//! text of up to 200 bytes. Case, spaces and quotation marks count nothing, so that a text is also
-//! found inside of another one's error. The first line that fits counts: a number less is known of
-//! the last ones, which only report that the prompt is too long.
+//! The texts are `refusal/texts.tsv`, one per line: whose it is, its words, where it was seen. In
+//! the words, `{limit}`, `{window}` and the other names of `Number` stand for a number, `{}` for
+//! any text of up to 200 bytes. Case, spaces and quotation marks count nothing, so that a text is
+//! also found inside of another one's error. The first line that fits counts: a number less is
+//! known of the last ones, which only report that the prompt is too long.
 
 const TEXTS: &str = include_str!("refusal/texts.tsv");
 
@@ -96,7 +96,7 @@ enum Number {
 }
 
 impl Number {
-    /// As they stand in the words, in the order of the variants.
+    /// As they are named in the texts, in the order of the variants.
     const NAMES: [&str; 8] =
         ["limit", "below", "window", "max_input", "input", "at_least", "output", "total"];
 }

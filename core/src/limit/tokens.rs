@@ -2,8 +2,8 @@
 //! where a request must be on its way within microseconds.
 //!
 //! Bytes are counted by what they are, in one pass that the compiler makes vectors of, and each
-//! kind has a weight of its own: a token of English has four letters, a digit is often one token, and
-//! what is one letter in Hindi is three tokens to a tokenizer that never learned it.
+//! kind has a weight of its own: a token of English has four letters, a digit is often one token,
+//! and what is one letter in Hindi is three tokens to a tokenizer that never learned it.
 //!
 //! The weights were fitted to seven tokenizers (o200k, cl100k, Llama 3, Claude 2, Gemma, Qwen 2.5,
 //! DeepSeek V3) on prose in forty languages, on code and on noise; `tests/bench/tokens.mjs` gathers
@@ -11,7 +11,8 @@
 //!
 //! Of 2,870 samples the upper estimate is below what some tokenizer counts in 0.8 %, the lower one
 //! above in 0.1 %. The upper one by the most that any counts, in the middle and in the hundredth
-//! sample: all 1.42, 2.44; English 1.6, 2.1; German 1.4, 1.7; Russian 2.3, 2.7; Greek 1.0, 1.1; Arabic
+//! sample: all 1.42, 2.44; English 1.6, 2.1; German 1.4, 1.7; Russian 2.3, 2.7; Greek 1.0, 1.1;
+//! Arabic
 //! 1.2, 1.4; Hindi 2.4, 2.5; Tamil 1.5, 1.6; Chinese 1.6, 1.9; Japanese 1.5, 1.6; Korean 1.1, 1.4; Rust
 //! 1.3, 1.5; JSON 1.2, 1.4; digits 1.2, 1.3. The likely one is 0.96 of the median in the middle. A
 //! vocabulary of 32,000, as Llama 2 and the first Mistral had, spells more scripts byte by byte than
@@ -24,7 +25,7 @@ use crate::chat::{ChatRequest, Format, Message, Part, Tool};
 
 /// What the frame around a message, a call or a tool is, in tokens.
 const FRAME: Length = Length { low: 3, likely: 4, high: 8 };
-/// What an image, a sound or a file is: nothing is known of it but that it is there.
+/// A placeholder for an image, a sound or a file.
 const MEDIUM: Length = Length { low: 0, likely: 800, high: 1600 };
 /// The fixed part of a text's longest estimate: short texts vary more.
 const TEXT_HIGH: u32 = 4;
@@ -106,7 +107,7 @@ fn weighed(counts: [u32; KINDS]) -> Length {
     Length { low, likely: likely.max(1), high: high.saturating_add(TEXT_HIGH) }
 }
 
-/// How long the whole of a request is: its messages, the tools and the form of the answer.
+/// The length of a request: its messages, the tools and the form of the answer.
 pub fn of_request(request: &ChatRequest) -> Length {
     let messages = request.messages.iter().map(of_message);
     let form = match &request.format {

@@ -1,5 +1,5 @@
-//! A client's own request body with some of its top-level fields replaced. What we have no word for,
-//! and how the client wrote the rest, stays as it came.
+//! A client's own request body with some of its top-level fields replaced. What we do not model,
+//! and the form of the rest, stays as the client wrote it.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -22,12 +22,12 @@ pub(super) fn too_many_calls() -> ReadError {
 #[derive(Debug, Default)]
 pub(super) struct Calls(Vec<Begun>);
 
-/// A call that comes whole, as a provider wrote it.
+/// A call that comes in one piece, as a provider wrote it.
 #[derive(Default)]
 pub(super) struct WholeCall<'a> {
     pub(super) id: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
-    /// An object, as it stands there.
+    /// An object, as written.
     pub(super) arguments: Option<&'a str>,
 }
 
@@ -58,7 +58,7 @@ impl Calls {
         })
     }
 
-    /// The event with its call in its place. Who made calls has not just stopped.
+    /// The event with its call in its place. An answer with calls does not end as `stop`.
     pub(super) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
         match event {
             Event::ToolCall(call) => Event::ToolCall(self.place_call(call)),

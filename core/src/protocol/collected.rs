@@ -7,7 +7,7 @@ use crate::chat::{Event, FinishReason, ToolCall, Usage};
 pub(crate) struct Collected {
     /// The answer's text.
     pub(crate) text: String,
-    /// What the model thought aloud.
+    /// The model's reasoning.
     pub(crate) reasoning: String,
     /// The text in which it declined.
     pub(crate) refusal: String,

@@ -1,4 +1,5 @@
-//! Errors in the shapes that protocols share: read from a provider's answer, and written for a client.
+//! Errors in the shapes that protocols share: read from a provider's answer, and written for a
+//! client.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Google's Gemini API, as provider: `models.generateContent` and `models.streamGenerateContent`.
 //!
-//! Reference: ai.google.dev/api/generate-content; functions, thoughts and their signatures:
+//! Reference: ai.google.dev/api/generate-content; functions, reasoning and its signatures:
 //! ai.google.dev/gemini-api/docs; the names of fields and reasons also by
 //! google/genai/types.py of googleapis/python-genai.
 

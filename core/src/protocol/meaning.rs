@@ -61,7 +61,7 @@ pub(super) fn written(
     String::from_utf8(out).unwrap()
 }
 
-/// The whole answer of these events.
+/// The complete answer of these events.
 pub(super) fn collected(
     protocol: ClientProtocol,
     request: ChatRequest,

@@ -1,6 +1,6 @@
 //! The `notebook` events of `POST /chat/execute/stream`: `user_message` at once, `token` per token,
-//! `ai_message_complete` with the whole text and `complete`; or `error`. `POST /chat/execute` answers
-//! `{"session_id": "...", "messages": [...]}`.
+//! `ai_message_complete` with the whole text and `complete`; or `error`. `POST /chat/execute`
+//! answers `{"session_id": "...", "messages": [...]}`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,8 @@ struct Request {
     model_override: Option<String>,
 }
 
-/// The context goes before the message as the operator's instruction, its JSON and no word of ours.
+/// The context goes before the message as the operator's instruction, as JSON and without any text
+/// of ours.
 pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request = parse_json(body)?;
     let context = request.context.filter(|context| !context.is_empty());

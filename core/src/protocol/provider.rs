@@ -36,7 +36,7 @@ pub struct ProviderRequest<'a> {
     pub request: &'a ChatRequest,
     /// What the request's original is written in.
     pub client: ClientProtocol,
-    /// As a stream, or as one whole answer.
+    /// As a stream, or as one complete answer.
     pub stream: bool,
     /// The longest answer, in tokens; with `None` the provider's own default holds.
     pub max_output: Option<u32>,
@@ -90,7 +90,7 @@ impl ProviderProtocol {
         Ok(call)
     }
 
-    /// Reads a whole, non-streaming answer.
+    /// Reads a complete, non-streaming answer.
     pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
         match self {
             Self::OpenAi => openai::read_whole(body, sink),

@@ -4,8 +4,8 @@
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider. Errors
 //! have the shape that Chat Completions gives them.
 //!
-//! An answer is a list of items: a message, a thought, a call. The stream opens and closes each, and
-//! its last event repeats the whole answer; there is no `[DONE]`.
+//! An answer is a list of items: a message, reasoning, a call. The stream opens and closes each, and
+//! its last event repeats the complete answer; there is no `[DONE]`.
 
 mod provider_request;
 mod reader;

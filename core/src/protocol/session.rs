@@ -1,6 +1,6 @@
 //! The `session` events of `POST /api/ai/chat/stream`: `session_info` at once, `token` per token,
-//! `warning` where another way than the first had to be taken, at the end `done` and `stream_end`; or
-//! `error`. `POST /api/ai/chat` answers `{"session_id", "message", "warnings"}`.
+//! `warning` where another way than the first had to be taken, at the end `done` and `stream_end`;
+//! or `error`. `POST /api/ai/chat` answers `{"session_id", "message", "warnings"}`.
 
 use serde::Deserialize;
 use serde_json::json;

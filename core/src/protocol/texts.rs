@@ -1,5 +1,6 @@
 //! The texts of a stream, which most of its events consist of: decoded into a buffer that is used
-//! again, and recognised instead of read where an event differs from the one before in its text alone.
+//! again, and recognised instead of read where an event differs from the one before in its text
+//! alone.
 
 use crate::chat::Event;
 use crate::json::{Number, Shape, Text};
@@ -29,7 +30,8 @@ pub(super) enum TextKind {
 }
 
 impl Texts {
-    /// Reads an event that differs from the last one learned in its text alone; `false`: it does not.
+    /// Reads an event that differs from the last one learned in its text alone; `false`: it does
+    /// not.
     pub(super) fn recognise(&mut self, data: &[u8], sink: &mut Sink<'_>) -> bool {
         trim(&mut self.buffer);
         let Some(text) = self.shape.recognise(data) else { return false };

@@ -6,10 +6,10 @@ use crate::chat::FinishReason;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 use crate::target::ProviderProtocol;
 
-/// A provider's protocol, its streams and its whole answers, and what its usage contains.
+/// A provider's protocol, its streams and its complete answers, and what its usage contains.
 struct Vectors {
     protocol: ProviderProtocol,
-    /// In the order of [`NAMES`]: the stream, and the whole answer.
+    /// In the order of [`NAMES`]: the stream, and the complete answer.
     files: [(&'static [u8], &'static [u8]); NAMES.len()],
     tells_cached: bool,
     tells_reasoning: bool,

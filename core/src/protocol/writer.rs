@@ -14,7 +14,7 @@ use crate::failure::Failure;
 pub enum End {
     /// The model, or the closing message, came to its end.
     Finished(FinishReason),
-    /// The client left or asked to stop.
+    /// The client disconnected, or asked to stop.
     Cancelled,
     /// It failed, with the first cause.
     Failed(Failure),
@@ -29,7 +29,7 @@ pub struct AnswerMeta {
     pub created: u64,
     /// The model's name to show until the provider gives its own.
     pub model: String,
-    /// What the client asked.
+    /// The client's request.
     pub request: Arc<ChatRequest>,
 }
 
@@ -143,7 +143,7 @@ impl Writer {
         }
     }
 
-    /// Writes a whole answer.
+    /// Writes a non-streaming answer.
     pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
         match self {
             Self::OpenAi(writer) => writer.whole(out, answer),

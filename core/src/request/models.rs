@@ -96,7 +96,8 @@ mod tests {
         let text = "[providers.openai]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
                     [models.m]\ntargets = [\"openai/gpt-5\", \"openai/new\"]";
         let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
-        let refusal = StatedLimits { context_window: Some(8192), source: "vllm", ..StatedLimits::default() };
+        let refusal =
+            StatedLimits { context_window: Some(8192), source: "vllm", ..StatedLimits::default() };
         gateway.learned().note("http://p", "new", &refusal, 1_700_000_000);
         let both = "catalogue (both)";
         assert_eq!(

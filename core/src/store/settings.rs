@@ -1,4 +1,4 @@
-//! `[store]`: what keeps what outlives a process.
+//! `[store]`: where what outlives a process is kept.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::seal::{MasterKey, MasterKeys};
 use crate::toml::{Error, SecretName, at};
 
-/// What keeps what outlives a process.
+/// Where what outlives a process is kept.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// Where it is.

@@ -33,7 +33,7 @@ pub struct Dialect {
     pub(crate) top_k: bool,
     /// The field of the seed.
     pub(crate) seed: &'static str,
-    /// The word for a choice of tool that must be some tool.
+    /// The name of the tool choice that requires some tool.
     pub(crate) required: &'static str,
     /// Whether a call's identifier must be nine letters and digits.
     pub(crate) short_ids: bool,
@@ -47,17 +47,17 @@ pub struct Dialect {
 /// How the effort is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EffortField {
-    /// `reasoning_effort`, in OpenAI's words.
+    /// `reasoning_effort`, with OpenAI's levels.
     Word,
-    /// `reasoning_effort`, whose least word is `low`.
+    /// `reasoning_effort`, whose least level is `low`.
     FromLow,
     /// `reasoning_effort`, whose least level is `low`; `reasoning` turns thinking off.
     FromLowOrOff,
     /// `thinking`, on or off, and `reasoning_effort`.
     Thinking,
-    /// `reasoning`, an object that takes words and budgets.
+    /// `reasoning`, an object with levels and budgets.
     Object,
-    /// Not at all: each model takes other words.
+    /// Not at all: the levels differ from model to model.
     Unsupported,
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum Thought {
     Field(&'static str),
     /// In a part of its content.
     Part,
-    /// Not at all: the provider keeps thoughts to itself and reads none.
+    /// Not at all: the provider neither sends nor accepts reasoning.
     Unsupported,
 }
 
@@ -85,7 +85,7 @@ pub(crate) enum Prefix {
     Option,
 }
 
-/// What is written to who is not known: what most of them take.
+/// For unknown providers: what most of them accept.
 const COMPATIBLE: Dialect = Dialect {
     name: "compatible",
     at: &[],

@@ -168,7 +168,7 @@ impl ApiKeyEntry {
     }
 }
 
-/// Why a provider that is called with users' own keys is not called for one who gave none.
+/// The failure where a provider requires the user's own key, and none is set.
 fn no_key_of_your_own(provider: &str) -> Box<Failure> {
     let detail = format!(
         "{provider} requires your own key, and none is set: set one with PUT \

@@ -56,7 +56,7 @@ impl Upstream {
         }
     }
 
-    /// Whether a call must bound its answer, though nobody asked for a bound.
+    /// Whether a call must bound its answer, even without a limit from the client or its plan.
     pub(crate) const fn needs_limit(self) -> bool {
         match self {
             Self::Http(ProviderProtocol::Anthropic) => true,

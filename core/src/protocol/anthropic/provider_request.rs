@@ -2,7 +2,7 @@
 //! new one.
 //!
 //! What Anthropic does not support is left out: a seed, penalties, `json_object` (whose prompts ask
-//! for JSON themselves), and thoughts that are not signed, which it would refuse.
+//! for JSON themselves), and unsigned reasoning, which it would reject.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,8 @@ use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
 const VERSION: &str = "2023-06-01";
-/// The user's message where the conversation begins with the assistant: the protocol has the user first.
+/// The user's message where the conversation begins with the assistant: the protocol has the user
+/// first.
 const BEFORE_ASSISTANT: &str = ".";
 /// The smallest budget for thinking, in tokens.
 const BUDGET_MIN: u32 = 1024;
@@ -35,7 +36,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
     if let ApiKey::Set(key) = &provider.api_key {
         headers.push(("x-api-key", key.clone()));
     }
-    // The protocol wants a limit in every request.
+    // The protocol requires a limit in every request.
     let max_output = ask.max_output.unwrap_or(UNKNOWN_MODEL_MAX_OUTPUT);
     let body = match ask.original() {
         Some((body, pieces)) => patched(body, pieces, ask, max_output)?,
@@ -197,7 +198,7 @@ fn thinking(request: &ChatRequest, generation: Generation, max_output: u32) -> O
     }
 }
 
-/// Not where a tool must be called, and not within a turn that began without a signed thought.
+/// Not where a tool must be called, and not within a turn that began without signed reasoning.
 fn may_think(request: &ChatRequest) -> bool {
     let forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Tool(_)));
     let turn = request.messages.rsplit(|message| message.role == Role::User).next();
@@ -214,7 +215,7 @@ fn budget(tokens: u32, max_output: u32) -> Option<u32> {
     (tokens >= BUDGET_MIN).then_some(tokens)
 }
 
-/// The budget for a word: Anthropic's own documents give no numbers.
+/// The budget for a level: Anthropic documents no numbers.
 fn effort_tokens(effort: Effort) -> u32 {
     match effort {
         Effort::None => 0,
@@ -226,7 +227,7 @@ fn effort_tokens(effort: Effort) -> u32 {
     }
 }
 
-/// The word for a budget.
+/// The level nearest to a budget.
 fn effort_name(effort: Effort) -> &'static str {
     match effort_tokens(effort) {
         ..=2048 => "low",
@@ -246,7 +247,7 @@ fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) ->
     (!config.is_empty()).then_some(Value::Object(config))
 }
 
-/// The instructions, and the turns, the user's first. Instructions stand before all turns, wherever
+/// The instructions, and the turns, the user's first. Instructions come before all turns, wherever
 /// they were given; where there is nothing else, they become the user's turn.
 fn conversation(messages: &[Message]) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut system = Vec::new();

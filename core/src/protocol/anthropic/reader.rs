@@ -1,9 +1,9 @@
-//! A provider's answer, read. Fields nobody needs are skipped, and texts are borrowed from the bytes
+//! A provider's answer, read. Unused fields are skipped, and texts are borrowed from the bytes
 //! they came in. A text delta that differs from the one before in its text alone is recognised
 //! instead of read.
 //!
-//! Signatures, citations, redacted reasoning and server tools have no events. They are in the frames,
-//! which a client of the same protocol receives unchanged.
+//! Signatures, citations, redacted reasoning and server tools have no events. They are in the
+//! frames, which a client of the same protocol receives unchanged.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ impl StreamReader {
     }
 }
 
-/// Reads a whole `message`.
+/// Reads a complete `message`.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let malformed = |malformed| garbage("a message", malformed);
     let mut message = Message::default();
@@ -115,11 +115,11 @@ struct StreamEvent<'a> {
     block: Block<'a>,
     delta: Delta<'a>,
     counted: Option<Counted>,
-    /// As it stands there.
+    /// As written.
     error: Option<&'a str>,
 }
 
-/// A `message`: empty at a stream's start, else the whole answer.
+/// A `message`: empty at a stream's start, else the complete answer.
 #[derive(Default)]
 struct Message<'a> {
     id: Option<Text<'a>>,
@@ -138,7 +138,7 @@ struct Block<'a> {
     name: Option<Text<'a>>,
     text: Option<Text<'a>>,
     thinking: Option<Text<'a>>,
-    /// As it stands there.
+    /// As written.
     input: Option<&'a str>,
 }
 
@@ -352,8 +352,8 @@ impl<'a> Block<'a> {
         self.kind.is_some_and(|text| text.into_cow() == kind)
     }
 
-    /// Emits what it holds already, as the call of that index if it is one. Returns whether it holds a
-    /// call's arguments: the first frame of a call has an empty object in their place.
+    /// Emits what it holds already, as the call of that index if it is one. Returns whether it
+    /// holds a call's arguments: the first frame of a call has an empty object in their place.
     fn emit(&self, call: u32, scratch: &mut String, sink: &mut Sink<'_>) -> bool {
         let said = |text: Option<Text<'a>>| text.filter(|text| !text.is_empty());
         match self.kind.map(Text::into_cow).as_deref() {
@@ -494,8 +494,8 @@ impl Kind {
     }
 }
 
-/// An unknown reason is still an end the model chose; so is `pause_turn`, in which the provider's own
-/// tools took long.
+/// An unknown reason is still an end the model chose; so is `pause_turn`, in which the provider's
+/// own tools took long.
 fn finish_reason(name: &str) -> FinishReason {
     match name {
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,

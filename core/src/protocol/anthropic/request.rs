@@ -226,7 +226,7 @@ fn wrong(param: &str, what: &str) -> Failure {
     Failure::new(Reason::InvalidRequest, format!("{param}: {what}")).at(param)
 }
 
-/// Results of tools stand among a user's blocks; here they are messages of their own.
+/// Results of tools are among a user's blocks; here they are messages of their own.
 fn add_message(
     messages: &mut Vec<Message>,
     message: &WireMessage<'_>,
@@ -276,7 +276,7 @@ fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
             let signature = signature.filter(|signature| !signature.is_empty());
             Part::Reasoning { text: thinking, signature }
         }
-        // Nobody but Anthropic can read it, and Anthropic reads it in the original body.
+        // Encrypted: only Anthropic can read it, and gets it in the original body.
         "redacted_thinking" => return Ok(None),
         "tool_use" => {
             let ToolUse { id, name, input } = block_as(block, path)?;

@@ -63,7 +63,7 @@ pub(crate) struct Writer {
     /// Calls that began while another was open, with their fragments so far. Bounded by the answer's
     /// own bytes.
     waiting: Vec<(u32, CollectedCall)>,
-    /// The model declined in words.
+    /// The model declined, with a text.
     declined: bool,
     finish: Option<FinishReason>,
     usage: Option<Usage>,
@@ -82,7 +82,7 @@ enum Kind {
     Thinking,
     /// A tool call, by its index among them.
     Call(u32, Arguments),
-    /// One that only the provider has a word for.
+    /// One that only the provider's own protocol has.
     Foreign,
 }
 
@@ -100,7 +100,8 @@ impl Writer {
         }
     }
 
-    /// The provider's own frames were forwarded: what is written next continues the block they left open.
+    /// The provider's own frames were forwarded: what is written next continues the block they left
+    /// open.
     pub(in crate::protocol) fn forwarded(&mut self, mut frames: &[u8]) {
         self.begun = true;
         let mut decoder = sse::Decoder::new(usize::MAX);
@@ -242,7 +243,7 @@ impl Writer {
         self.waiting[place].1.add(call);
     }
 
-    /// Opens the calls that wait, up to the first that is not whole.
+    /// Opens the calls that wait, up to the first that is incomplete.
     fn open_waiting(&mut self, out: &mut Vec<u8>) {
         let unfinished = |open: &Open| matches!(&open.kind, Kind::Call(_, said) if !said.whole);
         while !self.waiting.is_empty() && !self.open.as_ref().is_some_and(unfinished) {
@@ -341,7 +342,7 @@ fn opened(data: &[u8]) -> Option<(u32, Kind)> {
     Some((index?, kind))
 }
 
-/// The arguments of a call so far: whether the object they are is whole.
+/// The arguments of a call so far, and whether the object is complete.
 #[derive(Debug, Default, PartialEq)]
 struct Arguments {
     nesting: u32,

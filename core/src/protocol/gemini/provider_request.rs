@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
 use crate::target::ApiKey;
 
-/// What stands for the signature of a call's thought where it is not known, because another model
-/// made the call: without one Gemini 3 refuses the conversation.
+/// What takes the place of the signature of a call's reasoning where it is not known, because
+/// another model made the call: without one Gemini 3 refuses the conversation.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// The media types of files by extension. Gemini requires one, and a URL has none.
@@ -119,8 +119,8 @@ fn seed_of_32_bits(seed: i64) -> i64 {
     seed % i64::from(i32::MAX)
 }
 
-/// Budgets are those that Google's OpenAI-compatible API takes for the same words. Gemini 3 has words
-/// of its own, of which every model takes these three, and cannot but think.
+/// Budgets are those that Google's OpenAI-compatible API takes for the same levels. Gemini 3 has
+/// levels of its own, of which every model takes these three, and cannot but think.
 fn thinking(effort: Effort, generation: Generation) -> Value {
     let budget = |tokens: u32| json!({"thinkingBudget": tokens, "includeThoughts": tokens > 0});
     let level = |word: &str| json!({"thinkingLevel": word, "includeThoughts": true});
@@ -162,8 +162,8 @@ fn tool_config(choice: &ToolChoice) -> Value {
     json!({"functionCallingConfig": config})
 }
 
-/// The system's parts, and the turns. Instructions all go first, wherever they stood; messages of one
-/// speaker in a row are one turn.
+/// The system's parts, and the turns. Instructions all go first, wherever they stood; messages of
+/// one speaker in a row are one turn.
 fn contents(
     messages: &[Message],
     generation: Generation,
@@ -230,8 +230,8 @@ fn is_empty(part: &Part) -> bool {
     }
 }
 
-/// One part, if it is supported. A thought's signature stays behind: it may be another provider's,
-/// and a thought without one is taken.
+/// One part, if it is supported. The signature of reasoning is left out: it may be another
+/// provider's, and a thought without one is taken.
 fn told(part: &Part, names: &CallNames<'_>) -> Option<Value> {
     match part {
         Part::Text(text) | Part::Refusal(text) => Some(json!({"text": text})),

@@ -1,7 +1,7 @@
-//! A `GenerateContentResponse`, read: each event of a stream is one, and so is a whole answer.
+//! A `GenerateContentResponse`, read: each event of a stream is one, and so is a complete answer.
 //!
-//! A stream has no end mark. Its last event gives the reason why the model finished; usage comes with
-//! every event and counts from the start.
+//! A stream has no end mark. Its last event gives the reason why the model finished; usage comes
+//! with every event and counts from the start.
 
 use serde_json::value::RawValue;
 
@@ -35,7 +35,8 @@ impl StreamReader {
     }
 }
 
-/// Reads a whole answer. A stream that is not asked for as server-sent events is a list of chunks.
+/// Reads a complete answer. A stream that is not asked for as server-sent events is a list of
+/// chunks.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let mut reader = StreamReader::default();
     let Ok(chunks) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
@@ -56,7 +57,7 @@ struct Chunk<'a> {
     usage: Option<Counts>,
     /// Why the prompt was refused.
     block_reason: Option<Text<'a>>,
-    /// As it stands there.
+    /// As written.
     error: Option<&'a str>,
 }
 
@@ -293,14 +294,14 @@ fn read_block_reason<'a>(feedback: &mut Reader<'a>) -> Result<Option<Text<'a>>, 
 enum Ended {
     /// Nothing.
     Not,
-    /// The answer is complete, as far as it goes.
+    /// The answer ended, for this reason.
     For(FinishReason),
     /// It is not: the model failed.
     Broken,
 }
 
-/// A call is an end the model chose: Gemini calls it `STOP`. Reasons that are not known are none that
-/// finish an answer, for those have had their names from the beginning.
+/// A call is an end the model chose: Gemini calls it `STOP`. Reasons that are not known are none
+/// that finish an answer, for those have had their names from the beginning.
 fn finish_reason(name: &str, calls: bool) -> Ended {
     match name {
         "" | "FINISH_REASON_UNSPECIFIED" => Ended::Not,

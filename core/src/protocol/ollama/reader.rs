@@ -1,4 +1,4 @@
-//! A line of the stream, read; a whole answer is one such line.
+//! A line of the stream, read; a complete answer is one such line.
 
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
@@ -30,7 +30,7 @@ impl StreamReader {
     }
 }
 
-/// Reads a whole answer.
+/// Reads a complete answer.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     StreamReader::default().read(body, sink).map(drop)
 }
@@ -45,7 +45,7 @@ struct Line<'a> {
     done_reason: Option<Text<'a>>,
     prompt_eval_count: Option<u32>,
     eval_count: Option<u32>,
-    /// As it stands there.
+    /// As written.
     error: Option<&'a str>,
 }
 

@@ -142,8 +142,8 @@ fn ends_open(messages: &[Message]) -> bool {
     messages.last().is_some_and(|message| message.role == Role::Assistant)
 }
 
-/// The messages at the end of a conversation. The last one, if it is the assistant's, is marked as the
-/// beginning of the answer.
+/// The messages at the end of a conversation. The last one, if it is the assistant's, is marked as
+/// the beginning of the answer.
 fn last_messages(last: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
     let mut wire = messages(last, dialect)?;
     if dialect.prefix == Prefix::Marked && ends_open(last) {
@@ -203,7 +203,7 @@ fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
     Ok(wire)
 }
 
-/// Adds a thought to a message whose content is there.
+/// Adds reasoning to a message whose content is there.
 fn think(wire: &mut Value, thought: &str, dialect: &Dialect) {
     match dialect.thought {
         Thought::Unsupported => {}
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(body, expected);
     }
 
-    /// A request that came in another protocol reads back as the same request, but for thoughts.
+    /// A request that came in another protocol reads back as the same request, but for reasoning.
     #[test]
     fn a_translated_request_says_the_same() {
         let mut request = parse_request(BODY.as_bytes()).unwrap();

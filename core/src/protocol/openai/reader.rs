@@ -1,4 +1,4 @@
-//! A provider's answer, read. Fields nobody needs are skipped, and nothing is allocated: texts are
+//! A provider's answer, read. Unused fields are skipped, and nothing is allocated: texts are
 //! borrowed from the bytes they came in, or decoded into a buffer that is used again. A chunk that
 //! differs from the one before in its text alone is recognised instead of read.
 
@@ -32,7 +32,7 @@ impl StreamReader {
     }
 }
 
-/// Reads one event by itself: its calls have the index that stands there.
+/// Reads one event by itself: its calls have the index that is written there.
 fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Step, ReadError> {
     if data == b"[DONE]" {
         return Ok(Step::Done);
@@ -46,7 +46,7 @@ fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Ste
     Ok(Step::More)
 }
 
-/// Reads a whole `chat.completion`.
+/// Reads a complete `chat.completion`.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let (mut whole, mut calls) = (Chunk::default(), Calls::default());
     whole.read(body)?;
@@ -65,7 +65,7 @@ struct Chunk<'a> {
     /// The first of the list. The others are further answers to one prompt: the client's to read.
     choice: Choice<'a>,
     usage: Option<Usage>,
-    /// As it stands there.
+    /// As written.
     error: Option<&'a str>,
     /// Random, to hide how long a token is: `obfuscation` is OpenAI's name for it, `p` Mistral's.
     padding: Option<Text<'a>>,
@@ -81,7 +81,7 @@ struct Choice<'a> {
 #[derive(Default)]
 struct Delta<'a> {
     content: Option<Text<'a>>,
-    /// In place of it the list of its parts, as Mistral's models write it that think aloud: read
+    /// A list of parts in place of the text, as Mistral's reasoning models write it: read
     /// once to validate it, and again to emit it.
     parts: Option<Reader<'a>>,
     /// Providers name it one way, the other, or both at once.
@@ -308,7 +308,7 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    /// A call without an index is the next in its list, as in a whole answer.
+    /// A call without an index is the next in its list, as in a complete answer.
     fn read(call: &mut Reader<'a>, position: u32) -> Result<Self, Malformed> {
         let mut read = Self { index: position, ..Self::default() };
         call.object(|value, name| {

@@ -321,7 +321,7 @@ fn format(format: WireFormat) -> Option<Format> {
     }
 }
 
-/// The amount of thinking that a word of OpenAI's asks for.
+/// The effort by OpenAI's name for it.
 pub(in crate::protocol) fn effort(name: &str) -> Option<Effort> {
     match name {
         "none" => Some(Effort::None),

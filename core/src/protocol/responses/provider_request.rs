@@ -79,7 +79,7 @@ fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {
     body.insert("model".into(), ask.target.model.as_str().into());
     body.insert("input".into(), items(messages)?.into());
     body.insert("stream".into(), ask.stream.into());
-    // Who speaks another protocol did not ask to have the answer kept.
+    // Clients of other protocols did not ask to have the answer stored.
     body.insert("store".into(), false.into());
     let optional = optional(request, instructions, ask.max_output);
     body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
@@ -105,7 +105,7 @@ fn optional(
     ]
 }
 
-/// The operator's word before all others, and the messages after it.
+/// The first system message, and the messages after it.
 fn instructions(messages: &[Message]) -> (Option<Value>, &[Message]) {
     match messages {
         [first, rest @ ..] if first.role == Role::System && !rest.is_empty() => {

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Number, Reader, Shape, Text};
 use crate::protocol::{ReadError, Sink, Step, TextKind, Texts, error_message};
 
-/// Between two summaries of thoughts.
+/// Between two summaries of reasoning.
 const PARAGRAPH: &str = "\n\n";
 
 /// Reads the stream of one answer.
@@ -51,7 +51,7 @@ impl StreamReader {
     }
 }
 
-/// Reads a whole `response`.
+/// Reads a complete `response`.
 pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let response = Response::read_from(body)?;
     response.check()?;

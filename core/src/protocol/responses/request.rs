@@ -302,8 +302,8 @@ fn add(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) -> bool {
     true
 }
 
-/// Notes that the last message extends to the item at `index`. Items that are part of no message, such
-/// as encrypted thoughts, belong to the message they precede.
+/// Notes that the last message extends to the item at `index`. Items that are part of no message,
+/// such as encrypted reasoning, belong to the message they precede.
 fn extend_place(places: &mut Vec<Place>, messages: usize, index: usize) {
     let is_begun = places.len() == messages;
     match places.last_mut() {

@@ -1,5 +1,5 @@
 //! The answer to a client, written: items are opened and closed one after the other, calls stay open
-//! to the end, since their fragments may take turns. The last event repeats the whole answer.
+//! to the end, since their fragments may take turns. The last event repeats the complete answer.
 
 mod forwarded;
 mod item;
@@ -201,7 +201,7 @@ impl Writer {
         self.items.len() - 1
     }
 
-    /// Closes the message or the thought that is open.
+    /// Closes the message or the reasoning that is open.
     fn close_texts(&mut self, out: &mut Vec<u8>) {
         if let Some(at) = self.items.iter().rposition(Item::is_open_text) {
             self.close(out, at, "completed");
@@ -248,7 +248,7 @@ impl Writer {
         self.send(out, event, &fields);
     }
 
-    /// An event about the whole response: it is `over` with a finish, or continues.
+    /// An event about the complete response: it is `over` with a finish, or continues.
     fn send_response(
         &mut self,
         out: &mut Vec<u8>,
@@ -262,8 +262,8 @@ impl Writer {
         out.extend_from_slice(b"\"response\":");
         let items = self.items.iter().map(|item| &item.json).filter(|_| over.is_some());
         let response = self.response(over, &self.echo, items);
-        // What the client or a provider wrote may have line ends between its values: here one would end
-        // the event's line.
+        // What the client or a provider wrote may have line ends between its values: here one would
+        // end the event's line.
         out.extend(response.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
         out.extend_from_slice(b"}\n\n");
     }
@@ -344,7 +344,7 @@ fn echo(request: &ChatRequest) -> String {
     echo
 }
 
-/// The items of a whole answer, with the texts of their parts.
+/// The items of a complete answer, with the texts of their parts.
 fn collected(answer: &Collected) -> Vec<(Kind, Vec<Part>)> {
     let part = |kind, text: &String| Part { text: text.clone(), ..Part::new(kind) };
     let said = |kind, text: &String| (!text.is_empty()).then(|| part(kind, text));

@@ -150,7 +150,7 @@ fn invalid(place: &str, what: &str) -> Failure {
 }
 
 impl WireMessage {
-    /// The messages it stands for: one of the model's shows all steps of an answer, each with its
+    /// The messages it consists of: one of the model's shows all steps of an answer, each with its
     /// calls and what they gave.
     fn read(self, place: &str, messages: &mut Vec<Message>) -> Result<(), Failure> {
         let role = match self.role {
@@ -221,7 +221,7 @@ impl WirePart {
         Ok(())
     }
 
-    /// A call, unless it broke off before it was whole, and its result, if there is one.
+    /// A call, unless it is incomplete, and its result, if there is one.
     fn call(self, name: String, place: &str, step: &mut Step) -> Result<(), Failure> {
         let Some(id) = self.tool_call_id else {
             return Err(invalid(&format!("{place}.toolCallId"), "expected a string"));

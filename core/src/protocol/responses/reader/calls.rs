@@ -44,7 +44,7 @@ impl PlacedCalls {
         self.at(place).is_some_and(|at| !self.0[at].argued)
     }
 
-    /// The last ones are asked for most.
+    /// The last ones are looked up most.
     fn at(&self, place: u32) -> Option<usize> {
         self.0.iter().rposition(|call| call.place == place)
     }

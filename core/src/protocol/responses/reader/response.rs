@@ -1,4 +1,4 @@
-//! The objects that events carry and a whole answer is: a response, and the items of its output.
+//! The objects that events carry and a complete answer is: a response, and the items of its output.
 
 use super::{PARAGRAPH, PlacedCalls, StreamReader, failure, garbage};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
@@ -24,13 +24,13 @@ const CALLS: [&str; 8] = [
 pub(in crate::protocol::responses) struct Response<'a> {
     pub(in crate::protocol::responses) id: Option<Text<'a>>,
     pub(in crate::protocol::responses) model: Option<Text<'a>>,
-    /// Seconds since 1970, as it stands there.
+    /// Seconds since 1970, as written.
     pub(in crate::protocol::responses) created_at: Option<&'a str>,
     status: Option<Text<'a>>,
     /// Why it is incomplete.
     reason: Option<Text<'a>>,
     usage: Option<Usage>,
-    /// As it stands there.
+    /// As written.
     error: Option<&'a str>,
     /// The list of its items, skipped.
     output: Option<Reader<'a>>,
@@ -149,7 +149,7 @@ pub(in crate::protocol::responses) struct Item<'a> {
     /// The lists of its parts, skipped.
     summary: Option<Reader<'a>>,
     content: Option<Reader<'a>>,
-    /// As it stands there.
+    /// As written.
     pub(in crate::protocol::responses) json: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! An item of an answer as it grows: a message, a thought or a call.
+//! An item of an answer as it grows: a message, reasoning or a call.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub(super) struct Item {
     pub(super) place: u32,
     /// The texts it consists of; a call's only one is its arguments.
     pub(super) parts: Vec<Part>,
-    /// As it stands in the answer; empty while it grows.
+    /// As written in the answer; empty while it grows.
     pub(super) json: String,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Part {
     pub(super) open: bool,
 }
 
-/// The words of the protocol for a kind of text.
+/// The names that the protocol has for a kind of text.
 pub(super) struct Words {
     pub(super) added: &'static str,
     pub(super) delta: &'static str,
@@ -133,7 +133,7 @@ impl Item {
         self.json.is_empty()
     }
 
-    /// Whether it is a message or a thought that grows.
+    /// Whether it is a message or reasoning that grows.
     pub(super) fn is_open_text(&self) -> bool {
         self.is_open() && !matches!(self.kind, Kind::Call { .. })
     }
@@ -143,7 +143,7 @@ impl Item {
         matches!(self.kind, Kind::Call { index, .. } if index == number)
     }
 
-    /// The last part, if it grows and is one of a message or of a thought.
+    /// The last part, if it grows and is one of a message or of reasoning.
     pub(super) fn open_part(&self) -> Option<&Part> {
         let is_call = matches!(self.kind, Kind::Call { .. });
         self.parts.last().filter(|part| part.open && !is_call)
@@ -180,7 +180,7 @@ impl Item {
         self.parts = Vec::new();
     }
 
-    /// The item as it stands now.
+    /// The item in its current state.
     pub(super) fn value(&self, status: &str) -> Value {
         let parts: Vec<_> = self.parts.iter().map(Part::value).collect();
         match &self.kind {

@@ -69,9 +69,9 @@ fn data(out: &[u8]) -> Vec<Value> {
     events
 }
 
-/// What the official SDKs make of a stream, as strictly as the strictest of them: each event is about
-/// an item and a part that are there, what is done is what the pieces were, and the last event
-/// repeats it all. Gives the response and the types of the events.
+/// What the official SDKs make of a stream, as strictly as the strictest of them: each event is
+/// about an item and a part that are there, what is done is what the pieces were, and the last
+/// event repeats it all. Gives the response and the types of the events.
 fn accumulated(out: &[u8]) -> (Value, Vec<String>) {
     let mut response = Value::Null;
     let mut output: Vec<Value> = Vec::new();
