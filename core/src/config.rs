@@ -22,7 +22,7 @@ use crate::limit::ByteLimits;
 use crate::relay::{Fallback, Timeouts};
 use crate::store::{Store, StoreEntry};
 use crate::target::{Model, ModelEntry, Provider, ProviderEntry};
-use crate::toml::{Error, at, one_of};
+use crate::toml::{Document, Error, one_of};
 
 /// The model name under which native serves its embedded model.
 pub const EMBEDDED_MODEL: &str = "tiny";
@@ -56,7 +56,7 @@ impl Config {
     /// Reads a configuration. `secret` finds a secret by its name.
     pub fn parse(text: &str, secret: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let file: File = toml::from_str(text)?;
-        file.resolve(text, &secret)
+        file.resolve(&Document::new(text, &secret))
     }
 
     /// What native serves when there is no configuration at all: the embedded model, under its
@@ -110,30 +110,30 @@ struct Server {
 }
 
 impl File {
-    fn resolve(self, text: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Config, Error> {
+    fn resolve(self, document: &Document<'_>) -> Result<Config, Error> {
         let providers = self
             .providers
             .into_iter()
             .map(|(name, entry)| {
-                let provider = entry.as_ref().resolve(&name, entry.span().start, text, secret)?;
+                let provider = entry.as_ref().resolve(&name, entry.span().start, document)?;
                 Ok((name, Arc::new(provider)))
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let models = self
             .models
             .into_iter()
-            .map(|(name, entry)| Ok((name, entry.into_inner().resolve(text, &providers)?)))
+            .map(|(name, entry)| Ok((name, entry.into_inner().resolve(document, &providers)?)))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let plan = |(name, plan): (String, Plan)| (name.clone(), Arc::new(Plan { name, ..plan }));
         let plans = self.plans.into_iter().map(plan).collect();
         let auth = self.auth.map(|entry| {
             let start = entry.span().start;
-            entry.into_inner().resolve(text, start, &plans, self.store.is_some(), secret)
+            entry.into_inner().resolve(document, start, &plans, self.store.is_some())
         });
         if models.is_empty() {
             return Err(Error::new("there is no model: expected at least one [models.NAME]"));
         }
-        let store = self.store.map(|entry| entry.into_inner().resolve(text, secret)).transpose()?;
+        let store = self.store.map(|entry| entry.into_inner().resolve(document)).transpose()?;
         if let Some(provider) = providers.values().find(|provider| provider.user_keys)
             && store.as_ref().is_none_or(|store| store.master_keys.is_none())
         {
@@ -144,7 +144,7 @@ impl File {
             )));
         }
         Ok(Config {
-            default_model: default_model(self.default_model, text, &models)?,
+            default_model: default_model(self.default_model, document, &models)?,
             listen: self.server.listen,
             open: self.server.open,
             auth: auth.transpose()?.map(Arc::new),
@@ -161,7 +161,7 @@ impl File {
 /// The named one, else `auto`, else the only one.
 fn default_model(
     named: Option<Spanned<String>>,
-    text: &str,
+    document: &Document<'_>,
     models: &BTreeMap<String, Model>,
 ) -> Result<Option<String>, Error> {
     let Some(named) = named else {
@@ -172,7 +172,7 @@ fn default_model(
         return Ok(Some(named.into_inner()));
     }
     let what = format!("there is no model `{}`", named.get_ref());
-    Err(at(text, named.span().start, "default_model", &what, &one_of(models.keys())))
+    Err(document.at(named.span().start, "default_model", &what, &one_of(models.keys())))
 }
 
 #[cfg(test)]

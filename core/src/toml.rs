@@ -41,10 +41,42 @@ pub(crate) struct SecretName {
     pub(crate) env: String,
 }
 
-/// An error at a byte `offset` of the text.
-pub(crate) fn at(text: &str, offset: usize, key: &str, what: &str, expected: &str) -> Error {
-    let line = text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
-    Error(format!("line {line}: {key}: {what}; expected {expected}"))
+/// The text of a configuration, and the secrets it names.
+pub(crate) struct Document<'a> {
+    text: &'a str,
+    secret: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Document<'a> {
+    pub(crate) fn new(text: &'a str, secret: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { text, secret }
+    }
+
+    /// The secret of this name; `None` if it is not set.
+    pub(crate) fn secret(&self, name: &str) -> Option<String> {
+        (self.secret)(name)
+    }
+
+    /// An error at a byte `offset` of the text.
+    pub(crate) fn at(&self, offset: usize, key: &str, what: &str, expected: &str) -> Error {
+        let line = self.text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
+        Error(format!("line {line}: {key}: {what}; expected {expected}"))
+    }
+
+    /// The URL without trailing slashes.
+    pub(crate) fn http_url(&self, url: &Spanned<String>, key: &str) -> Result<String, Error> {
+        let value = url.get_ref().trim_end_matches('/');
+        let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+        match host {
+            Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
+                Ok(value.into())
+            }
+            _ => {
+                let what = format!("`{}` is not a URL", url.get_ref());
+                Err(self.at(url.span().start, key, &what, "http://HOST... or https://HOST..."))
+            }
+        }
+    }
 }
 
 /// The names of which one is expected.
@@ -54,19 +86,6 @@ pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
         [] => "one to be configured".into(),
         [only] => only.clone(),
         several => format!("one of {}", several.join(", ")),
-    }
-}
-
-/// The URL without its last slashes.
-pub(crate) fn http_url(url: &Spanned<String>, text: &str, key: &str) -> Result<String, Error> {
-    let value = url.get_ref().trim_end_matches('/');
-    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(value.into()),
-        _ => {
-            let what = format!("`{}` is not a URL", url.get_ref());
-            Err(at(text, url.span().start, key, &what, "http://HOST... or https://HOST..."))
-        }
     }
 }
 

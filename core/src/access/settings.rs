@@ -13,7 +13,7 @@ use super::signature::{Jwk, SECRET_BYTES_MIN, VerifyingKey};
 use super::token::Claims;
 use super::{Caller, InvalidUserName, Plan, UserName};
 use crate::failure::{Failure, Reason};
-use crate::toml::{Error, SecretName, at, http_url, one_of, seconds_or_zero};
+use crate::toml::{Document, Error, SecretName, one_of, seconds_or_zero};
 
 /// Plans by name.
 pub(crate) type Plans = BTreeMap<String, Arc<Plan>>;
@@ -115,60 +115,53 @@ struct ApiKeyEntry {
 }
 
 impl AuthEntry {
-    /// Checks what is written; `start` is where it stands in `text`.
+    /// Checks what is written; `start` is where it is in the document.
     pub(crate) fn resolve(
         self,
-        text: &str,
+        document: &Document<'_>,
         start: usize,
         plans: &Plans,
         stored: bool,
-        secret: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Auth, Error> {
         if self.keys.is_empty() && self.jwt.is_none() && !stored {
             let expected = "keys = [{ sha256 = \"...\", user = \"...\" }], jwt, or a [store]";
-            return Err(at(text, start, "auth", "it admits nobody", expected));
+            return Err(document.at(start, "auth", "it admits nobody", expected));
         }
-        let default_plan = plan(self.default_plan.as_ref(), "auth.default_plan", text, plans)?;
+        let default_plan = plan(self.default_plan.as_ref(), "auth.default_plan", document, plans)?;
         let mut keys = Ring::default();
         for entry in &self.keys {
-            let digest = entry.digest(text)?;
-            let user = user(&entry.user, text)?;
-            let own = plan(entry.plan.as_ref(), "auth.keys.plan", text, plans)?;
+            let digest = entry.digest(document)?;
+            let user = user(&entry.user, document)?;
+            let own = plan(entry.plan.as_ref(), "auth.keys.plan", document, plans)?;
             let caller = Caller { user, plan: own.or_else(|| default_plan.clone()) };
             if let Some(before) = keys.insert(digest, caller) {
                 let what = format!("the same key is also {}'s", before.user);
                 let start = entry.sha256.span().start;
-                return Err(at(text, start, "auth.keys.sha256", &what, "each key once"));
+                return Err(document.at(start, "auth.keys.sha256", &what, "each key once"));
             }
         }
         let jwt = self.jwt.map(|entry| {
             let start = entry.span().start;
-            entry.into_inner().resolve(text, start, secret)
+            entry.into_inner().resolve(document, start)
         });
         Ok(Auth { plans: plans.clone(), default_plan, keys, jwt: jwt.transpose()?, stored })
     }
 }
 
 impl JwtEntry {
-    fn resolve(
-        self,
-        text: &str,
-        start: usize,
-        secret: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Jwt, Error> {
+    fn resolve(self, document: &Document<'_>, start: usize) -> Result<Jwt, Error> {
         let source = match (&self.jwks_url, &self.secret, &self.keys) {
             (Some(url), None, None) => {
-                Source::Fetched { url: http_url(url, text, "auth.jwt.jwks_url")? }
+                Source::Fetched { url: document.http_url(url, "auth.jwt.jwks_url")? }
             }
-            (None, Some(name), None) => Source::Given([shared(name, text, secret)?].into()),
+            (None, Some(name), None) => Source::Given([shared(name, document)?].into()),
             (None, None, Some(keys)) if !keys.is_empty() => {
-                let key = |jwk| public(jwk, text);
+                let key = |jwk| public(jwk, document);
                 Source::Given(keys.iter().map(key).collect::<Result<Vec<_>, _>>()?.into())
             }
             _ => {
                 let expected = "exactly one of jwks_url, secret and keys";
-                return Err(at(
-                    text,
+                return Err(document.at(
                     start,
                     "auth.jwt",
                     "it has none of its keys, or two",
@@ -188,24 +181,20 @@ impl JwtEntry {
 }
 
 /// A secret that is not set is an error here: without it nobody could come in.
-fn shared(
-    name: &Spanned<SecretName>,
-    text: &str,
-    secret: &dyn Fn(&str) -> Option<String>,
-) -> Result<VerifyingKey, Error> {
+fn shared(name: &Spanned<SecretName>, document: &Document<'_>) -> Result<VerifyingKey, Error> {
     let env = &name.get_ref().env;
     let wrong = |what: &str| {
         let expected = format!("a secret of {SECRET_BYTES_MIN} bytes or more in {env}");
-        at(text, name.span().start, "auth.jwt.secret", what, &expected)
+        document.at(name.span().start, "auth.jwt.secret", what, &expected)
     };
-    let value = secret(env).ok_or_else(|| wrong("it is not set"))?;
+    let value = document.secret(env).ok_or_else(|| wrong("it is not set"))?;
     VerifyingKey::secret(value.trim().as_bytes()).map_err(|why| wrong(&why))
 }
 
-fn public(jwk: &Spanned<Jwk>, text: &str) -> Result<VerifyingKey, Error> {
+fn public(jwk: &Spanned<Jwk>, document: &Document<'_>) -> Result<VerifyingKey, Error> {
     VerifyingKey::from_jwk(jwk.get_ref()).map_err(|why| {
         let expected = "a public JWK for RS256 or ES256";
-        at(text, jwk.span().start, "auth.jwt.keys", &why, expected)
+        document.at(jwk.span().start, "auth.jwt.keys", &why, expected)
     })
 }
 
@@ -233,27 +222,27 @@ fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::
 }
 
 impl ApiKeyEntry {
-    fn digest(&self, text: &str) -> Result<Digest, Error> {
+    fn digest(&self, document: &Document<'_>) -> Result<Digest, Error> {
         self.sha256.get_ref().parse().map_err(|()| {
             let start = self.sha256.span().start;
             // What stands there may be the key itself: it is not repeated.
             let expected = "the 64 hexadecimal digits that `streamgate keys create` prints";
-            at(text, start, "auth.keys.sha256", "not a SHA-256 digest", expected)
+            document.at(start, "auth.keys.sha256", "not a SHA-256 digest", expected)
         })
     }
 }
 
-fn user(name: &Spanned<String>, text: &str) -> Result<UserName, Error> {
+fn user(name: &Spanned<String>, document: &Document<'_>) -> Result<UserName, Error> {
     name.get_ref().parse().map_err(|expected: InvalidUserName| {
         let start = name.span().start;
-        at(text, start, "auth.keys.user", "not a user name", &expected.to_string())
+        document.at(start, "auth.keys.user", "not a user name", &expected.to_string())
     })
 }
 
 fn plan(
     name: Option<&Spanned<String>>,
     key: &str,
-    text: &str,
+    document: &Document<'_>,
     plans: &Plans,
 ) -> Result<Option<Arc<Plan>>, Error> {
     let Some(name) = name else { return Ok(None) };
@@ -261,5 +250,5 @@ fn plan(
         return Ok(Some(plan.clone()));
     }
     let what = format!("there is no plan `{}`", name.get_ref());
-    Err(at(text, name.span().start, key, &what, &one_of(plans.keys())))
+    Err(document.at(name.span().start, key, &what, &one_of(plans.keys())))
 }

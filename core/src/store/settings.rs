@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::seal::{MasterKey, MasterKeys};
-use crate::toml::{Error, SecretName, at};
+use crate::toml::{Document, Error, SecretName};
 
 /// Where what outlives a process is kept.
 #[derive(Clone, Debug)]
@@ -55,23 +55,21 @@ enum UrlEntry {
 }
 
 impl StoreEntry {
-    pub(crate) fn resolve(
-        self,
-        text: &str,
-        secret: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Store, Error> {
+    pub(crate) fn resolve(self, document: &Document<'_>) -> Result<Store, Error> {
         let Self { url, master_key, previous_master_key } = self;
-        let master_keys = master_keys(master_key, previous_master_key, text, secret)?;
+        let master_keys = master_keys(master_key, previous_master_key, document)?;
         let start = url.span().start;
         let wrong = |what: &str| {
             let expected = "\"sqlite:FILE\", \"postgres://...\", or at the edge \"d1:BINDING\"";
-            at(text, start, "store.url", what, expected)
+            document.at(start, "store.url", what, expected)
         };
         let url = match url.into_inner() {
             UrlEntry::Written(url) => url,
-            UrlEntry::Named { env } => {
-                secret(&env).ok_or_else(|| wrong(&format!("{env} is not set")))?.trim().to_owned()
-            }
+            UrlEntry::Named { env } => document
+                .secret(&env)
+                .ok_or_else(|| wrong(&format!("{env} is not set")))?
+                .trim()
+                .to_owned(),
         };
         // The URL is not repeated: it may hold a password.
         match url.split_once(':') {
@@ -96,15 +94,14 @@ fn is_identifier(name: &str) -> bool {
 fn master_keys(
     current: Option<Spanned<SecretName>>,
     previous: Option<Spanned<SecretName>>,
-    text: &str,
-    secret: &dyn Fn(&str) -> Option<String>,
+    document: &Document<'_>,
 ) -> Result<Option<MasterKeys>, Error> {
     let read = |entry: &Spanned<SecretName>, key: &str| {
         let env = &entry.get_ref().env;
-        let Some(value) = secret(env) else { return Ok(None) };
+        let Some(value) = document.secret(env) else { return Ok(None) };
         let wrong = |expected: String| {
             let what = format!("{env} is not a master key");
-            at(text, entry.span().start, key, &what, &expected)
+            document.at(entry.span().start, key, &what, &expected)
         };
         MasterKey::parse(value.trim()).map(Some).map_err(wrong)
     };
@@ -116,7 +113,7 @@ fn master_keys(
     let current = read(entry, "store.master_key")?.ok_or_else(|| {
         let what = format!("{} is not set", entry.get_ref().env);
         let expected = "32 random bytes, such as the output of `openssl rand -base64 32`";
-        at(text, entry.span().start, "store.master_key", &what, expected)
+        document.at(entry.span().start, "store.master_key", &what, expected)
     })?;
     Ok(Some(MasterKeys::new(current, previous)))
 }

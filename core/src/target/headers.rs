@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use crate::toml::{Error, at};
+use crate::toml::{Document, Error};
 
 /// How many there may be.
 const HEADERS_MAX: usize = 32;
@@ -33,13 +33,13 @@ const KEYS: [&str; 5] =
 /// Checks them; names become lower case.
 pub(super) fn read(
     entries: &BTreeMap<String, Spanned<String>>,
-    text: &str,
+    document: &Document<'_>,
     key: &str,
 ) -> Result<Vec<(String, String)>, Error> {
     if entries.len() > HEADERS_MAX {
         let start = entries.values().next().map_or(0, |value| value.span().start);
         let expected = format!("at most {HEADERS_MAX}");
-        return Err(at(text, start, key, "there are too many headers", &expected));
+        return Err(document.at(start, key, "there are too many headers", &expected));
     }
     let check = |(name, value): (&String, &Spanned<String>)| {
         let lower = name.to_ascii_lowercase();
@@ -47,7 +47,7 @@ pub(super) fn read(
             None => Ok((lower, value.get_ref().clone())),
             Some((what, expected)) => {
                 let key = format!("{key}.{name}");
-                Err(at(text, value.span().start, &key, what, expected))
+                Err(document.at(value.span().start, &key, what, expected))
             }
         }
     };

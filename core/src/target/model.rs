@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::{Model, Provider, Target};
 use crate::limit::catalogue;
-use crate::toml::{Error, at, one_of};
+use crate::toml::{Document, Error, one_of};
 
 /// The text as written.
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct ModelEntry {
 impl ModelEntry {
     pub(crate) fn resolve(
         self,
-        text: &str,
+        document: &Document<'_>,
         providers: &BTreeMap<String, Arc<Provider>>,
     ) -> Result<Model, Error> {
         let (max_output_tokens, context_window) =
@@ -33,13 +33,13 @@ impl ModelEntry {
             .into_inner()
             .iter()
             .map(|written| {
-                let (provider, model) = target(written, text, providers)?;
+                let (provider, model) = target(written, document, providers)?;
                 let listed = catalogue::find(&provider.name, &model);
                 Ok(Arc::new(Target { provider, model, max_output_tokens, context_window, listed }))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         if targets.is_empty() {
-            return Err(at(text, start, "targets", "the list is empty", "\"PROVIDER/MODEL\""));
+            return Err(document.at(start, "targets", "the list is empty", "\"PROVIDER/MODEL\""));
         }
         Ok(Model { targets })
     }
@@ -48,7 +48,7 @@ impl ModelEntry {
 /// The provider and the model in "PROVIDER/MODEL"; the model may hold more slashes.
 fn target(
     written: &Spanned<String>,
-    text: &str,
+    document: &Document<'_>,
     providers: &BTreeMap<String, Arc<Provider>>,
 ) -> Result<(Arc<Provider>, String), Error> {
     let start = written.span().start;
@@ -56,11 +56,11 @@ fn target(
     let Some((provider, model)) = value.split_once('/').filter(|(_, model)| !model.is_empty())
     else {
         let what = format!("`{value}` is not a target");
-        return Err(at(text, start, "targets", &what, "\"PROVIDER/MODEL\""));
+        return Err(document.at(start, "targets", &what, "\"PROVIDER/MODEL\""));
     };
     let Some(provider) = providers.get(provider) else {
         let what = format!("there is no provider `{provider}`");
-        return Err(at(text, start, "targets", &what, &one_of(providers.keys())));
+        return Err(document.at(start, "targets", &what, &one_of(providers.keys())));
     };
     Ok((provider.clone(), model.into()))
 }

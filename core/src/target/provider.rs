@@ -10,7 +10,7 @@ use super::{
     Upstream, headers,
 };
 use crate::failure::{Failure, Reason};
-use crate::toml::{Error, at, http_url, one_of};
+use crate::toml::{Document, Error, one_of};
 
 /// The text as written.
 #[derive(Deserialize)]
@@ -44,14 +44,13 @@ impl ProviderEntry {
         &self,
         name: &str,
         start: usize,
-        text: &str,
-        secret: &dyn Fn(&str) -> Option<String>,
+        document: &Document<'_>,
     ) -> Result<Provider, Error> {
         let key = format!("providers.{name}");
-        let base_url = self.base_url(start, text, &key)?;
-        let (api_key, user_keys) = self.api_key(name, text, &key, secret)?;
-        let dialect = self.dialect(text, &key)?;
-        let (transport, proxy) = self.transport(text, &key)?;
+        let base_url = self.base_url(start, document, &key)?;
+        let (api_key, user_keys) = self.api_key(name, document, &key)?;
+        let dialect = self.dialect(document, &key)?;
+        let (transport, proxy) = self.transport(document, &key)?;
         Ok(Provider {
             name: name.into(),
             upstream: self.upstream,
@@ -62,7 +61,7 @@ impl ProviderEntry {
             chosen_by: ChosenBy::Operator,
             models_dir: self.models_dir.clone(),
             dialect,
-            headers: headers::read(&self.headers, text, &format!("{key}.headers"))?,
+            headers: headers::read(&self.headers, document, &format!("{key}.headers"))?,
             stream: self.stream.unwrap_or(true),
             transport,
             proxy,
@@ -70,12 +69,16 @@ impl ProviderEntry {
     }
 
     /// How it is called, and through which proxy.
-    fn transport(&self, text: &str, key: &str) -> Result<(Transport, Option<String>), Error> {
+    fn transport(
+        &self,
+        document: &Document<'_>,
+        key: &str,
+    ) -> Result<(Transport, Option<String>), Error> {
         let transport = match (self.upstream, &self.transport) {
             (Upstream::Local, Some(written)) => {
                 let (key, expected) = (format!("{key}.transport"), "only protocol and models_dir");
                 let what = "a local provider is not called over HTTP";
-                return Err(at(text, written.span().start, &key, what, expected));
+                return Err(document.at(written.span().start, &key, what, expected));
             }
             (Upstream::Http(_), Some(written)) => *written.get_ref(),
             (Upstream::Http(_) | Upstream::Local, None) => Transport::default(),
@@ -83,25 +86,25 @@ impl ProviderEntry {
         let Some(proxy) = &self.proxy else { return Ok((transport, None)) };
         let key = format!("{key}.proxy");
         match transport {
-            Transport::Reqwest => Ok((transport, Some(http_url(proxy, text, &key)?))),
+            Transport::Reqwest => Ok((transport, Some(document.http_url(proxy, &key)?))),
             Transport::SansIo => {
                 let (what, expected) =
                     ("the transport has no proxies", "transport = \"reqwest\" beside it");
-                Err(at(text, proxy.span().start, &key, what, expected))
+                Err(document.at(proxy.span().start, &key, what, expected))
             }
         }
     }
 
-    fn base_url(&self, start: usize, text: &str, key: &str) -> Result<String, Error> {
+    fn base_url(&self, start: usize, document: &Document<'_>, key: &str) -> Result<String, Error> {
         match (self.upstream, &self.base_url) {
             (Upstream::Local, Some(url)) => {
                 let what = "a local provider has no base_url";
-                Err(at(text, url.span().start, key, what, "only protocol and models_dir"))
+                Err(document.at(url.span().start, key, what, "only protocol and models_dir"))
             }
             (Upstream::Local, None) => Ok(String::new()),
-            (Upstream::Http(_), Some(url)) => http_url(url, text, &format!("{key}.base_url")),
+            (Upstream::Http(_), Some(url)) => document.http_url(url, &format!("{key}.base_url")),
             (Upstream::Http(_), None) => {
-                Err(at(text, start, key, "base_url is missing", "an http(s) URL"))
+                Err(document.at(start, key, "base_url is missing", "an http(s) URL"))
             }
         }
     }
@@ -110,18 +113,17 @@ impl ProviderEntry {
     fn api_key(
         &self,
         name: &str,
-        text: &str,
+        document: &Document<'_>,
         key: &str,
-        secret: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(ApiKey, bool), Error> {
         let Some(written) = &self.api_key else { return Ok((ApiKey::None, false)) };
         let entry = written.get_ref();
         if entry.env.is_none() && !entry.user {
             let key = format!("{key}.api_key");
             let expected = "{ env = \"NAME\" }, { user = true }, or both";
-            return Err(at(text, written.span().start, &key, "it names no key", expected));
+            return Err(document.at(written.span().start, &key, "it names no key", expected));
         }
-        Ok((entry.resolve(name, secret), entry.user))
+        Ok((entry.resolve(name, document), entry.user))
     }
 
     fn continuation(&self, dialect: Option<&'static Dialect>, base_url: &str) -> Continuation {
@@ -141,7 +143,11 @@ impl ProviderEntry {
         self.continuation.unwrap_or(by_provider)
     }
 
-    fn dialect(&self, text: &str, key: &str) -> Result<Option<&'static Dialect>, Error> {
+    fn dialect(
+        &self,
+        document: &Document<'_>,
+        key: &str,
+    ) -> Result<Option<&'static Dialect>, Error> {
         let Some(written) = &self.dialect else { return Ok(None) };
         let name = written.get_ref();
         let speaks_openai = self.upstream == Upstream::Http(ProviderProtocol::OpenAi);
@@ -154,14 +160,14 @@ impl ProviderEntry {
                 (format!("there is no dialect `{name}`"), one_of(names.iter()))
             }
         };
-        Err(at(text, written.span().start, &format!("{key}.dialect"), &what, &expected))
+        Err(document.at(written.span().start, &format!("{key}.dialect"), &what, &expected))
     }
 }
 
 impl ApiKeyEntry {
-    fn resolve(&self, provider: &str, secret: &dyn Fn(&str) -> Option<String>) -> ApiKey {
+    fn resolve(&self, provider: &str, document: &Document<'_>) -> ApiKey {
         let Some(env) = &self.env else { return ApiKey::Unusable(no_key_of_your_own(provider)) };
-        match secret(env) {
+        match document.secret(env) {
             Some(value) if !value.trim().is_empty() => ApiKey::Set(value.trim().into()),
             _ => ApiKey::Unset { env: env.clone() },
         }
