@@ -245,7 +245,7 @@ impl Downstream for Response {
 
     fn event(&mut self, event: &Event<'_>) {
         if let Event::Warning(_) = event
-            && !self.client.tells_warnings()
+            && !self.client.supports_warnings()
         {
             // Nothing that this client could tell from the answer.
             return;

@@ -30,7 +30,7 @@ export default {
     const response = await Promise.race([rust.fetch(request, env, ctx), promise]);
     rust.Pump.traps.delete(resolve);
     if (response) return response;
-    const error = { message: "The gateway failed.", type: "server_error", code: "internal_error" };
+    const error = { message: "Internal gateway error.", type: "server_error", code: "internal_error" };
     return Response.json({ error }, { status: 500 });
   },
 };

@@ -137,7 +137,7 @@ export class Pump {
 
   // Cuts a response that has begun, so that it does not look finished.
   #abort() {
-    this.#writer?.abort(new Error("The gateway failed.")).catch(() => {});
+    this.#writer?.abort(new Error("Internal gateway error.")).catch(() => {});
     for (const reader of this.#readers.values()) reader.cancel().catch(() => {});
     this.#readers.clear();
     this.#close();
