@@ -141,7 +141,7 @@ fn source_text(source: Source<'_>, unix_seconds: u64) -> String {
 mod tests {
     use super::super::tests::config;
     use super::*;
-    use streamgate_core::limit::refusal::Refusal;
+    use streamgate_core::limit::refusal::StatedLimits;
 
     #[test]
     fn the_listing_shows_what_is_missing_and_how_to_get_it() {
@@ -156,7 +156,8 @@ mod tests {
                     models.m.targets = [\"openai/gpt-5\", \"openai/new\"]";
         let config = Config::parse(text, |_| None).unwrap();
         let learned = Learned::default();
-        let refusal = Refusal { max_output: Some(2048), source: "vllm", ..Refusal::default() };
+        let refusal =
+            StatedLimits { max_output: Some(2048), source: "vllm", ..StatedLimits::default() };
         learned.note("http://a", "new", &refusal, 3600);
         let expected = "m\n  openai/gpt-5: answer 128000, context 400000, prompt 272000 \
                         (catalogue: models.dev and litellm)\n  \
