@@ -51,7 +51,12 @@ export class Pump {
         this.#step((driver) => driver.bytes(call, Date.now(), value));
         const full = value.byteLength === value.buffer.byteLength;
         buffer = full ? new ArrayBuffer(Math.min(2 * value.byteLength, READ_BYTES_MAX)) : value.buffer;
-        if (this.#unsent > UNSENT_BYTES_MAX) await this.#pause();
+        if (this.#unsent > UNSENT_BYTES_MAX) {
+          // The client reads slower than the provider writes, so the provider has to wait.
+          this.#step((driver) => driver.pause());
+          await this.#sending;
+          this.#step((driver) => driver.resume());
+        }
       }
     } catch (error) {
       if (this.#readers.has(call)) this.#step((driver) => driver.lost(call, String(error?.message ?? error)));
@@ -103,25 +108,13 @@ export class Pump {
   }
 
   #take() {
-    const chunks = this.#chunks;
-    const joined = chunks.length === 1 ? chunks[0] : new Uint8Array(this.#unsent);
-    if (chunks.length > 1) {
-      let at = 0;
-      for (const chunk of chunks) {
-        joined.set(chunk, at);
-        at += chunk.byteLength;
-      }
-    }
+    const [chunks, length] = [this.#chunks, this.#unsent];
     this.#chunks = [];
     this.#unsent = 0;
+    if (chunks.length === 1) return chunks[0];
+    const joined = new Uint8Array(length);
+    chunks.reduce((at, chunk) => (joined.set(chunk, at), at + chunk.byteLength), 0);
     return joined;
-  }
-
-  // The client reads slower than the provider writes, so the provider has to wait.
-  async #pause() {
-    this.#step((driver) => driver.pause());
-    await this.#sending;
-    this.#step((driver) => driver.resume());
   }
 
   // The one way into Rust. An error there is a trap, here or earlier in another request.

@@ -32,10 +32,11 @@ use crate::{body, error, log, quota};
 /// A timer of the platform takes no more.
 const DELAY_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// One request, as its pump and its tasks hold it; empty once it is over.
+/// One request, as its pump and its tasks hold it; empty once it is over, because JavaScript may
+/// hold it for long after.
 #[wasm_bindgen]
 #[derive(Clone)]
-pub struct Driver(Rc<RefCell<Option<Driven>>>);
+pub struct Driver(Rc<RefCell<Option<Box<Driven>>>>);
 
 struct Driven {
     machine: request::Request,
@@ -76,7 +77,7 @@ impl Driver {
             drop(hangup);
             let _ = JsFuture::from(ended.end()).await;
         });
-        *driver.0.borrow_mut() = Some(Driven {
+        *driver.0.borrow_mut() = Some(Box::new(Driven {
             machine: machine(&isolate, &request),
             store: isolate.store.as_ref().map(|store| store.session(&env, &ctx)),
             isolate,
@@ -89,7 +90,7 @@ impl Driver {
             response: outgoing,
             timer: None,
             over: Some(over),
-        });
+        }));
         driver.handle(now(), if signal.aborted() { Input::Hangup } else { Input::Tick });
         response.await.map_err(|_| "the request ended without a response".into())
     }
@@ -131,7 +132,7 @@ impl Driver {
     /// Takes a step; one that returns true was the last. While one is taken there is no other.
     fn step(&self, step: impl FnOnce(&mut Driven) -> bool) {
         let Ok(mut slot) = self.0.try_borrow_mut() else { return };
-        if slot.as_mut().is_some_and(step) {
+        if slot.as_deref_mut().is_some_and(step) {
             *slot = None;
         }
     }

@@ -5,8 +5,9 @@
 //       [--against directory] [name=directory ...]
 //
 // A directory holds a bundled Worker (`index.js`, `index_bg.wasm`). `streamgate=target/edge` is always
-// measured; `--against` names another build of it, and the two take turns. Figures are user plus system time of workerd, taken from /proc, so Linux only; the ratio
-// to `native` (a Worker that reads no byte of what it passes on) is what to compare between runs.
+// measured; `--against` names another build of it, and the two take turns. Figures are user plus
+// system time of workerd, taken from /proc, so Linux only; the ratio to `native` (a Worker that reads
+// no byte of what it passes on) is what to compare between runs.
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -279,6 +280,8 @@ function serve_upstream() {
       send(answer, event, chunks, gap_ms);
     });
   });
+  // While another Worker is measured, the connections of this one are not to go stale.
+  server.keepAliveTimeout = 3_600_000;
   server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 }
 
