@@ -281,9 +281,9 @@ impl Message {
             [Part::Text(text)] => Some(Cow::Borrowed(text)),
             parts => parts
                 .iter()
-                .map(|part| match part {
-                    Part::Text(text) => Some(text.as_str()),
-                    _ => None,
+                .map(|part| {
+                    let Part::Text(text) = part else { return None };
+                    Some(text.as_str())
                 })
                 .collect::<Option<String>>()
                 .map(Cow::Owned),

@@ -243,10 +243,8 @@ impl Failure {
         }
         if self.status() == 401 {
             // RFC 6750, section 3: no error code where no credentials came.
-            let challenge = match self.reason {
-                Reason::CredentialsMissing => "Bearer",
-                _ => "Bearer error=\"invalid_token\"",
-            };
+            let is_missing = self.reason == Reason::CredentialsMissing;
+            let challenge = if is_missing { "Bearer" } else { "Bearer error=\"invalid_token\"" };
             headers.push(("www-authenticate", challenge.to_owned()));
         }
         headers

@@ -68,10 +68,8 @@ impl Refusal {
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
         let body = std::mem::take(&mut self.body);
         let said = error_message(&body);
-        let reason = match by_status(self.status) {
-            Reason::Rejected => by_words(&said),
-            reason => reason,
-        };
+        let by_status = by_status(self.status);
+        let reason = if by_status == Reason::Rejected { by_words(&said) } else { by_status };
         let detail = match (reason, said.as_str()) {
             (Reason::Rejected, said) if !said.is_empty() => said.to_owned(),
             (_, "") => format!("{target} answered {}.", self.status),

@@ -298,7 +298,9 @@ fn effort_object(effort: Effort) -> Value {
     match effort {
         Effort::None => json!({"enabled": false}),
         Effort::Budget(tokens) => json!({"max_tokens": tokens}),
-        effort => json!({"effort": effort.as_str()}),
+        Effort::Minimal | Effort::Low | Effort::Medium | Effort::High => {
+            json!({"effort": effort.as_str()})
+        }
     }
 }
 
