@@ -1,6 +1,6 @@
 //! What all requests of a gateway share: its configuration, and what was learned while it served.
 
-mod former;
+mod answer;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::time::Instant;
 
 pub use crate::reply::Reply;
 pub use crate::request::Client;
-pub use former::{Arrival, Route};
+pub use answer::Arrival;
 
 /// What is the same for every request. Cheap to clone: clones share it.
 #[derive(Clone, Debug)]
@@ -69,7 +69,12 @@ impl Gateway {
     }
 
     /// Begins to let a request in, which came at `now`, `unix_now` seconds after 1970.
-    pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
+    pub(crate) fn admit(
+        &self,
+        credentials: &Credentials,
+        now: Instant,
+        unix_now: u64,
+    ) -> Admission {
         self.access.admit(credentials, now, unix_now)
     }
 

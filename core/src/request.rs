@@ -58,8 +58,6 @@ use reading_body::ReadingBody;
 use route::Route;
 
 pub(crate) use chat::{Began, Chat};
-pub(crate) use models::list as list_models;
-pub(crate) use route::Route as PathRoute;
 
 /// Random bytes that a request takes: its answer's name, and the seed of its nonces.
 pub const RANDOM_BYTES: usize = 16 + nonces::SEED_BYTES;

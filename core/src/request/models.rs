@@ -9,7 +9,7 @@ use crate::target::Target;
 
 /// The configured models, the default one first, in the shape of OpenAI's list and of Anthropic's.
 /// When they were made is not known.
-pub(crate) fn list(gateway: &Gateway) -> Reply {
+pub(super) fn list(gateway: &Gateway) -> Reply {
     let config = gateway.config();
     let default = config.default_model.as_ref();
     let mut names: Vec<_> = config.models.iter().collect();

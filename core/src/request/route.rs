@@ -10,7 +10,7 @@ const PROVIDER_KEYS: &str = "/v1/provider-keys/";
 
 /// What a method and a path ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(super) enum Route {
     /// An answer to a chat request.
     Chat(Client),
     /// Something about a user's own key for a provider.
@@ -35,7 +35,7 @@ pub(crate) type Headers = Vec<(&'static str, String)>;
 
 impl Route {
     /// What this path is for. `path` has no query.
-    pub(crate) fn of(method: &str, path: &str) -> Self {
+    pub(super) fn of(method: &str, path: &str) -> Self {
         if let Some(provider) = path.strip_prefix(PROVIDER_KEYS) {
             return match Action::of(method) {
                 Some(action) => Self::ProviderKey { action, provider: provider.to_owned() },
