@@ -241,7 +241,7 @@ impl Driven {
         spawn_local(async move {
             let ready = async {
                 if let Some(store) = store {
-                    store.ready().await
+                    store.ready().await;
                 }
             };
             let (body, ()) = join(body::of_request(request, bytes_max), ready).await;

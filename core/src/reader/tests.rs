@@ -145,7 +145,7 @@ impl World {
         loop {
             match self.answer.poll() {
                 answer::Output::Call(call) => {
-                    self.attempt = call.attempt.to_string().parse().unwrap()
+                    self.attempt = call.attempt.to_string().parse().unwrap();
                 }
                 answer::Output::Body(bytes) => self.body.extend_from_slice(bytes),
                 answer::Output::Settle(_) => self.settled = true,

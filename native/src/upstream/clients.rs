@@ -212,7 +212,7 @@ async fn finish(mut body: Body) {
     while let Some(Ok(frame)) =
         std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
     {
-        match left.checked_sub(frame.data_ref().map_or(0, |bytes| bytes.len())) {
+        match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
             Some(rest) => left = rest,
             None => return,
         }
