@@ -1,7 +1,7 @@
 // A server for the chat page alone: the page's own file, and a completion endpoint that does what
 // the last message names. No model, no Rust.
 
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
@@ -82,14 +82,16 @@ export async function misbehave() {
   let asked;
   let key;
   let gone;
-  const shows = new EventEmitter();
+  let show;
   const server = createServer(async (request, response) => {
     if (request.url === "/") return page(response);
     if (request.url === "/v1/models") return json(response, 200, { object: "list", data: MODELS.map((id) => ({ id, object: "model", created: 0, owned_by: "local" })) });
     gone = once(response, "close");
     asked = JSON.parse(Buffer.concat(await request.toArray()));
     key = request.headers.authorization;
-    await play(script(asked, key), response, shows);
+    // Made before anything is sent: the page may show it while its script still pauses.
+    const shown = new Promise((resolve) => (show = resolve));
+    await play(script(asked, key), response, shown);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -98,7 +100,7 @@ export async function misbehave() {
     asked: () => asked,
     key: () => key,
     closed: () => gone,
-    shown: () => shows.emit("shown"),
+    shown: () => show(),
     close: () => server.closeAllConnections() ?? server.close(),
   };
 }
@@ -121,14 +123,14 @@ function script({ model, messages }, key) {
   return SCRIPTS[said] ?? whole(`I was asked: ${said}`);
 }
 
-async function play(script, response, shows) {
+async function play(script, response, shown) {
   const { status = 200, headers = {}, pieces } = Array.isArray(script) ? { pieces: script } : script;
   const type = status === 200 ? "text/event-stream" : "application/json";
   if (pieces[0] !== RESET) response.writeHead(status, { "content-type": type, "x-stream-id": "s1", ...headers });
   for (const piece of pieces) {
     if (response.destroyed) return;
     if (piece === RESET) return void response.destroy();
-    if (piece === SHOWN) await once(shows, "shown");
+    if (piece === SHOWN) await shown;
     else if (typeof piece === "number") await pause(piece, null, { ref: false });
     else response.write(piece);
   }
