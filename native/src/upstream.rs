@@ -90,5 +90,5 @@ impl Call {
 }
 
 fn lost(target: &str, error: &std::io::Error) -> Failure {
-    Failure::new(Reason::Lost, format!("{target}: the connection broke ({error})."))
+    Failure::new(Reason::Lost, format!("{target}: the connection was lost ({error})."))
 }
