@@ -50,7 +50,7 @@ const checks = {
   async "a break after content is an error, and keeps the text"(page) {
     await say(page, "breaking");
     await settled(page, "error");
-    assert.match(await page.locator("main").getAttribute("data-error"), / broke/);
+    assert.match(await page.locator("main").getAttribute("data-error"), / was lost/);
     assert.equal(await page.locator("#answer").textContent(), "Hello");
   },
 
