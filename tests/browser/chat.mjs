@@ -331,7 +331,7 @@ const locked = (key) => ({
  */
 async function ready(page) {
   await page.waitForFunction(() =>
-    document.getElementById("model").options.length || !document.getElementById("unlock").hidden);
+    document.getElementById("model").value || !document.getElementById("unlock").hidden);
 }
 
 async function reload(page) {
