@@ -38,14 +38,14 @@ stream = ["Hello", { stall = true }]
 async fn reqwest_speaks_http2() {
     let network = Network::start(ANSWERS).await;
     network.check("transport = \"reqwest\"", &[]).await;
-    assert_eq!(network.requests(), ["HTTP/2.0 POST 200"]);
+    assert_eq!(network.requests().await, ["HTTP/2.0 POST 200"]);
 }
 
 #[tokio::test]
 async fn sans_io_speaks_http1() {
     let network = Network::start(ANSWERS).await;
     network.check("", &[]).await;
-    assert_eq!(network.requests(), ["HTTP/1.1 POST 200"]);
+    assert_eq!(network.requests().await, ["HTTP/1.1 POST 200"]);
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_configured_proxy_is_used_and_http2_within() {
     let proxy = Proxy::start().await;
     network.check(&format!("transport = \"reqwest\"\nproxy = \"{}\"", proxy.url()), &[]).await;
     assert_eq!(proxy.tunnels(), 1);
-    assert_eq!(network.requests(), ["HTTP/2.0 POST 200"]);
+    assert_eq!(network.requests().await, ["HTTP/2.0 POST 200"]);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn the_environments_proxy_is_used_unless_it_excludes_the_host() {
         let env = [("HTTPS_PROXY", proxy.url()), ("NO_PROXY", excluded.to_owned())];
         network.check("transport = \"reqwest\"", &env).await;
         assert_eq!(proxy.tunnels(), tunnels, "NO_PROXY={excluded}");
-        assert_eq!(network.requests(), ["HTTP/2.0 POST 200"]);
+        assert_eq!(network.requests().await, ["HTTP/2.0 POST 200"]);
     }
 }
 
@@ -132,10 +132,12 @@ impl Network {
         assert!(body.contains("Hello"), "{body}\n{}", gateway.log());
     }
 
-    /// The requests that nginx served: protocol, method and status.
-    fn requests(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.nginx.path("access.log")).unwrap();
-        log.lines().map(str::to_owned).collect()
+    /// The requests that nginx served, at least one: protocol, method and status. It writes its log
+    /// after the client has the answer.
+    async fn requests(&self) -> Vec<String> {
+        let log = || fs::read_to_string(self.nginx.path("access.log")).unwrap();
+        wait_until(|| log().ends_with('\n')).await;
+        log().lines().map(str::to_owned).collect()
     }
 }
 
