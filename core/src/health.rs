@@ -11,7 +11,7 @@
 //! In addition, a target is not called before the time in its `Retry-After`.
 //!
 //! A local model has no breaker, nor has a target that is called as a user chose, with the user's
-//! own key: what goes wrong there says nothing about the calls of others.
+//! own key: its failures are no evidence about the calls of others.
 //!
 //! A target whose limit was learned, or whose window was too small, did nothing wrong: callers do
 //! not report those, nor what a client cancelled.

@@ -236,7 +236,7 @@ impl Serialize for Line<'_> {
     }
 }
 
-/// What a record says of an answer that its settlement does not.
+/// What a record contains of an answer that its settlement does not.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
     pub(crate) stream_id: String,

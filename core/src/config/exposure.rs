@@ -22,13 +22,13 @@ pub enum Exposure {
     Local,
     /// Everybody, as the operator wants it.
     Open,
-    /// Everybody, though the operator never said so: the server must not start.
+    /// Everybody, without the operator having asked for it: the server must not start.
     Unintended,
 }
 
 impl Config {
-    /// Who may ask a server that can be reached from there. `open` is whether the operator said on
-    /// the command line that everybody may.
+    /// Who may ask a server that can be reached from there. `open` is whether the command
+    /// line allows everybody.
     pub fn exposure(&self, reach: Reach, open: bool) -> Exposure {
         match reach {
             _ if self.auth.is_some() => Exposure::Authenticated,
@@ -41,7 +41,7 @@ impl Config {
 
     /// Checks that users' own keys are kept for callers who are known by name. Without `[auth]` all
     /// are one user, who could have everybody's calls sent elsewhere; natively that user is the
-    /// operator, or whoever the operator trusts.
+    /// operator, or somebody the operator trusts.
     pub fn check_own_keys(&self, reach: Reach) -> Result<(), String> {
         let own = self.providers.values().find(|provider| provider.user_keys);
         match (reach, own) {

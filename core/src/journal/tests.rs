@@ -16,7 +16,7 @@ fn call<'a>(index: u32, id: Option<&'a str>, arguments: &'a str) -> Event<'a> {
     Event::ToolCall(ToolCall { index, id, name, arguments: arguments.into() })
 }
 
-/// What the snapshot says, and from which entries.
+/// The content of the snapshot, and the entries it stands for.
 fn snapshot(journal: &Journal) -> Vec<(Event<'static>, u64, u64)> {
     let parts = journal.snapshot().expect("a snapshot");
     parts.iter().map(|part| (part.event.clone(), part.from, part.to)).collect()
