@@ -56,7 +56,7 @@ struct Driven {
 }
 
 impl Driver {
-    /// Drives a request, up to its response's head; the rest goes on behind it.
+    /// Drives a request, up to its response's head; the body follows in the background.
     pub(crate) async fn respond(
         isolate: Isolate,
         request: Request,

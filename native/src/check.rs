@@ -10,7 +10,7 @@ use crate::models::{self, Summary};
 /// What a GGUF file begins with.
 const GGUF_MAGIC: [u8; 4] = *b"GGUF";
 
-/// Says whether the file is fine, on stdout, and what is wrong with it, on stderr.
+/// Reports on stdout that the file is fine, or on stderr what is wrong with it.
 pub(crate) fn file(path: &Path) -> bool {
     match judge(path) {
         Ok(fine) => println!("{}: {fine}", path.display()),

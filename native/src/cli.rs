@@ -47,11 +47,11 @@ enum Command {
     Models {
         #[command(flatten)]
         source: Source,
-        /// List what is known of their limits instead, in tokens, and who says so
+        /// List the known limits instead, in tokens, and the source of each
         #[arg(long)]
         limits: bool,
     },
-    /// Say what is wrong with a configuration or a GGUF model file
+    /// Check a configuration or a GGUF model file
     #[command(after_help = "The exit code is 0 if every file is fine, else 1.")]
     Check {
         /// streamgate.toml files, GGUF files, or both

@@ -158,7 +158,7 @@ fn revoke(place: &Place, id: &str) -> Result<String, StartupError> {
         Place::Store(store) => store,
         Place::D1(binding) => {
             let command = wrangler(binding, &statement);
-            return Ok(format!("It is revoked once this has run and told its name:\n\n{command}"));
+            return Ok(format!("It is revoked once this command has printed its id:\n\n{command}"));
         }
         Place::Configuration => {
             let what = "there is no store: to revoke a key, remove its row from [auth] keys";

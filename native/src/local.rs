@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_that_is_too_long_says_by_how_much() {
+    fn a_prompt_that_is_too_long_reports_by_how_much() {
         let failure = failure(&EngineError::ContextLength { input: 9000, window: 8192 });
         let expected =
             "The conversation has 9000 tokens, 808 too many for a context window of 8192.";

@@ -1,7 +1,7 @@
 //! Calls to providers, and whatever else is fetched over HTTP.
 //!
-//! `direct` is the way of tokens unless the configuration says otherwise; `clients` is `reqwest`, for
-//! everything else.
+//! `direct` carries tokens unless the configuration selects another transport; `clients` is `reqwest`,
+//! for everything else.
 
 mod clients;
 mod connect;

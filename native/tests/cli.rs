@@ -40,13 +40,13 @@ impl Folder {
         command
     }
 
-    /// Runs the program to its end; what it prints must hold all of `told`.
+    /// Runs the program to its end; what it prints must contain all of `expected`.
     #[track_caller]
-    fn check(&self, arguments: &[&str], code: i32, told: &[&str]) {
+    fn check(&self, arguments: &[&str], code: i32, expected: &[&str]) {
         let output = self.command(arguments).output().unwrap();
         let text = text(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        for part in told {
+        for part in expected {
             assert!(text.contains(part), "{arguments:?}: expected `{part}` in: {text}");
         }
     }
@@ -58,7 +58,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn help_says_what_there_is() {
+fn help_lists_every_command() {
     let folder = Folder::new();
     let overview =
         ["serve", "models", "check", "provider-keys", "--listen", "--threads", "Exit codes"];
@@ -74,11 +74,11 @@ fn unknown_arguments_are_misuse() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_what_to_do() {
+fn a_port_in_use_is_reported_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let told = [addr.as_str(), "port is in use", "--listen"];
-    Folder::new().check(&["--listen", &addr], FAILED, &told);
+    let expected = [addr.as_str(), "port is in use", "--listen"];
+    Folder::new().check(&["--listen", &addr], FAILED, &expected);
 }
 
 #[test]
@@ -87,17 +87,17 @@ fn an_address_that_is_none_is_misuse() {
 }
 
 #[test]
-fn a_wrong_configuration_is_told_by_line_and_key() {
+fn an_invalid_configuration_is_reported_by_line_and_key() {
     let text = "[timeouts]\nconnect = 1.0\nfirst_bite = 2.0\n";
     let folder = Folder::with("streamgate.toml", text);
-    let told = ["streamgate.toml", "line 3", "first_bite", "first_byte"];
-    folder.check(&["serve"], MISUSED, &told);
-    folder.check(&["models"], MISUSED, &told);
-    folder.check(&["check", "streamgate.toml"], FAILED, &told);
+    let expected = ["streamgate.toml", "line 3", "first_bite", "first_byte"];
+    folder.check(&["serve"], MISUSED, &expected);
+    folder.check(&["models"], MISUSED, &expected);
+    folder.check(&["check", "streamgate.toml"], FAILED, &expected);
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_told_by_name() {
+fn a_missing_configuration_is_reported_by_name() {
     Folder::new().check(&["--config", "nix.toml"], MISUSED, &["nix.toml", "No such file"]);
 }
 
@@ -129,7 +129,7 @@ fn fine_files_are_fine() {
 }
 
 #[test]
-fn broken_files_are_told_what_is_wrong() {
+fn broken_files_are_reported_with_what_is_wrong() {
     let folder = Folder::with("not.gguf", "hello");
     let half = &streamgate::engine::TINY[..streamgate::engine::TINY.len() / 2];
     std::fs::write(folder.path("half.gguf"), half).unwrap();
@@ -148,7 +148,7 @@ struct Server {
 }
 
 impl Server {
-    /// Listens on this machine, unless it is told otherwise.
+    /// Listens on loopback unless `arguments` name another address.
     fn start(folder: &Folder, arguments: &[&str]) -> Self {
         // A pipe that nobody reads would stop the server once it is full.
         let log = folder.path("server.log");
@@ -248,8 +248,8 @@ fn a_key_that_nobody_could_use_is_not_made() {
     let unknown = [create(["--user", "ada"]), vec!["--plan", "gold"]].concat();
     folder.check(&unknown, MISUSED, &["gold", "[plans]"]);
     // Without a store the operator keeps it, and nobody else sees it.
-    let told = ["sg_", "[auth] keys", "sha256 = ", "user = \"ada\""];
-    Folder::new().check(&create(["--user", "ada"]), DONE, &told);
+    let expected = ["sg_", "[auth] keys", "sha256 = ", "user = \"ada\""];
+    Folder::new().check(&create(["--user", "ada"]), DONE, &expected);
     Folder::new().check(&["keys", "revoke", "abc"], MISUSED, &["no store", "[auth] keys"]);
 }
 
@@ -258,21 +258,21 @@ fn the_configuration_is_named_before_or_after_the_command() {
     let folder = Folder::with("other.toml", WITH_KEYS);
     folder.check(&["keys", "--config", "other.toml", "list"], DONE, &["USER"]);
     folder.check(&["keys", "list", "--config", "other.toml"], DONE, &["USER"]);
-    let told = ["master_key"];
-    folder.check(&["provider-keys", "rotate", "--config", "other.toml"], MISUSED, &told);
-    folder.check(&["provider-keys", "--config", "other.toml", "rotate"], MISUSED, &told);
+    let expected = ["master_key"];
+    folder.check(&["provider-keys", "rotate", "--config", "other.toml"], MISUSED, &expected);
+    folder.check(&["provider-keys", "--config", "other.toml", "rotate"], MISUSED, &expected);
     folder.check(&["keys", "list", "--config", "nix.toml"], MISUSED, &["nix.toml"]);
 }
 
 #[test]
 fn without_users_only_this_machine_may_ask() {
     let everywhere = ["--listen", "0.0.0.0:0"];
-    let told = ["no [auth]", "other machines", "keys create", "--open"];
-    Folder::new().check(&everywhere, MISUSED, &told);
+    let expected = ["no [auth]", "other machines", "keys create", "--open"];
+    Folder::new().check(&everywhere, MISUSED, &expected);
     let open = Server::start(&Folder::new(), &["--open", "--listen", "0.0.0.0:0"]);
     assert!(open.addr.starts_with("0.0.0.0:"), "{}", open.addr);
-    let said = WITH_KEYS.replace("[auth]", "[server]\nopen = true");
-    Server::start(&Folder::with("streamgate.toml", said), &everywhere);
+    let open = WITH_KEYS.replace("[auth]", "[server]\nopen = true");
+    Server::start(&Folder::with("streamgate.toml", open), &everywhere);
     Server::start(&Folder::with("streamgate.toml", WITH_KEYS), &everywhere);
 }
 
@@ -283,7 +283,7 @@ fn rotating_keys_needs_a_store_that_seals_them() {
     Folder::new().check(&["provider-keys", "rotate", "--help"], DONE, &["previous_master_key"]);
 }
 
-/// The server is killed in between: what it said is set is kept.
+/// The server is killed in between: what it confirmed is kept.
 #[test]
 fn saved_keys_are_sealed_with_the_new_master_key() {
     let config = |master: &str| {

@@ -121,7 +121,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// Says what the end of the body cut off, if anything.
+    /// Reports what the end of the body cut off, if anything.
     pub fn finish(&mut self) -> Result<(), String> {
         match self.decoder.finish() {
             None => Ok(()),

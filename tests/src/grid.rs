@@ -39,7 +39,7 @@ pub struct Pair {
     pub provider: &'static Provider,
     /// For what.
     pub case: Case,
-    /// As a stream, or as one whole answer.
+    /// Streaming, or not.
     pub stream: bool,
 }
 
@@ -87,33 +87,32 @@ impl Pair {
         (self.client.request)(&self.model(), &self.asked())
     }
 
-    /// Holds what the provider was asked against what it should have been, and what the client got
-    /// against what it should have.
+    /// Compares what the provider was sent, and what the client received, with what is expected.
     fn check(&self, requests: &[Request], answer: &Answer) -> Result<(), String> {
-        let told = || {
+        let received = || {
             let body = String::from_utf8_lossy(&answer.body);
             format!("status {}, retry after {:?}:\n{body}", answer.status, answer.retry_after)
         };
-        self.check_requests(requests).map_err(|wrong| format!("{wrong}\n{}", told()))?;
+        self.check_requests(requests).map_err(|wrong| format!("{wrong}\n{}", received()))?;
         let expected = Meaning::of(self);
         let status = self.status(&expected);
         let retry_after = (status == 429).then(|| vectors::RETRY_AFTER.to_owned());
         if answer.status != status || answer.retry_after != retry_after {
             return Err(format!(
                 "expected status {status}, retry after {retry_after:?}: {}",
-                told()
+                received()
             ));
         }
         let got = match self.stream && status == 200 {
             true => (self.client.read_stream)(&answer.body),
             false => (self.client.read_whole)(&answer.body),
         };
-        let got = got.map_err(|wrong| format!("{wrong}\n{}", told()))?;
+        let got = got.map_err(|wrong| format!("{wrong}\n{}", received()))?;
         if !got.is(&expected) {
-            return Err(format!("expected {expected:?}\ngot      {got:?}\n{}", told()));
+            return Err(format!("expected {expected:?}\ngot      {got:?}\n{}", received()));
         }
         if self.forwards(&expected) && answer.body != self.provider.vector(self.case, "stream") {
-            return Err(format!("the provider's frames were changed: {}", told()));
+            return Err(format!("the provider's frames were changed: {}", received()));
         }
         Ok(())
     }
@@ -126,7 +125,7 @@ impl Pair {
             asked => asked,
         };
         let asked: Vec<_> = requests.iter().map(read).collect();
-        let expected = if self.provider.can_be_told(self.case) { vec![wanted] } else { vec![] };
+        let expected = if self.provider.can_carry(self.case) { vec![wanted] } else { vec![] };
         if asked == expected {
             return Ok(());
         }

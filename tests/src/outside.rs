@@ -63,7 +63,7 @@ pub async fn run(program: &Path, script: &str, args: &[&str]) -> Result<(), Stri
 pub async fn run_on_stage(runner: Runner, program: &Path, script: &str) -> Result<(), String> {
     let stage = crate::run::Stage::set(&scenario()?, runner).await?;
     let ran = run(program, script, &[&stage.gateway.url()]).await;
-    ran.map_err(|said| format!("{said}\n--- gateway ---\n{}", stage.gateway.log()))
+    ran.map_err(|output| format!("{output}\n--- gateway ---\n{}", stage.gateway.log()))
 }
 
 /// Runs a script against a shell with every provider of the grid behind it.
@@ -73,5 +73,5 @@ pub async fn run_on_grid(runner: Runner, program: &Path, script: &str) -> Result
     let providers = PROVIDERS.iter().map(|provider| provider.protocol);
     let args: Vec<_> = std::iter::once(url.as_str()).chain(providers).collect();
     let ran = run(program, script, &args).await;
-    ran.map_err(|said| format!("{said}\n--- gateway ---\n{}", grid.gateway().log()))
+    ran.map_err(|output| format!("{output}\n--- gateway ---\n{}", grid.gateway().log()))
 }

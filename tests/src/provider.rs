@@ -71,16 +71,16 @@ impl FakeProvider {
         epoch: Instant,
     ) -> io::Result<Self> {
         let log = Arc::new(Log::new(epoch));
-        let says = |what: fn(&Call) -> bool| scripts.iter().any(what);
-        let host = says(|call| call.unresolved).then_some(NO_HOST);
-        let scheme = if says(|call| call.no_tls) { "https" } else { "http" };
-        if says(|call| call.refuse) {
+        let any = |what: fn(&Call) -> bool| scripts.iter().any(what);
+        let host = any(|call| call.unresolved).then_some(NO_HOST);
+        let scheme = if any(|call| call.no_tls) { "https" } else { "http" };
+        if any(|call| call.refuse) {
             let socket = TcpSocket::new_v4()?;
             socket.bind(addr)?;
             let addr = socket.local_addr()?;
             return Ok(Self { addr, host, scheme, log, listening: Listening::Never(socket) });
         }
-        if says(|call| call.unresponsive) {
+        if any(|call| call.unresponsive) {
             let full = full(addr).await?;
             let addr = full.0.local_addr()?;
             return Ok(Self { addr, host, scheme, log, listening: Listening::Full(full) });

@@ -410,8 +410,8 @@ mod tests {
             ("split = 0\nbody = ''", "at least 1 byte"),
             ("stream = [{ cut = true }, 'more']", "nothing can follow step 1"),
         ] {
-            let said = call(text).validate().unwrap_err();
-            assert!(said.contains(why), "{text}: {said}");
+            let message = call(text).validate().unwrap_err();
+            assert!(message.contains(why), "{text}: {message}");
         }
         assert!(toml::from_str::<Call>("boddy = ''").is_err());
         assert!(toml::from_str::<Call>("stream = [{ txt = '' }]").is_err());

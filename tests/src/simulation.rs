@@ -64,7 +64,7 @@ fn agree(script: &Script, outcome: &Outcome, expected: &Expected) -> Result<(), 
     let cancelled = matches!(settlement.end, relay::End::Cancelled);
     let usage = &settlement.usage;
     let cost = (!usage.estimated).then_some((usage.input_tokens, usage.output_tokens));
-    // Who wants a whole answer gets all of it or none.
+    // A non-streaming client gets all of the answer or none.
     let whole_or_none = script.client.stream || expected.end == End::Finished;
     let expected_text = if whole_or_none { expected.text.as_str() } else { "" };
     let same = cancelled

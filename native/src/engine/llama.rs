@@ -14,7 +14,7 @@ const ERROR_LINES_MAX: usize = 8;
 const TARGET: &str = "llama";
 
 thread_local! {
-    static SAID: RefCell<Said> = const { RefCell::new(Said::new()) };
+    static LOGGED: RefCell<Logged> = const { RefCell::new(Logged::new()) };
 }
 
 /// Starts llama.cpp once, with its log going to `tracing`.
@@ -36,7 +36,7 @@ pub(super) fn loading() -> MutexGuard<'static, ()> {
 
 /// The first error that llama.cpp reported on this thread since the last call, and forgets all.
 pub(super) fn first_error() -> Option<String> {
-    SAID.with_borrow_mut(|said| std::mem::take(&mut said.errors).into_iter().next())
+    LOGGED.with_borrow_mut(|logged| std::mem::take(&mut logged.errors).into_iter().next())
 }
 
 /// Values per block and bytes per block of a tensor type; none for an unknown type.
@@ -49,19 +49,19 @@ pub(super) fn tensor_block(number: u32) -> Option<(u64, u64)> {
 }
 
 /// What llama.cpp logged on one thread.
-struct Said {
+struct Logged {
     /// A line that is not ended yet, and its level.
     line: String,
     level: sys::ggml_log_level,
     errors: Vec<String>,
 }
 
-impl Said {
+impl Logged {
     const fn new() -> Self {
         Self { line: String::new(), level: sys::GGML_LOG_LEVEL_NONE, errors: Vec::new() }
     }
 
-    fn hear(&mut self, level: sys::ggml_log_level, text: &str) {
+    fn receive(&mut self, level: sys::ggml_log_level, text: &str) {
         if level != sys::GGML_LOG_LEVEL_CONT {
             self.level = level;
         }
@@ -97,14 +97,14 @@ unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: 
     // SAFETY: llama.cpp passes a string that ends with NUL and lives through the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     // Re-entered or after the thread's locals are gone: the line is lost, the process lives.
-    let _ = SAID.try_with(|said| {
-        if let Ok(mut said) = said.try_borrow_mut() {
-            said.hear(level, &text);
+    let _ = LOGGED.try_with(|logged| {
+        if let Ok(mut logged) = logged.try_borrow_mut() {
+            logged.receive(level, &text);
         }
     });
 }
 
-/// llama.cpp begins most lines with the name of the function that speaks.
+/// llama.cpp begins most lines with the name of the function that logs them.
 fn without_function(line: &str) -> &str {
     match line.split_once(": ") {
         Some((name, rest)) if name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) => rest,
@@ -118,11 +118,11 @@ mod tests {
 
     #[test]
     fn errors_are_kept_by_whole_lines() {
-        let mut said = Said::new();
-        said.hear(sys::GGML_LOG_LEVEL_INFO, "loading\n");
-        said.hear(sys::GGML_LOG_LEVEL_ERROR, "llama_model_load: error loading");
-        said.hear(sys::GGML_LOG_LEVEL_CONT, " model: missing tensor\nsecond\n");
-        assert_eq!(said.errors, ["error loading model: missing tensor", "second"]);
+        let mut logged = Logged::new();
+        logged.receive(sys::GGML_LOG_LEVEL_INFO, "loading\n");
+        logged.receive(sys::GGML_LOG_LEVEL_ERROR, "llama_model_load: error loading");
+        logged.receive(sys::GGML_LOG_LEVEL_CONT, " model: missing tensor\nsecond\n");
+        assert_eq!(logged.errors, ["error loading model: missing tensor", "second"]);
     }
 
     #[test]

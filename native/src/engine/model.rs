@@ -150,7 +150,7 @@ impl Checked {
 }
 
 /// Makes the context and runs it until it is stopped. `ready` is called once, before the
-/// first command is heard, with what other threads need or with why there is no context.
+/// first command is received, with what other threads need or with why there is no context.
 pub(super) fn serve(
     model: &Arc<LlamaModel>,
     facts: &ModelFacts,

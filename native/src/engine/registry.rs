@@ -5,7 +5,7 @@
 //! ```text
 //!   Unloaded -- first request --> Loading -- context made --> Loaded
 //!      ^                             |                           |
-//!      +--- failed: asked anew ------+                           |
+//!      +--- failed; retried on demand +                           |
 //!      +--- idle, and its memory is needed; or its thread died --+
 //! ```
 

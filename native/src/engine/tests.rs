@@ -34,13 +34,13 @@ fn ask_all(messages: Vec<Message>) -> Generate {
 
 /// An answer's text, and how it ends.
 async fn listen(mut answer: Generation) -> (String, Chunk) {
-    let mut said = String::new();
+    let mut text = String::new();
     let listening = async {
         while let Some(chunk) = answer.next().await {
             match chunk {
-                Chunk::Text(text) => {
-                    assert!(!text.is_empty());
-                    said.push_str(&text);
+                Chunk::Text(more) => {
+                    assert!(!more.is_empty());
+                    text.push_str(&more);
                 }
                 end => {
                     assert_eq!(answer.next().await, None, "an answer ends once");
@@ -51,15 +51,15 @@ async fn listen(mut answer: Generation) -> (String, Chunk) {
         panic!("the answer did not end");
     };
     let end = tokio::time::timeout(Duration::from_secs(60), listening).await;
-    (said, end.expect("an answer takes less than a minute"))
+    (text, end.expect("an answer takes less than a minute"))
 }
 
 /// The whole of an answer that the model ended by itself.
 async fn answer(engine: &Engine, request: Generate) -> (String, Usage) {
-    let (said, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
+    let (text, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
     match end {
-        Chunk::Finish { reason: FinishReason::Stop, usage, .. } => (said, usage),
-        end => panic!("{said:?} ended with {end:?}"),
+        Chunk::Finish { reason: FinishReason::Stop, usage, .. } => (text, usage),
+        end => panic!("{text:?} ended with {end:?}"),
     }
 }
 
@@ -97,12 +97,12 @@ async fn answers_do_not_mix_when_many_run_at_once() {
         together.push(engine.generate("tiny", ask(question)).await.unwrap());
     }
     for (alone, together) in alone.into_iter().zip(together) {
-        let (said, end) = listen(together).await;
+        let (text, end) = listen(together).await;
         assert!(matches!(end, Chunk::Finish { .. }), "{end:?}");
         // Sums in a larger batch round differently, which may turn a close choice late in the
         // text; an answer that saw another's tokens would differ at once.
-        let same = said.chars().zip(alone.chars()).take_while(|(a, b)| a == b).count();
-        assert!(same >= 20 || said == alone, "alone {alone:?}, together {said:?}");
+        let same = text.chars().zip(alone.chars()).take_while(|(a, b)| a == b).count();
+        assert!(same >= 20 || text == alone, "alone {alone:?}, together {text:?}");
     }
 }
 
@@ -115,9 +115,9 @@ async fn an_answer_that_is_dropped_frees_its_slot() {
     let third = engine.generate("tiny", ask("Hello")).await.unwrap();
     drop(never_read);
     drop(first);
-    let (said, end) = listen(third).await;
+    let (text, end) = listen(third).await;
     assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
-    assert!(!said.is_empty());
+    assert!(!text.is_empty());
 }
 
 #[tokio::test]
@@ -141,9 +141,9 @@ async fn a_slow_reader_holds_up_only_itself() {
     for _ in 0..3 {
         answer(&engine, ask("Hello")).await;
     }
-    let (said, end) = listen(slow).await;
+    let (text, end) = listen(slow).await;
     assert!(matches!(end, Chunk::Finish { reason: FinishReason::Stop, .. }), "{end:?}");
-    assert_eq!(said, whole);
+    assert_eq!(text, whole);
 }
 
 #[tokio::test]
@@ -166,8 +166,8 @@ async fn a_stop_string_ends_the_answer_wherever_tokens_end() {
         let first = whole.find(&stop).unwrap();
         let mut request = ask("Hello");
         request.stop = vec!["never said".into(), stop.clone()];
-        let (said, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
-        assert_eq!(said, whole[..first], "stopped at {stop:?}");
+        let (text, end) = listen(engine.generate("tiny", request).await.unwrap()).await;
+        assert_eq!(text, whole[..first], "stopped at {stop:?}");
         let Chunk::Finish { reason, stop: found, .. } = end else { panic!("{end:?}") };
         assert_eq!((reason, found), (FinishReason::Stop, Some(stop)));
     }
@@ -219,12 +219,12 @@ async fn a_second_turn_reuses_the_cache_of_the_first() {
     assert_eq!(usage.cached_tokens, 0);
     answer(&engine, ask("What is a token?")).await;
     let turns = vec![user("Hello"), Message::new(Role::Assistant, first), user("Who are you?")];
-    let (said, second) = answer(&engine, ask_all(turns.clone())).await;
+    let (text, second) = answer(&engine, ask_all(turns.clone())).await;
     assert!(second.cached_tokens > usage.input_tokens, "{second:?} after {usage:?}");
     assert!(second.cached_tokens < second.input_tokens);
-    let (fresh_said, fresh_usage) = answer(&fresh, ask_all(turns)).await;
+    let (fresh_text, fresh_usage) = answer(&fresh, ask_all(turns)).await;
     assert_eq!(fresh_usage.cached_tokens, 0);
-    assert_eq!(said, fresh_said);
+    assert_eq!(text, fresh_text);
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn an_answer_begun_is_continued() {
 }
 
 #[tokio::test]
-async fn the_same_seed_says_the_same() {
+async fn the_same_seed_gives_the_same_answer() {
     let engine = small(1, 1);
     let mut texts = Vec::new();
     for seed in [7, 7, u32::MAX, u32::MAX] {
@@ -306,7 +306,7 @@ async fn models_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
-async fn what_llama_cpp_refuses_is_told_in_its_words() {
+async fn what_llama_cpp_refuses_is_reported_in_its_words() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     let name = b"blk.0.attn_norm.weight";

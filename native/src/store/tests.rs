@@ -160,16 +160,16 @@ fn many_at_once_all_land(place: &Place) {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_said_without_its_password() {
+fn the_error_of_an_unreachable_store_hides_its_password() {
     for (url, word) in [
         (StoreUrl::Postgres("postgres://u:hidden@127.0.0.1:9/db".into()), "refused"),
         (StoreUrl::Sqlite("sqlite:/no/such/folder/a.db".into()), "open"),
         (StoreUrl::D1("DB".into()), "sqlite:FILE"),
         (StoreUrl::Postgres("postgres://u:hidden@[/db".into()), "store.url"),
     ] {
-        let (StartupError::Io(said) | StartupError::Config(said)) =
+        let (StartupError::Io(message) | StartupError::Config(message)) =
             Store::open(&url).map(drop).unwrap_err();
-        assert!(said.contains(word) && !said.contains("hidden"), "{said}");
+        assert!(message.contains(word) && !message.contains("hidden"), "{message}");
     }
 }
 

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_listening_is_told_as_such() {
+    async fn a_closed_port_is_a_failed_connection() {
         let (listener, addr) = listener().await;
         drop(listener);
         let failure = failure(&format!("http://{addr}/")).await;
@@ -326,13 +326,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_is_none_is_told_as_such() {
+    async fn an_unknown_host_is_a_dns_failure() {
         let failure = failure("http://does-not-exist.invalid/").await;
         assert_eq!(failure.reason, Reason::Dns, "{failure}");
     }
 
     #[tokio::test]
-    async fn a_server_without_tls_is_told_as_such() {
+    async fn a_server_without_tls_is_a_tls_failure() {
         let (listener, addr) = listener().await;
         let plain = tokio::spawn(async move {
             use tokio::io::AsyncWriteExt;
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_runs_out_of_time() {
+    async fn a_silent_server_runs_into_the_timeout() {
         let (_listener, addr) = listener().await;
         let connector = Connector::new(&TlsConfig::new().unwrap(), Duration::from_millis(50));
         let origin = Origin::of(&format!("https://{addr}/"), Reach::Anywhere).unwrap();

@@ -234,11 +234,11 @@ mod tests {
 
     /// Gives `response` in pieces, each ending at one of `cuts`, as a socket would.
     fn read(response: &[u8], cuts: &[usize], closes: bool) -> io::Result<(String, bool)> {
-        let (mut exchange, mut told) = (begun(), Vec::new());
+        let (mut exchange, mut received) = (begun(), Vec::new());
         let mut say = |part: Part<'_>| match part {
-            Part::Head(head) => told.extend(format!("{} ", head.status().as_u16()).bytes()),
-            Part::Body(bytes) => told.extend(bytes),
-            Part::End => told.extend(b" END"),
+            Part::Head(head) => received.extend(format!("{} ", head.status().as_u16()).bytes()),
+            Part::Body(bytes) => received.extend(bytes),
+            Part::End => received.extend(b" END"),
         };
         let mut body = [0; 1024];
         let (mut from, mut rest) = (0, Vec::new());
@@ -252,13 +252,13 @@ mod tests {
             exchange.close(&mut say)?;
         }
         let reusable = exchange.is_reusable() && rest.is_empty();
-        Ok((String::from_utf8(told).unwrap(), reusable))
+        Ok((String::from_utf8(received).unwrap(), reusable))
     }
 
     /// However the response is cut, it means the same.
     #[track_caller]
-    fn check(response: &[u8], closes: bool, told: &str, reusable: bool) {
-        let expected = (told.to_owned(), reusable);
+    fn check(response: &[u8], closes: bool, received: &str, reusable: bool) {
+        let expected = (received.to_owned(), reusable);
         let every: Vec<_> = (0..response.len()).collect();
         assert_eq!(read(response, &[], closes).unwrap(), expected, "whole");
         assert_eq!(read(response, &every, closes).unwrap(), expected, "byte by byte");
@@ -326,9 +326,9 @@ mod tests {
             "200 a END",
             false,
         );
-        let (told, reusable) =
+        let (received, reusable) =
             read(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\naHTTP/1.1 200", &[], false).unwrap();
-        assert_eq!((told.as_str(), reusable), ("200 a END", false));
+        assert_eq!((received.as_str(), reusable), ("200 a END", false));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod ui_message;
 pub struct Client {
     /// Its name.
     pub protocol: &'static str,
-    /// Where it asks for a stream, and for a whole answer.
+    /// Where it requests a stream, and a non-streaming answer.
     pub paths: [&'static str; 2],
     /// Whether it streams, and whether it can do without.
     pub ways: &'static [bool],
@@ -33,7 +33,7 @@ pub struct Client {
     pub(super) request: fn(model: &str, asked: &Asked) -> Value,
     /// How it understands a stream.
     pub(super) read_stream: fn(&[u8]) -> Result<Meaning, String>,
-    /// How it understands a whole answer, or an error.
+    /// How it reads a non-streaming answer, or an error.
     pub(super) read_whole: fn(&[u8]) -> Result<Meaning, String>,
 }
 

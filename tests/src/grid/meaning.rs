@@ -33,7 +33,7 @@ impl Meaning {
         if let Some(words) = provider.words_instead(*case) {
             return Self::error("", words);
         }
-        let said = match case {
+        let meaning = match case {
             Case::Text | Case::Conversation | Case::ImageData | Case::ImageUrl => {
                 Self::text("Hello, wörld 😀!", "stop")
             }
@@ -55,7 +55,7 @@ impl Meaning {
             Case::Error => Self::error(if *stream { "Hel" } else { "" }, "The engine is on fire."),
             Case::Limited => Self::error("", "Too many requests."),
         };
-        said.carried_by(client)
+        meaning.carried_by(client)
     }
 
     fn text(text: &str, finish: &str) -> Self {
@@ -89,9 +89,9 @@ impl Meaning {
 
     /// Whether it means what was expected: an error's words may stand within more of them.
     pub(super) fn is(&self, expected: &Self) -> bool {
-        let said = self.error.as_ref().zip(expected.error.as_ref());
-        let error = match said {
-            Some((said, words)) if said.contains(words.as_str()) => Some(words.clone()),
+        let both = self.error.as_ref().zip(expected.error.as_ref());
+        let error = match both {
+            Some((message, words)) if message.contains(words.as_str()) => Some(words.clone()),
             _ => self.error.clone(),
         };
         Self { error, ..self.clone() } == *expected

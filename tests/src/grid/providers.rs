@@ -36,14 +36,14 @@ impl Provider {
     }
 
     /// Whether its protocol has a form for such a question.
-    pub(super) fn can_be_told(&self, case: Case) -> bool {
+    pub(super) fn can_carry(&self, case: Case) -> bool {
         !(self.protocol == "ollama" && case == Case::ImageUrl)
     }
 
     /// The error that clients get where it gives no answer: it cannot be called, or refuses.
     pub(super) fn words_instead(&self, case: Case) -> Option<&'static str> {
         match (self.protocol, case) {
-            (_, case) if !self.can_be_told(case) => Some("does not support image parts"),
+            (_, case) if !self.can_carry(case) => Some("does not support image parts"),
             ("gemini", Case::Refusal) => Some("PROHIBITED_CONTENT"),
             _ => None,
         }
@@ -160,11 +160,11 @@ fn read_ollama(request: &Request) -> Asked {
     let body = body(request);
     let mut asked = begun(&body);
     for message in list(&body["messages"]) {
-        let said = text(&message["content"]);
+        let content = text(&message["content"]);
         match message["role"].as_str() {
-            Some("system") => asked.instructions += &said,
-            Some("tool") => asked.results.push(said),
-            _ => asked.text += &said,
+            Some("system") => asked.instructions += &content,
+            Some("tool") => asked.results.push(content),
+            _ => asked.text += &content,
         }
         let images = list(&message["images"]);
         asked.images.extend(images.map(|data| inline(&"image/png".into(), data)));

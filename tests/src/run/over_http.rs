@@ -32,9 +32,9 @@ pub async fn over_http(scenario: &Scenario, runner: Runner) -> Result<(), String
         }
         seen.extend(stage.play_group(&group).await?);
     }
-    let told = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
+    let lines = |seen: &[Seen]| seen.iter().map(|one| format!("{one}\n")).collect::<String>();
     check(scenario, &seen).map_err(|wrong| {
-        format!("{wrong}\n{}--- gateway ---\n{}", told(&seen), stage.gateway.log())
+        format!("{wrong}\n{}--- gateway ---\n{}", lines(&seen), stage.gateway.log())
     })?;
     let logged = || check_log(scenario, &stage.gateway.lines());
     until(|| logged().is_ok()).await;

@@ -46,8 +46,8 @@ fn mistakes_are_named() {
         ("why = 'w'\n[expect]\n[[variant]]", "needs a name"),
         ("why = 'w'\n[expect]\n[[variant]]\nname = 'x'\nexpct = 1", "variant x: unknown field"),
     ] {
-        let said = Scenario::parse_all("n", text).unwrap_err();
-        assert!(said.contains(why), "{text}: {said}");
+        let message = Scenario::parse_all("n", text).unwrap_err();
+        assert!(message.contains(why), "{text}: {message}");
     }
 }
 

@@ -95,26 +95,26 @@ fn events<'a>(max: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Str
 pub fn provider_stream(bytes: &[u8]) {
     let (first, mut stream) = split(bytes);
     let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
-    let between = says_nothing(protocol).as_bytes();
+    let between = empty_text(protocol).as_bytes();
     let mut decoder = Decoder::framed(protocol.framing(), EVENT_BYTES_MAX);
     let (mut warm, mut cold) = (StreamReader::new(protocol), StreamReader::new(protocol));
     while let Ok(Some(event)) = decoder.next(&mut stream) {
         let shown = String::from_utf8_lossy(event.data);
-        let said = Said::by(event.data, &mut warm);
-        let nothing = Said::by(between, &mut cold);
+        let meaning = Meaning::by(event.data, &mut warm);
+        let nothing = Meaning::by(between, &mut cold);
         assert!(nothing.text.is_empty() && nothing.others.is_empty(), "{nothing:?}");
-        assert_eq!(said, Said::by(event.data, &mut cold), "{protocol:?}: {shown}");
-        if said.read == "Ok(More)" {
+        assert_eq!(meaning, Meaning::by(event.data, &mut cold), "{protocol:?}: {shown}");
+        if meaning.read == "Ok(More)" {
             assert!(is_json(event.data), "{protocol:?} read {shown}");
             if let Some(text) = text_in(protocol, event.data) {
-                assert_eq!(said.text, text, "{protocol:?}: {shown}");
+                assert_eq!(meaning.text, text, "{protocol:?}: {shown}");
             }
         }
     }
 }
 
 /// An event whose text is empty.
-fn says_nothing(protocol: ProviderProtocol) -> &'static str {
+fn empty_text(protocol: ProviderProtocol) -> &'static str {
     match protocol {
         ProviderProtocol::Responses => r#"{"type":"response.output_text.delta","delta":""}"#,
         ProviderProtocol::Anthropic => {
@@ -167,23 +167,23 @@ fn text_in(protocol: ProviderProtocol, data: &[u8]) -> Option<String> {
 
 /// What one event contained.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+struct Meaning {
     text: String,
     others: Vec<String>,
     read: String,
 }
 
-impl Said {
+impl Meaning {
     fn by(data: &[u8], reader: &mut StreamReader) -> Self {
-        let mut said = Self::default();
+        let mut meaning = Self::default();
         let read = reader.read(data, &mut |event| match event {
             Event::Start { .. } => {}
-            Event::Text(text) => said.text.push_str(&text),
+            Event::Text(text) => meaning.text.push_str(&text),
             Event::Reasoning(text) | Event::Refusal(text) if text.is_empty() => {}
-            other => said.others.push(format!("{other:?}")),
+            other => meaning.others.push(format!("{other:?}")),
         });
-        said.read = format!("{read:?}");
-        said
+        meaning.read = format!("{read:?}");
+        meaning
     }
 }
 

@@ -29,10 +29,10 @@ fn with(key: &str, bytes: &[u8]) -> Result<Header, EngineError> {
     check_bytes(&patched(value_at(key), bytes))
 }
 
-fn assert_broken(result: Result<Header, EngineError>, says: &str) {
+fn assert_broken(result: Result<Header, EngineError>, reason: &str) {
     match result {
-        Err(EngineError::Broken { what }) => assert!(what.contains(says), "{what}"),
-        other => panic!("expected a broken file that says `{says}`, got {other:?}"),
+        Err(EngineError::Broken { what }) => assert!(what.contains(reason), "{what}"),
+        other => panic!("expected a broken file described as `{reason}`, got {other:?}"),
     }
 }
 
@@ -69,7 +69,7 @@ fn a_file_cut_anywhere_is_truncated() {
 }
 
 #[test]
-fn a_file_shorter_than_it_was_said_to_be_is_truncated() {
+fn a_file_shorter_than_its_header_states_is_truncated() {
     let read = check(Cursor::new(&TINY[..1000]), TINY.len() as u64);
     assert!(matches!(read, Err(EngineError::Truncated { .. })), "{read:?}");
 }
@@ -98,8 +98,8 @@ fn values_that_abort_llama_cpp_are_refused() {
         ("llama.attention.head_count_kv", 5, "heads"),
         ("tokenizer.ggml.eos_token_id", 1 << 20, "eos_token_id"),
     ];
-    for (key, value, says) in integers {
-        assert_broken(with(key, &value.to_le_bytes()), says);
+    for (key, value, reason) in integers {
+        assert_broken(with(key, &value.to_le_bytes()), reason);
     }
     let floats = [
         ("llama.attention.layer_norm_rms_epsilon", f32::NAN),

@@ -12,8 +12,8 @@ pub(super) fn request(model: &str, asked: &Asked) -> Value {
     let named = |schema| json!({"name": "place", "schema": schema, "strict": true});
     let format = |schema| json!({"type": "json_schema", "json_schema": named(schema)});
     let usage = asked.stream.then(|| json!({"include_usage": true}));
-    let said = json!({"role": "user", "content": content});
-    let messages = [instructions(asked), Some(said)].into_iter().flatten().chain(earlier(asked));
+    let last = json!({"role": "user", "content": content});
+    let messages = [instructions(asked), Some(last)].into_iter().flatten().chain(earlier(asked));
     with(
         json!({"model": model, "stream": asked.stream}),
         [

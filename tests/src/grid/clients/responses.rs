@@ -68,13 +68,13 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
     }
     meaning.calls = calls.read()?;
     let Some(last) = last else { return Ok(meaning) };
-    let said = |meaning: &Meaning| {
+    let parts = |meaning: &Meaning| {
         let Meaning { text, reasoning, refusal, calls, .. } = meaning.clone();
         (text, reasoning, refusal, calls)
     };
-    let same = said(&last) == said(&meaning);
+    let same = parts(&last) == parts(&meaning);
     if !same {
-        return Err(format!("the deltas said {meaning:?}\nthe end says {last:?}"));
+        return Err(format!("the deltas mean {meaning:?}\nthe end means {last:?}"));
     }
     Ok(Meaning { ends: meaning.ends, ..last })
 }
