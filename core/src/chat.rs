@@ -5,7 +5,7 @@ mod original;
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use original::Original;
 pub(crate) use original::{Piece, Place};
@@ -292,13 +292,20 @@ impl Message {
 }
 
 impl Part {
-    /// The arguments of a tool call, if they are an object; no text counts as an empty one.
+    /// The arguments of a tool call as an object. A model that wrote anything else was answered with
+    /// an error, and the conversation goes on: nothing and null are an empty object, other values and
+    /// broken JSON are its one member.
     pub fn arguments(&self) -> Option<Value> {
         let Self::ToolCall { arguments, .. } = self else { return None };
-        if arguments.trim().is_empty() {
-            return Some(Value::Object(serde_json::Map::new()));
-        }
-        serde_json::from_str(arguments).ok().filter(Value::is_object)
+        let text = arguments.trim();
+        let value = match serde_json::from_str(text) {
+            Ok(value @ Value::Object(_)) => value,
+            Ok(Value::Null) => json!({}),
+            Ok(value) => json!({"arguments": value}),
+            Err(_) if text.is_empty() => json!({}),
+            Err(_) => json!({"arguments": text}),
+        };
+        Some(value)
     }
 }
 
@@ -455,5 +462,26 @@ impl Usage {
     /// Tokens in all.
     pub const fn total_tokens(&self) -> u32 {
         self.input_tokens.saturating_add(self.output_tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: what a model wrote as a call's arguments, and the object that stands for it.
+    #[test]
+    fn arguments_are_an_object() {
+        let rows = [
+            (r#"{"a":1}"#, json!({"a": 1})),
+            (" ", json!({})),
+            ("null", json!({})),
+            ("[1]", json!({"arguments": [1]})),
+            (r#"{"a":"#, json!({"arguments": "{\"a\":"})),
+        ];
+        for (arguments, expected) in rows {
+            let (id, name, arguments) = (String::new(), String::new(), arguments.to_owned());
+            assert_eq!(Part::ToolCall { id, name, arguments }.arguments(), Some(expected));
+        }
     }
 }

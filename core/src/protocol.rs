@@ -9,6 +9,7 @@
 use crate::chat::{Event, Media, MediaKind, Message, Part, Role};
 use crate::failure::{Failure, Reason};
 
+mod adapted;
 mod anthropic;
 mod body;
 mod call_names;
@@ -16,6 +17,7 @@ mod calls;
 mod client;
 mod collected;
 mod content;
+mod custom_tools;
 mod error;
 mod frame;
 mod gemini;

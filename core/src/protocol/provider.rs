@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::body::Body;
-use super::{ClientProtocol, ReadError, Sink, anthropic, gemini, ollama, openai, responses};
+use super::{
+    ClientProtocol, ReadError, Sink, adapted, anthropic, gemini, ollama, openai, responses,
+};
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
 use crate::sse::Framing;
@@ -77,6 +79,11 @@ impl ProviderProtocol {
 
     /// Writes a call.
     pub fn http_call(self, ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+        let mut request = adapted::with_choice_of_tools_there(ask.request);
+        if !ask.passes_through() {
+            request = adapted::with_results_first(request);
+        }
+        let ask = &ProviderRequest { request: &request, ..*ask };
         let mut call = match self {
             Self::OpenAi => openai::http_call(ask),
             Self::Responses => responses::http_call(ask),

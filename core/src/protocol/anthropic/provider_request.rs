@@ -293,8 +293,12 @@ fn trim_end(blocks: &mut Vec<Value>) {
 }
 
 fn turn(role: &str, mut blocks: Vec<Value>) -> Value {
-    // The results of tools are a turn's first blocks.
-    blocks.sort_by_key(|block| block["type"] != "tool_result");
+    // The results of tools are a turn's first blocks, and calls its last ones.
+    blocks.sort_by_key(|block| match block["type"].as_str() {
+        Some("tool_result") => 0,
+        Some("tool_use") => 2,
+        _ => 1,
+    });
     json!({"role": role, "content": content(blocks)})
 }
 
@@ -320,9 +324,8 @@ fn block(part: &Part) -> Result<Option<Value>, Failure> {
         Part::Reasoning { text, signature: Some(signature) } => {
             json!({"type": "thinking", "thinking": text, "signature": signature})
         }
-        Part::ToolCall { id, name, arguments } => {
-            let input = input(arguments).ok_or_else(|| unsupported(part, "anthropic"))?;
-            json!({"type": "tool_use", "id": call_id(id), "name": name, "input": input})
+        Part::ToolCall { id, name, .. } => {
+            json!({"type": "tool_use", "id": call_id(id), "name": name, "input": part.arguments()})
         }
         Part::ToolResult { id, parts, is_error } => {
             let mut result = json!({"type": "tool_result", "tool_use_id": call_id(id)});
@@ -367,14 +370,6 @@ fn medium(media: &Media) -> Option<Value> {
 
 fn inline(media_type: &str, data: &str) -> Value {
     json!({"type": "base64", "media_type": media_type, "data": data})
-}
-
-/// Arguments are an object; those of a call that takes none may be empty.
-fn input(arguments: &str) -> Option<Value> {
-    if arguments.trim().is_empty() {
-        return Some(json!({}));
-    }
-    serde_json::from_str(arguments).ok().filter(Value::is_object)
 }
 
 /// Identifiers are letters, digits, `_` and `-`: other providers' may have more in them.

@@ -10,6 +10,7 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::custom_tools::{self, TextFormat};
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]
@@ -28,6 +29,9 @@ struct Request {
     stop: Option<Stop>,
     tools: Option<Vec<WireTool>>,
     tool_choice: Option<WireChoice>,
+    /// What `tools` and `tool_choice` were called before there were several kinds.
+    functions: Option<Vec<WireFunction>>,
+    function_call: Option<WireChoice>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
     reasoning_effort: Option<String>,
@@ -55,6 +59,10 @@ struct WireMessage {
     refusal: Option<String>,
     tool_calls: Option<Vec<WireCall>>,
     tool_call_id: Option<String>,
+    /// The one call of a message, before there could be several; it has no identifier.
+    function_call: Option<WireCalled>,
+    /// Of a function's result, whose it is.
+    name: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -65,6 +73,8 @@ enum WireRole {
     User,
     Assistant,
     Tool,
+    /// What `tool` was called before.
+    Function,
 }
 
 #[derive(Deserialize)]
@@ -107,8 +117,14 @@ struct WireFile {
 #[derive(Deserialize)]
 struct WireCall {
     id: String,
-    /// A custom tool's call has none.
     function: Option<WireCalled>,
+    custom: Option<WireCustomCall>,
+}
+
+#[derive(Deserialize)]
+struct WireCustomCall {
+    name: String,
+    input: String,
 }
 
 #[derive(Deserialize)]
@@ -119,8 +135,16 @@ struct WireCalled {
 
 #[derive(Deserialize)]
 struct WireTool {
-    /// A tool of the provider's own has none.
+    /// A tool of the provider's own has neither.
     function: Option<WireFunction>,
+    custom: Option<WireCustom>,
+}
+
+#[derive(Deserialize)]
+struct WireCustom {
+    name: String,
+    description: Option<String>,
+    format: Option<TextFormat>,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +159,11 @@ struct WireFunction {
 #[serde(untagged, expecting = "expected `auto`, `none`, `required` or a function")]
 enum WireChoice {
     Word(ChoiceWord),
-    Tool { function: ChosenFunction },
+    Tool {
+        #[serde(alias = "custom")]
+        function: ChosenFunction,
+    },
+    Function(ChosenFunction),
     Other {},
 }
 
@@ -202,9 +230,11 @@ impl Request {
 impl From<Request> for ChatRequest {
     fn from(request: Request) -> Self {
         let max_output_tokens = request.max_completion_tokens.or(request.max_tokens);
+        let tools = request.tools.into_iter().flatten().filter_map(tool);
+        let functions = request.functions.into_iter().flatten().map(function);
         Self {
             model: request.model,
-            messages: request.messages.into_iter().map(Message::from).collect(),
+            messages: messages(request.messages),
             stream: request.stream.unwrap_or(false),
             include_usage: request.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
             max_output_tokens: max_output_tokens.map(Into::into),
@@ -221,8 +251,8 @@ impl From<Request> for ChatRequest {
                 Some(Stop::One(text)) => vec![text],
                 Some(Stop::Several(texts)) => texts,
             },
-            tools: request.tools.into_iter().flatten().filter_map(tool).collect(),
-            tool_choice: request.tool_choice.and_then(tool_choice),
+            tools: tools.chain(functions).collect(),
+            tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),
             parallel_tool_calls: request.parallel_tool_calls,
             format: request.response_format.and_then(format),
             effort: request.reasoning_effort.as_deref().and_then(effort),
@@ -232,6 +262,31 @@ impl From<Request> for ChatRequest {
     }
 }
 
+/// The messages. A call of the time before identifiers gets its place as one, and a result belongs to
+/// the last call of its function.
+fn messages(wire: Vec<WireMessage>) -> Vec<Message> {
+    let mut calls: Vec<(String, String)> = Vec::new();
+    let identified = wire.into_iter().enumerate().map(|(index, mut message)| {
+        if let Some(WireCalled { name, arguments }) = message.function_call.take() {
+            let id = format!("call_{index}");
+            calls.push((name.clone(), id.clone()));
+            let function = Some(WireCalled { name, arguments });
+            message.tool_calls.get_or_insert_default().push(WireCall {
+                id,
+                function,
+                custom: None,
+            });
+        }
+        if matches!(message.role, WireRole::Function) && message.tool_call_id.is_none() {
+            let name = message.name.as_deref();
+            let call = calls.iter().rev().find(|(called, _)| Some(called.as_str()) == name);
+            message.tool_call_id = call.or(calls.last()).map(|(_, id)| id.clone());
+        }
+        Message::from(message)
+    });
+    identified.collect()
+}
+
 impl From<WireMessage> for Message {
     fn from(message: WireMessage) -> Self {
         let role = match message.role {
@@ -239,7 +294,7 @@ impl From<WireMessage> for Message {
             WireRole::Developer => Role::Developer,
             WireRole::User => Role::User,
             WireRole::Assistant => Role::Assistant,
-            WireRole::Tool => Role::Tool,
+            WireRole::Tool | WireRole::Function => Role::Tool,
         };
         let content = match message.content {
             None => Vec::new(),
@@ -264,9 +319,12 @@ impl From<WireMessage> for Message {
 }
 
 fn call(call: WireCall) -> Part {
-    match call.function {
-        Some(WireCalled { name, arguments }) => Part::ToolCall { id: call.id, name, arguments },
-        None => Part::Other("a custom tool's call".into()),
+    match (call.function, call.custom) {
+        (Some(WireCalled { name, arguments }), _) => {
+            Part::ToolCall { id: call.id, name, arguments }
+        }
+        (None, Some(WireCustomCall { name, input })) => custom_tools::call(call.id, name, &input),
+        (None, None) => Part::Other("a provider's own tool call".into()),
     }
 }
 
@@ -296,8 +354,13 @@ fn part(part: WirePart) -> Part {
 }
 
 fn tool(tool: WireTool) -> Option<Tool> {
-    let WireFunction { name, description, parameters, strict } = tool.function?;
-    Some(Tool { name, description, parameters, strict })
+    let custom = |it: WireCustom| custom_tools::function(it.name, it.description, it.format);
+    tool.function.map(function).or(tool.custom.map(custom))
+}
+
+fn function(function: WireFunction) -> Tool {
+    let WireFunction { name, description, parameters, strict } = function;
+    Tool { name, description, parameters, strict }
 }
 
 fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
@@ -305,7 +368,9 @@ fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
         WireChoice::Word(ChoiceWord::Auto) => Some(ToolChoice::Auto),
         WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
         WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
-        WireChoice::Tool { function } => Some(ToolChoice::Tool(function.name)),
+        WireChoice::Tool { function } | WireChoice::Function(function) => {
+            Some(ToolChoice::Tool(function.name))
+        }
         WireChoice::Other {} => None,
     }
 }
@@ -369,5 +434,36 @@ mod tests {
             assert_eq!(failure.param.as_deref(), *param, "{body}: {failure}");
         }
         assert_eq!(parse_request(b"{\"model\":\"\xff\"}").unwrap_err().status(), 400);
+    }
+
+    /// The names that tools and their calls had before, and custom tools, are read as functions.
+    #[test]
+    fn functions_by_their_old_names_are_tools() {
+        let request = parse_request(
+            br#"{"functions":[{"name":"f","parameters":{}}],"function_call":{"name":"f"},
+            "tools":[{"type":"custom","custom":{"name":"p","format":{"type":"text"}}}],"messages":[
+            {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},
+            {"role":"function","name":"f","content":"4"},
+            {"role":"assistant","tool_calls":[
+                {"id":"c","type":"custom","custom":{"name":"p","input":"x"}}]}]}"#,
+        )
+        .unwrap();
+        let names: Vec<_> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["p", "f"]);
+        assert_eq!(request.tool_choice, Some(ToolChoice::Tool("f".into())));
+        let call = |id: &str, name: &str, arguments: &str| Part::ToolCall {
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+        };
+        let (id, parts) = ("call_0".into(), vec![Part::Text("4".into())]);
+        let result = Part::ToolResult { id, parts, is_error: false };
+        let assistants = |part| Message { role: Role::Assistant, parts: vec![part] };
+        let expected = [
+            assistants(call("call_0", "f", "{}")),
+            Message { role: Role::Tool, parts: vec![result] },
+            assistants(call("c", "p", r#"{"input":"x"}"#)),
+        ];
+        assert_eq!(request.messages, expected);
     }
 }

@@ -15,6 +15,7 @@ use crate::chat::{
     Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::custom_tools::{self, TextFormat};
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
@@ -76,6 +77,13 @@ struct WireCall {
 }
 
 #[derive(Deserialize)]
+struct WireCustomCall {
+    call_id: String,
+    name: String,
+    input: String,
+}
+
+#[derive(Deserialize)]
 struct WireResult {
     call_id: String,
     output: TextOr<WirePart>,
@@ -115,6 +123,7 @@ struct WireTool {
     description: Option<String>,
     parameters: Option<Value>,
     strict: Option<bool>,
+    format: Option<TextFormat>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +159,21 @@ struct WireFormat {
 struct WireReasoning {
     effort: Option<String>,
 }
+
+/// Items about tools that the provider itself has or runs. No other provider has them, and what came
+/// of them is in the assistant's messages: without them a conversation means the same. Source: the
+/// input items of platform.openai.com/docs/api-reference/responses; `additional_tools` is Codex's.
+const OWN_ITEMS: &[&str] = &[
+    "additional_tools",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+    "file_search_call",
+    "code_interpreter_call",
+    "mcp_list_tools",
+    "mcp_approval_request",
+    "mcp_approval_response",
+];
 
 /// Reads the JSON body of `POST /v1/responses`.
 pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
@@ -265,7 +289,11 @@ fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
             let WireCall { call_id: id, name, arguments } = read(item, at)?;
             Ok((Role::Assistant, vec![Part::ToolCall { id, name, arguments }]))
         }
-        "function_call_output" => {
+        "custom_tool_call" => {
+            let WireCustomCall { call_id, name, input } = read(item, at)?;
+            Ok((Role::Assistant, vec![custom_tools::call(call_id, name, &input)]))
+        }
+        "function_call_output" | "custom_tool_call_output" => {
             let WireResult { call_id: id, output } = read(item, at)?;
             let result = Part::ToolResult { id, parts: parts(output), is_error: false };
             Ok((Role::Tool, vec![result]))
@@ -278,6 +306,8 @@ fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
             let thought = (!text.is_empty()).then_some(Part::Reasoning { text, signature: None });
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
+        // A provider of the same protocol gets it in the original.
+        kind if OWN_ITEMS.contains(&kind) => Ok((Role::Assistant, Vec::new())),
         _ => Ok((Role::Assistant, vec![Part::Other(kind)])),
     }
 }
@@ -365,12 +395,19 @@ fn medium(
 
 /// A tool of the provider's own is in the original alone.
 fn tool(place: usize, tool: WireTool) -> Option<Result<Tool, Failure>> {
-    let WireTool { r#type: kind, name, description, parameters, strict } = tool;
-    let Some(name) = name.filter(|_| kind == "function") else {
+    let WireTool { r#type: kind, name, description, parameters, strict, format } = tool;
+    let is_custom = kind == "custom";
+    if !is_custom && kind != "function" {
+        return None;
+    }
+    let Some(name) = name else {
         let at = format!("tools[{place}].name");
-        return (kind == "function").then(|| Err(wrong(&at, "expected the function's name")));
+        return Some(Err(wrong(&at, "expected the function's name")));
     };
-    Some(Ok(Tool { name, description, parameters, strict }))
+    Some(Ok(match is_custom {
+        true => custom_tools::function(name, description, format),
+        false => Tool { name, description, parameters, strict },
+    }))
 }
 
 fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
@@ -379,7 +416,7 @@ fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
         WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
         WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
         WireChoice::Tool { r#type, name } => {
-            name.filter(|_| r#type == "function").map(ToolChoice::Tool)
+            name.filter(|_| r#type == "function" || r#type == "custom").map(ToolChoice::Tool)
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::{ChatRequest, Message, Part, Role, Sampling, ToolChoice};
+use crate::chat::{ChatRequest, Message, Part, Role, Sampling, Tool, ToolChoice};
 use crate::config::Config;
 use crate::protocol::{ClientProtocol, HttpCall, ProviderRequest};
 use crate::target::{Continuation, Provider, ProviderProtocol};
@@ -55,6 +55,7 @@ fn request() -> ChatRequest {
             ..Sampling::default()
         },
         effort: Some(Effort::Minimal),
+        tools: vec![Tool { name: "f".into(), description: None, parameters: None, strict: None }],
         tool_choice: Some(ToolChoice::Required),
         ..ChatRequest::default()
     }

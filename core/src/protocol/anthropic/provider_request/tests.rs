@@ -298,7 +298,6 @@ fn what_cannot_be_told_is_not_dropped() {
         (medium(MediaKind::Audio, data(), "audio/wav"), "audio"),
         (medium(MediaKind::File, data(), "text/csv"), "file"),
         (medium(MediaKind::Image, MediaSource::Id("f".into()), "image/png"), "image"),
-        (Part::ToolCall { id: "t".into(), name: "f".into(), arguments: "[1".into() }, "tool call"),
     ];
     for (part, named) in rows {
         let mut request = user("hi");

@@ -201,7 +201,6 @@ fn what_cannot_be_told_is_not_dropped() {
         (user(media(MediaSource::Data("AAAA".into()), None)), "image"),
         (user(media(MediaSource::Id("file-1".into()), Some("image/png"))), "image"),
         (user(Part::Other("hologram".into())), "hologram"),
-        (user(tool_call("a", "f", "[1]")), "tool call"),
         (vec![Message { role: Role::Tool, parts: vec![unknown] }], "tool result"),
     ];
     for (messages, named) in rows {

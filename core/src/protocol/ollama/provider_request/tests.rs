@@ -128,12 +128,10 @@ fn thinking_is_a_word_or_off() {
 
 #[test]
 fn what_cannot_be_told_is_not_dropped() {
-    let broken = Part::ToolCall { id: "a".into(), name: "f".into(), arguments: "[1]".into() };
     for (part, named) in [
         (media(MediaKind::Image, MediaSource::Url("https://x/y.png".into())), "image"),
         (media(MediaKind::Audio, MediaSource::Data("AAAA".into())), "audio"),
         (Part::Other("hologram".into()), "hologram"),
-        (broken, "tool call"),
     ] {
         let messages = vec![Message { role: Role::User, parts: vec![part] }];
         let failure = sent(&ChatRequest { messages, ..ChatRequest::default() }).unwrap_err();

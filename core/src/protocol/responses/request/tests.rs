@@ -79,7 +79,8 @@ fn items_are_a_conversation() {
         {"type":"function_call_output","call_id":"c1","output":"4"},
         {"type":"function_call_output","call_id":"c2","output":[{"type":"input_text","text":"5"}]},
         {"type":"reasoning","id":"rs_2","summary":[],"encrypted_content":"E"},
-        {"type":"tool_search_call","arguments":{"any":1},"output":{}},
+        {"type":"web_search_call","id":"ws_1","status":"completed","action":{}},
+        {"type":"image_generation_call","result":"AAAA"},
         {"id":"msg_0"}]}"#,
     );
     let call = |id: &str, name: &str| Part::ToolCall {
@@ -125,7 +126,7 @@ fn items_are_a_conversation() {
         message(Role::Tool, vec![result("c1", "4"), result("c2", "5")]),
         message(
             Role::Assistant,
-            vec![Part::Other("tool_search_call".into()), Part::Other("item_reference".into())],
+            vec![Part::Other("image_generation_call".into()), Part::Other("item_reference".into())],
         ),
     ];
     assert_eq!(request.messages, expected);
@@ -154,7 +155,7 @@ fn the_rest_has_its_words() {
     assert_eq!(request.max_output_tokens, Some(9));
     assert_eq!((request.sampling.temperature, request.sampling.top_p), (Some(0.5), Some(0.9)));
     let names: Vec<_> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
-    assert_eq!(names, ["f"]);
+    assert_eq!(names, ["f", "c"]);
     assert_eq!(request.tool_choice, Some(ToolChoice::Tool("f".into())));
     assert_eq!(request.parallel_tool_calls, Some(false));
     assert_eq!(request.effort, Some(crate::chat::Effort::Low));
@@ -163,4 +164,30 @@ fn the_rest_has_its_words() {
         r#"{"input":"x","tool_choice":{"type":"web_search"},"text":{"format":{"type":"text"}}}"#,
     );
     assert_eq!((hosted.tool_choice, hosted.format), (None, None));
+}
+
+/// A text is the only argument of a custom tool; for other models it is a function's.
+#[test]
+fn custom_tools_are_functions_of_one_text() {
+    let request = parse(
+        r#"{"tools":[{"type":"custom","name":"apply_patch","description":"Patches.",
+            "format":{"type":"grammar","syntax":"lark","definition":"start: /.+/"}},
+            {"type":"custom","name":"say","format":{"type":"text"}}],
+        "tool_choice":{"type":"custom","name":"say"},
+        "input":[{"type":"additional_tools","role":"developer","tools":[]},
+            {"role":"user","content":"hi"},
+            {"type":"custom_tool_call","id":"ctc_1","call_id":"c1","name":"apply_patch","input":"a \"b\""},
+            {"type":"custom_tool_call_output","call_id":"c1","output":"ok"}]}"#,
+    );
+    let [patch, say] = request.tools.as_slice() else { panic!("{:?}", request.tools) };
+    let description = patch.description.as_deref().unwrap();
+    assert!(description.starts_with("Patches.\n") && description.ends_with("start: /.+/"));
+    assert_eq!(say.description, None);
+    assert_eq!(patch.parameters.as_ref().unwrap()["properties"]["input"]["type"], "string");
+    assert_eq!(request.tool_choice, Some(ToolChoice::Tool("say".into())));
+    let roles: Vec<_> = request.messages.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool]);
+    let arguments = r#"{"input":"a \"b\""}"#.to_owned();
+    let (id, name) = ("c1".into(), "apply_patch".into());
+    assert_eq!(request.messages[1].parts, [Part::ToolCall { id, name, arguments }]);
 }
