@@ -1,7 +1,7 @@
 //! JSON read front to back, for the bytes that come with every token.
 //!
 //! [`Reader`] is told by its caller what comes next, hands over texts and numbers on the way and
-//! skips what nobody asks for. It builds nothing and allocates nothing: texts are borrowed from the
+//! skips what nobody asks for, or what has another type than it should. It builds nothing and allocates nothing: texts are borrowed from the
 //! bytes they came in, and one with escapes is decoded into a buffer of the caller's.
 //!
 //! It takes what RFC 8259 defines and nothing else, with two bounds of its own: the whole text is
@@ -12,6 +12,7 @@
 //! `serde_json`'s, which says better what is wrong.
 
 mod halves;
+mod lenient;
 mod shape;
 
 use std::borrow::Cow;
@@ -111,11 +112,9 @@ impl<'a> Reader<'a> {
         self.peek() == Some(b'[')
     }
 
-    /// Reads a string of whole characters.
-    #[inline]
-    pub(crate) fn text(&mut self) -> Result<Text<'a>, Malformed> {
-        let text = self.string()?;
-        if text.decodable { Ok(text) } else { Err(self.expected("a text of whole characters")) }
+    /// Whether an object comes next.
+    pub(crate) fn is_object(&mut self) -> bool {
+        self.peek() == Some(b'{')
     }
 
     /// Skips a value of any kind, but hands over a string.
@@ -123,15 +122,6 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b'"') => self.string().map(Some),
             _ => self.skip().map(|()| None),
-        }
-    }
-
-    /// Reads `true` or `false`.
-    pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
-        match self.peek() {
-            Some(b't') => self.word("true").map(|()| true),
-            Some(b'f') => self.word("false").map(|()| false),
-            _ => Err(self.expected("true or false")),
         }
     }
 
@@ -143,27 +133,6 @@ impl<'a> Reader<'a> {
         let digits = &self.text[at..self.at];
         let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
         Ok(is_whole.then_some(Number { digits, at }))
-    }
-
-    /// Reads a whole number.
-    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
-        self.blanks();
-        let start = self.at;
-        self.number()?;
-        let number = self.text[start..self.at].parse();
-        number.map_err(|_| Malformed { expected: "a whole number below 2^32", at: start })
-    }
-
-    /// Reads what `read` does, or `null`.
-    #[inline]
-    pub(crate) fn nullable<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Option<T>, Malformed> {
-        match self.peek() {
-            Some(b'n') => self.word("null").map(|()| None),
-            _ => read(self).map(Some),
-        }
     }
 
     /// Checks a value by reading it, and gives a reader that stands before it: to be read again
@@ -298,9 +267,9 @@ impl<'a> Reader<'a> {
         let within = nesting_left.checked_sub(1);
         match (self.peek(), within) {
             (Some(b'"'), _) => self.string().map(drop),
-            (Some(b'n'), _) => self.word("null"),
-            (Some(b't'), _) => self.word("true"),
-            (Some(b'f'), _) => self.word("false"),
+            (Some(b'n'), _) => self.literal("null"),
+            (Some(b't'), _) => self.literal("true"),
+            (Some(b'f'), _) => self.literal("false"),
             (Some(b'{'), Some(left)) => self.members(|reader, _| reader.skip_nested(left)),
             (Some(b'['), Some(left)) => self.list(|reader| reader.skip_nested(left)),
             (Some(b'{' | b'['), None) => Err(self.expected("less nesting")),
@@ -356,7 +325,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
+    fn literal(&mut self, word: &'static str) -> Result<(), Malformed> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return Err(self.expected("a value"));
         }

@@ -24,6 +24,8 @@ mod gemini;
 #[cfg(test)]
 mod meaning;
 mod notebook;
+#[cfg(test)]
+mod odd_fields;
 mod ollama;
 mod openai;
 mod provider;

@@ -37,14 +37,17 @@ fn build(reader: &mut Reader<'_>) -> Result<Value, Malformed> {
             })?;
             Ok(Value::Array(list))
         }
-        Some(b'"') => Ok(reader.text()?.decode(&mut String::new()).into()),
+        Some(b'"') => {
+            let text = reader.text()?.expect("a string is a text");
+            Ok(text.decode(&mut String::new()).into())
+        }
         _ => {
             let mut number = reader.clone();
             let raw = reader.raw()?;
-            match number.u32() {
-                Ok(number) => Ok(number.into()),
+            match number.place()? {
+                Some(number) => Ok(number.into()),
                 // A number may be well-formed and too large for `serde_json`.
-                Err(_) => serde_json::from_str(raw).map_err(|_| reader.expected("less")),
+                None => serde_json::from_str(raw).map_err(|_| reader.expected("less")),
             }
         }
     }

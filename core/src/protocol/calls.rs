@@ -18,6 +18,9 @@ pub(super) fn too_many_calls() -> ReadError {
     ReadError::Provider(Failure::new(Reason::AnswerTooLong, detail))
 }
 
+/// The index of a fragment that came without one.
+pub(super) const NO_INDEX: u32 = u32::MAX;
+
 /// The calls so far.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Vec<Begun>);
@@ -27,8 +30,8 @@ pub(super) struct Calls(Vec<Begun>);
 pub(super) struct WholeCall<'a> {
     pub(super) id: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
-    /// An object, as written.
-    pub(super) arguments: Option<&'a str>,
+    /// An object's JSON.
+    pub(super) arguments: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,11 +53,12 @@ impl Calls {
     pub(super) fn add<'a>(&mut self, call: WholeCall<'a>, answer: &str) -> Event<'a> {
         let index = self.begin(Begun::default()) as u32;
         let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
+        let arguments = call.arguments.filter(|arguments| !arguments.is_empty());
         Event::ToolCall(ToolCall {
             index,
             id: Some(id.unwrap_or_else(|| format!("call_{answer}_{index}").into())),
             name: call.name.map(Text::into_cow),
-            arguments: call.arguments.unwrap_or("{}").into(),
+            arguments: arguments.map_or("{}".into(), Text::into_cow),
         })
     }
 
@@ -72,9 +76,10 @@ impl Calls {
     fn place_call<'e>(&mut self, mut call: ToolCall<'e>) -> ToolCall<'e> {
         call.id = call.id.filter(|id| !id.is_empty());
         call.name = call.name.filter(|name| !name.is_empty());
-        let place = self
-            .find(&call)
-            .unwrap_or_else(|| self.begin(Begun { wire: call.index, ..Begun::default() }));
+        let place = self.find(&call).unwrap_or_else(|| {
+            let wire = if call.index == NO_INDEX { self.0.len() as u32 } else { call.index };
+            self.begin(Begun { wire, ..Begun::default() })
+        });
         let begun = &mut self.0[place];
         call.index = place as u32;
         call.id = call.id.filter(|id| set_once(&mut begun.id, id));
@@ -82,9 +87,16 @@ impl Calls {
         call
     }
 
-    /// The last call of the fragment's index, unless the fragment begins another one.
+    /// The last call of the fragment's index, unless the fragment begins another one. Without an
+    /// index it belongs to the call of its identifier, or to the last one.
     fn find(&self, call: &ToolCall<'_>) -> Option<usize> {
-        let place = self.0.iter().rposition(|begun| begun.wire == call.index)?;
+        let place = match call.index {
+            NO_INDEX => {
+                let named = self.0.iter().rposition(|begun| call.id.as_deref() == Some(&begun.id));
+                named.or(self.0.len().checked_sub(1))?
+            }
+            index => self.0.iter().rposition(|begun| begun.wire == index)?,
+        };
         let begun = &self.0[place];
         let differs = |known: &str, told: Option<&str>| {
             !known.is_empty() && told.is_some_and(|told| told != known)
@@ -156,6 +168,17 @@ mod tests {
                 "no index: fragments follow their opener",
                 &[(0, "a", "f", ""), (0, "", "", "1"), (0, "b", "g", ""), (0, "", "", "2")],
                 &[(0, "a", "f"), (0, "", ""), (1, "b", "g"), (1, "", "")],
+            ),
+            (
+                "an odd index: the opener's, a fragment's",
+                &[
+                    (0, "a", "f", ""),
+                    (NO_INDEX, "b", "g", ""),
+                    (1, "", "", "1"),
+                    (NO_INDEX, "", "", "2"),
+                    (NO_INDEX, "a", "", "3"),
+                ],
+                &[(0, "a", "f"), (1, "b", "g"), (1, "", ""), (1, "", ""), (0, "", "")],
             ),
             (
                 "identifier and name in every fragment",

@@ -7,15 +7,15 @@ use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 use crate::target::ProviderProtocol;
 
 /// A provider's protocol, its streams and its complete answers, and what its usage contains.
-struct Vectors {
-    protocol: ProviderProtocol,
+pub(super) struct Vectors {
+    pub(super) protocol: ProviderProtocol,
     /// In the order of [`NAMES`]: the stream, and the complete answer.
-    files: [(&'static [u8], &'static [u8]); NAMES.len()],
+    pub(super) files: [(&'static [u8], &'static [u8]); NAMES.len()],
     tells_cached: bool,
     tells_reasoning: bool,
 }
 
-const NAMES: [&str; 5] = ["text", "tools", "reasoning", "length", "error"];
+pub(super) const NAMES: [&str; 5] = ["text", "tools", "reasoning", "length", "error"];
 
 macro_rules! file {
     ($protocol:literal, $name:literal) => {
@@ -42,7 +42,7 @@ macro_rules! files {
     };
 }
 
-const ROWS: &[Vectors] = &[
+pub(super) const ROWS: &[Vectors] = &[
     Vectors {
         protocol: ProviderProtocol::Responses,
         files: files!("responses"),

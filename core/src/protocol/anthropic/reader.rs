@@ -24,9 +24,11 @@ pub struct StreamReader {
 #[derive(Debug, Default)]
 struct Blocks {
     /// The index of each block that is a tool call, in order.
-    calls: Vec<u32>,
+    calls: Vec<Option<u32>>,
     /// The last of them has had no arguments yet.
     bare: bool,
+    /// The last block is one of them.
+    in_call: bool,
     /// What `message_start` counted.
     counted: Counted,
 }
@@ -110,7 +112,7 @@ enum Kind {
 #[derive(Default)]
 struct StreamEvent<'a> {
     kind: Kind,
-    index: u32,
+    index: Option<u32>,
     message: Message<'a>,
     block: Block<'a>,
     delta: Delta<'a>,
@@ -138,8 +140,8 @@ struct Block<'a> {
     name: Option<Text<'a>>,
     text: Option<Text<'a>>,
     thinking: Option<Text<'a>>,
-    /// As written.
-    input: Option<&'a str>,
+    /// The JSON of a call's arguments.
+    input: Option<Text<'a>>,
 }
 
 /// A `content_block_delta`'s delta, or a `message_delta`'s.
@@ -171,19 +173,32 @@ struct Counted {
 impl<'a> StreamEvent<'a> {
     fn read(&mut self, data: &'a [u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(data)?;
+        let (mut kind, mut has_delta, mut has_block, mut has_message) = (None, false, false, false);
         reader.object(|value, name| {
             match name {
-                "type" => self.kind = Kind::of(value.text()?),
-                "index" => self.index = value.u32()?,
-                "delta" => self.delta.read(value)?,
-                "content_block" => self.block.read(value)?,
-                "message" => self.message.read(value)?,
-                "usage" => self.counted = value.nullable(Counted::read)?,
-                "error" => self.error = value.nullable(Reader::raw)?,
+                "type" => kind = value.code()?.map(Kind::of),
+                "index" => self.index = value.place()?,
+                "delta" => has_delta = value.if_object(|delta| self.delta.read(delta))?.is_some(),
+                "content_block" => {
+                    has_block = value.if_object(|block| self.block.read(block))?.is_some();
+                }
+                "message" => {
+                    has_message = value.if_object(|message| self.message.read(message))?.is_some();
+                }
+                "usage" => self.counted = value.if_object(Counted::read)?,
+                "error" => self.error = value.error()?,
                 _ => value.skip()?,
             }
             Ok(())
         })?;
+        // An event without a type is known by what it has.
+        self.kind = kind.unwrap_or(match (has_block, has_message, has_delta) {
+            (true, ..) => Kind::BlockStart,
+            (_, true, _) => Kind::MessageStart,
+            (.., true) if self.delta.stop.reason.is_some() => Kind::MessageDelta,
+            (.., true) => Kind::BlockDelta,
+            (false, false, false) => Kind::Other,
+        });
         reader.end()
     }
 
@@ -238,12 +253,13 @@ impl<'a> StreamEvent<'a> {
 impl Blocks {
     fn open(
         &mut self,
-        index: u32,
+        index: Option<u32>,
         block: &Block<'_>,
         scratch: &mut String,
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
-        if !block.is("tool_use") {
+        self.in_call = block.is_call();
+        if !self.in_call {
             block.emit(0, scratch, sink);
             return Ok(());
         }
@@ -255,20 +271,28 @@ impl Blocks {
         Ok(())
     }
 
-    fn add(&mut self, index: u32, arguments: &str, sink: &mut Sink<'_>) {
-        let call = self.calls.iter().rposition(|&call| call == index);
-        if let Some(call) = call.filter(|_| !arguments.is_empty()) {
+    fn add(&mut self, index: Option<u32>, arguments: &str, sink: &mut Sink<'_>) {
+        if let Some(call) = self.find(index).filter(|_| !arguments.is_empty()) {
             self.bare &= call + 1 != self.calls.len();
             sink(more_of(call, arguments));
         }
     }
 
     /// A call without arguments has none here, and an empty object in other protocols.
-    fn close(&mut self, index: u32, sink: &mut Sink<'_>) {
-        if self.bare && self.calls.last() == Some(&index) {
+    fn close(&mut self, index: Option<u32>, sink: &mut Sink<'_>) {
+        let call = self.find(index);
+        if let Some(call) = call.filter(|call| self.bare && call + 1 == self.calls.len()) {
             self.bare = false;
-            sink(more_of(self.calls.len() - 1, "{}"));
+            sink(more_of(call, "{}"));
         }
+    }
+
+    /// The call of a block. Blocks come one after another, so that one without an index is the
+    /// last.
+    fn find(&self, index: Option<u32>) -> Option<usize> {
+        let known = index.and_then(|_| self.calls.iter().rposition(|&call| call == index));
+        let last = self.calls.len().checked_sub(1).filter(|_| self.in_call);
+        known.or(last.filter(|&last| index.is_none() || self.calls[last].is_none()))
     }
 }
 
@@ -281,16 +305,16 @@ impl<'a> Message<'a> {
     fn read(&mut self, message: &mut Reader<'a>) -> Result<(), Malformed> {
         message.object(|value, name| {
             match name {
-                "id" => self.id = value.nullable(Reader::text)?,
-                "model" => self.model = value.nullable(Reader::text)?,
+                "id" => self.id = value.word()?,
+                "model" => self.model = value.word()?,
                 "content" => {
                     self.content =
-                        value.nullable(|list| list.checked(|list| read_blocks(list, |_| {})))?;
+                        value.if_list(|list| list.checked(|list| read_blocks(list, |_| {})))?;
                 }
-                "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
+                "stop_reason" => self.stop.reason = value.code()?,
                 "stop_details" => self.stop.read_details(value)?,
-                "usage" => self.counted = value.nullable(Counted::read)?,
-                "error" => self.error = value.nullable(Reader::raw)?,
+                "usage" => self.counted = value.if_object(Counted::read)?,
+                "error" => self.error = value.error()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -309,7 +333,7 @@ impl<'a> Message<'a> {
         if let Some(mut content) = self.content.clone() {
             let read = read_blocks(&mut content, |block| {
                 block.emit(calls, &mut String::new(), sink);
-                calls += u32::from(block.is("tool_use"));
+                calls += u32::from(block.is_call());
             });
             read.expect("the list was validated");
         }
@@ -326,8 +350,9 @@ fn read_blocks<'a>(
 ) -> Result<(), Malformed> {
     content.list(|element| {
         let mut block = Block::default();
-        block.read(element)?;
-        emit(&block);
+        if element.if_object(|element| block.read(element))?.is_some() {
+            emit(&block);
+        }
         Ok(())
     })
 }
@@ -336,44 +361,55 @@ impl<'a> Block<'a> {
     fn read(&mut self, block: &mut Reader<'a>) -> Result<(), Malformed> {
         block.object(|value, name| {
             match name {
-                "type" => self.kind = Some(value.text()?),
-                "id" => self.id = value.text_or_skip()?,
-                "name" => self.name = value.text_or_skip()?,
-                "text" => self.text = value.text_or_skip()?,
-                "thinking" => self.thinking = value.text_or_skip()?,
-                "input" => self.input = value.nullable(Reader::raw)?,
+                "type" => self.kind = value.code()?,
+                "id" => self.id = value.word()?,
+                "name" => self.name = value.word()?,
+                "text" => self.text = value.text()?,
+                "thinking" => self.thinking = value.text()?,
+                "input" => self.input = value.json_text()?,
                 _ => value.skip()?,
             }
             Ok(())
         })
     }
 
-    fn is(&self, kind: &str) -> bool {
-        self.kind.is_some_and(|text| text.into_cow() == kind)
+    /// Its type; one without is known by what it has.
+    fn kind(&self) -> Cow<'a, str> {
+        match self.kind {
+            Some(kind) => kind.into_cow(),
+            None if self.name.is_some() => "tool_use".into(),
+            None if self.thinking.is_some() => "thinking".into(),
+            None => "text".into(),
+        }
+    }
+
+    fn is_call(&self) -> bool {
+        self.kind() == "tool_use"
     }
 
     /// Emits what it holds already, as the call of that index if it is one. Returns whether it
     /// holds a call's arguments: the first frame of a call has an empty object in their place.
     fn emit(&self, call: u32, scratch: &mut String, sink: &mut Sink<'_>) -> bool {
         let said = |text: Option<Text<'a>>| text.filter(|text| !text.is_empty());
-        match self.kind.map(Text::into_cow).as_deref() {
-            Some("text") => {
+        match self.kind().as_ref() {
+            "text" => {
                 if let Some(text) = said(self.text) {
                     sink(Event::Text(text.decode(scratch).into()));
                 }
             }
-            Some("thinking") => {
+            "thinking" => {
                 if let Some(text) = said(self.thinking) {
                     sink(Event::Reasoning(text.decode(scratch).into()));
                 }
             }
-            Some("tool_use") => {
-                let input = self.input.filter(|input| *input != "{}").unwrap_or("");
+            "tool_use" => {
+                let input = self.input.filter(|input| !input.is("{}"));
+                let input = input.map_or("", |input| input.decode(scratch));
                 sink(Event::ToolCall(ToolCall {
                     index: call,
                     id: self.id.map(Text::into_cow),
                     name: self.name.map(Text::into_cow),
-                    arguments: Cow::Borrowed(input),
+                    arguments: input.into(),
                 }));
                 return !input.is_empty();
             }
@@ -387,10 +423,10 @@ impl<'a> Delta<'a> {
     fn read(&mut self, delta: &mut Reader<'a>) -> Result<(), Malformed> {
         delta.object(|value, name| {
             match name {
-                "text" => self.text = Some(value.text()?),
-                "thinking" => self.thinking = Some(value.text()?),
-                "partial_json" => self.partial_json = Some(value.text()?),
-                "stop_reason" => self.stop.reason = value.nullable(Reader::text)?,
+                "text" => self.text = value.text()?,
+                "thinking" => self.thinking = value.text()?,
+                "partial_json" => self.partial_json = value.json_text()?,
+                "stop_reason" => self.stop.reason = value.code()?,
                 "stop_details" => self.stop.read_details(value)?,
                 _ => value.skip()?,
             }
@@ -401,10 +437,10 @@ impl<'a> Delta<'a> {
 
 impl<'a> Stop<'a> {
     fn read_details(&mut self, details: &mut Reader<'a>) -> Result<(), Malformed> {
-        let read = details.nullable(|details| {
+        let read = details.if_object(|details| {
             details.object(|value, name| {
                 if name == "explanation" {
-                    self.explanation = value.text_or_skip()?;
+                    self.explanation = value.word()?;
                     return Ok(());
                 }
                 value.skip()
@@ -428,14 +464,14 @@ impl Counted {
         let mut read = Self::default();
         usage.object(|value, name| {
             match name {
-                "input_tokens" => read.input = value.nullable(Reader::u32)?,
-                "cache_read_input_tokens" => read.cache_read = value.nullable(Reader::u32)?,
+                "input_tokens" => read.input = value.count()?,
+                "cache_read_input_tokens" => read.cache_read = value.count()?,
                 "cache_creation_input_tokens" => {
-                    read.cache_creation = value.nullable(Reader::u32)?;
+                    read.cache_creation = value.count()?;
                 }
-                "output_tokens" => read.output = value.nullable(Reader::u32)?,
+                "output_tokens" => read.output = value.count()?,
                 "output_tokens_details" => {
-                    value.nullable(|details| read.read_details(details))?;
+                    value.if_object(|details| read.read_details(details))?;
                 }
                 _ => value.skip()?,
             }
@@ -447,7 +483,7 @@ impl Counted {
     fn read_details(&mut self, details: &mut Reader<'_>) -> Result<(), Malformed> {
         details.object(|value, name| {
             if name == "thinking_tokens" {
-                self.thinking = value.nullable(Reader::u32)?;
+                self.thinking = value.count()?;
                 return Ok(());
             }
             value.skip()

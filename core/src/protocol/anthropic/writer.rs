@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
-use crate::json::Reader;
+use crate::json::{Malformed, Reader, Text};
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 use crate::sse;
@@ -324,22 +324,30 @@ fn opened(data: &[u8]) -> Option<(u32, Kind)> {
     let (mut index, mut kind) = (None, Kind::Foreign);
     let mut reader = Reader::new(data).ok()?;
     let read = reader.object(|value, name| match name {
-        "index" => value.u32().map(|number| index = Some(number)),
-        "content_block" => value.object(|value, name| {
-            if name != "type" {
-                return value.skip();
-            }
-            kind = match &*value.text()?.into_cow() {
-                "text" => Kind::Text,
-                "thinking" => Kind::Thinking,
-                _ => Kind::Foreign,
-            };
-            Ok(())
+        "index" => value.place().map(|read| index = read),
+        "content_block" => value.if_object(read_kind).map(|read| {
+            kind = read.unwrap_or(Kind::Foreign);
         }),
         _ => value.skip(),
     });
     read.ok()?;
     Some((index?, kind))
+}
+
+fn read_kind(block: &mut Reader<'_>) -> Result<Kind, Malformed> {
+    let mut kind = Kind::Foreign;
+    block.object(|value, name| {
+        if name != "type" {
+            return value.skip();
+        }
+        kind = match value.word()?.map(Text::into_cow).as_deref() {
+            Some("text") => Kind::Text,
+            Some("thinking") => Kind::Thinking,
+            _ => Kind::Foreign,
+        };
+        Ok(())
+    })?;
+    Ok(kind)
 }
 
 /// The arguments of a call so far, and whether the object is complete.

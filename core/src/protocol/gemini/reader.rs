@@ -92,14 +92,14 @@ impl<'a> Chunk<'a> {
         let mut reader = Reader::new(json)?;
         reader.object(|value, name| {
             match name {
-                "responseId" => self.id = value.nullable(Reader::text)?,
-                "modelVersion" => self.model = value.nullable(Reader::text)?,
+                "responseId" => self.id = value.word()?,
+                "modelVersion" => self.model = value.word()?,
                 "candidates" => self.candidate = Candidate::first_of(value)?,
-                "usageMetadata" => self.usage = value.nullable(Counts::read)?,
+                "usageMetadata" => self.usage = value.if_object(Counts::read)?,
                 "promptFeedback" => {
-                    self.block_reason = value.nullable(read_block_reason)?.flatten();
+                    self.block_reason = value.if_object(read_block_reason)?.flatten();
                 }
-                "error" => self.error = value.nullable(Reader::raw)?,
+                "error" => self.error = value.error()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -159,9 +159,9 @@ impl<'a> Chunk<'a> {
 impl<'a> Candidate<'a> {
     fn first_of(candidates: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut first = None;
-        candidates.nullable(|candidates| {
+        candidates.if_list(|candidates| {
             candidates.list(|candidate| match first {
-                None => Self::read(candidate).map(|read| first = Some(read)),
+                None => candidate.if_object(Self::read).map(|read| first = read),
                 Some(_) => candidate.skip(),
             })
         })?;
@@ -172,9 +172,9 @@ impl<'a> Candidate<'a> {
         let mut read = Self::default();
         candidate.object(|value, name| {
             match name {
-                "content" => read.parts = value.nullable(read_content)?.flatten(),
-                "finishReason" => read.finish_reason = value.nullable(Reader::text)?,
-                "finishMessage" => read.finish_message = value.nullable(Reader::text)?,
+                "content" => read.parts = value.if_object(read_content)?.flatten(),
+                "finishReason" => read.finish_reason = value.code()?,
+                "finishMessage" => read.finish_message = value.word()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -188,7 +188,7 @@ fn read_content<'a>(content: &mut Reader<'a>) -> Result<Option<Reader<'a>>, Malf
     content.object(|value, name| {
         match name {
             "parts" => {
-                parts = value.nullable(|list| list.checked(|list| read_parts(list, |_| {})))?;
+                parts = value.if_list(|list| list.checked(|list| read_parts(list, |_| {})))?;
             }
             _ => value.skip()?,
         }
@@ -199,7 +199,7 @@ fn read_content<'a>(content: &mut Reader<'a>) -> Result<Option<Reader<'a>>, Malf
 
 fn read_parts<'a>(parts: &mut Reader<'a>, mut part: impl FnMut(Part<'a>)) -> Result<(), Malformed> {
     parts.list(|value| {
-        part(Part::read(value)?);
+        value.if_object(|value| Part::read(value).map(&mut part))?;
         Ok(())
     })
 }
@@ -217,9 +217,9 @@ impl<'a> Part<'a> {
         let mut read = Self::default();
         part.object(|value, name| {
             match name {
-                "text" => read.text = value.nullable(Reader::text)?,
-                "thought" => read.thought = value.nullable(Reader::bool)?.unwrap_or(false),
-                "functionCall" => read.call = value.nullable(read_call)?,
+                "text" => read.text = value.text()?,
+                "thought" => read.thought = value.flag()?.unwrap_or(false),
+                "functionCall" => read.call = value.if_object(read_call)?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -232,9 +232,9 @@ fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
     let mut read = WholeCall::default();
     call.object(|value, name| {
         match name {
-            "id" => read.id = value.nullable(Reader::text)?,
-            "name" => read.name = value.nullable(Reader::text)?,
-            "args" => read.arguments = value.nullable(Reader::raw)?,
+            "id" => read.id = value.word()?,
+            "name" => read.name = value.word()?,
+            "args" => read.arguments = value.json_text()?,
             _ => value.skip()?,
         }
         Ok(())
@@ -247,15 +247,15 @@ impl Counts {
         let mut read = Self::default();
         usage.object(|value, name| {
             match name {
-                "promptTokenCount" => read.prompt = value.nullable(Reader::u32)?.unwrap_or(0),
+                "promptTokenCount" => read.prompt = value.count()?.unwrap_or(0),
                 "cachedContentTokenCount" => {
-                    read.cached = value.nullable(Reader::u32)?.unwrap_or(0);
+                    read.cached = value.count()?.unwrap_or(0);
                 }
                 "toolUsePromptTokenCount" => {
-                    read.tool_results = value.nullable(Reader::u32)?.unwrap_or(0);
+                    read.tool_results = value.count()?.unwrap_or(0);
                 }
-                "candidatesTokenCount" => read.answer = value.nullable(Reader::u32)?,
-                "thoughtsTokenCount" => read.thoughts = value.nullable(Reader::u32)?,
+                "candidatesTokenCount" => read.answer = value.count()?,
+                "thoughtsTokenCount" => read.thoughts = value.count()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -282,7 +282,7 @@ fn read_block_reason<'a>(feedback: &mut Reader<'a>) -> Result<Option<Text<'a>>, 
     let mut reason = None;
     feedback.object(|value, name| {
         match name {
-            "blockReason" => reason = value.nullable(Reader::text)?,
+            "blockReason" => reason = value.code()?,
             _ => value.skip()?,
         }
         Ok(())

@@ -75,14 +75,14 @@ impl<'a> Line<'a> {
         let mut reader = Reader::new(json)?;
         reader.object(|value, name| {
             match name {
-                "model" => self.model = value.nullable(Reader::text)?,
-                "created_at" => self.created_at = value.nullable(Reader::text)?,
-                "message" => self.message = value.nullable(Message::read)?.unwrap_or_default(),
-                "done" => self.done = value.nullable(Reader::bool)?.unwrap_or(false),
-                "done_reason" => self.done_reason = value.nullable(Reader::text)?,
-                "prompt_eval_count" => self.prompt_eval_count = value.nullable(Reader::u32)?,
-                "eval_count" => self.eval_count = value.nullable(Reader::u32)?,
-                "error" => self.error = value.nullable(Reader::raw)?,
+                "model" => self.model = value.word()?,
+                "created_at" => self.created_at = value.word()?,
+                "message" => self.message = value.if_object(Message::read)?.unwrap_or_default(),
+                "done" => self.done = value.flag()?.unwrap_or(false),
+                "done_reason" => self.done_reason = value.code()?,
+                "prompt_eval_count" => self.prompt_eval_count = value.count()?,
+                "eval_count" => self.eval_count = value.count()?,
+                "error" => self.error = value.error()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -102,11 +102,11 @@ impl<'a> Line<'a> {
             sink(Event::Text(text.decode(&mut state.buffer).into()));
         }
         self.emit_calls(state, sink);
-        if self.done {
+        if self.done || self.done_reason.is_some() {
             let calls = state.calls.any();
             sink(Event::Finish(finish_reason(self.done_reason, calls, &mut state.buffer)));
-            self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
         }
+        self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
     }
 
     /// Ollama names its answers by the time alone.
@@ -131,11 +131,11 @@ impl<'a> Message<'a> {
         let mut read = Self::default();
         message.object(|value, name| {
             match name {
-                "content" => read.content = value.nullable(Reader::text)?,
-                "thinking" => read.thinking = value.nullable(Reader::text)?,
+                "content" => read.content = value.text()?,
+                "thinking" => read.thinking = value.text()?,
                 "tool_calls" => {
-                    read.tool_calls = value
-                        .nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
+                    read.tool_calls =
+                        value.if_list(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
                 _ => value.skip()?,
             }
@@ -150,7 +150,7 @@ fn read_tool_calls<'a>(
     mut call: impl FnMut(WholeCall<'a>),
 ) -> Result<(), Malformed> {
     calls.list(|value| {
-        call(read_call(value)?);
+        value.if_object(|value| read_call(value).map(&mut call))?;
         Ok(())
     })
 }
@@ -159,8 +159,8 @@ fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
     let mut read = WholeCall::default();
     call.object(|value, name| {
         match name {
-            "id" => read.id = value.nullable(Reader::text)?,
-            "function" => value.nullable(|value| read_function(value, &mut read)).map(drop)?,
+            "id" => read.id = value.word()?,
+            "function" => value.if_object(|value| read_function(value, &mut read)).map(drop)?,
             _ => value.skip()?,
         }
         Ok(())
@@ -171,8 +171,8 @@ fn read_call<'a>(call: &mut Reader<'a>) -> Result<WholeCall<'a>, Malformed> {
 fn read_function<'a>(function: &mut Reader<'a>, read: &mut WholeCall<'a>) -> Result<(), Malformed> {
     function.object(|value, name| {
         match name {
-            "name" => read.name = value.nullable(Reader::text)?,
-            "arguments" => read.arguments = value.nullable(Reader::raw)?,
+            "name" => read.name = value.word()?,
+            "arguments" => read.arguments = value.json_text()?,
             _ => value.skip()?,
         }
         Ok(())

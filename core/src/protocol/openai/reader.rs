@@ -8,6 +8,7 @@ use std::mem;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
+use crate::protocol::calls::NO_INDEX;
 use crate::protocol::{Calls, ReadError, Sink, Step, TextKind, Texts, error_message};
 
 /// Reads the stream of one answer.
@@ -110,16 +111,16 @@ impl<'a> Chunk<'a> {
         let mut reader = Reader::new(json)?;
         reader.object(|value, name| {
             match name {
-                "id" => self.id = value.nullable(Reader::text)?,
-                "model" => self.model = value.nullable(Reader::text)?,
+                "id" => self.id = value.word()?,
+                "model" => self.model = value.word()?,
                 "choices" => self.choice.read_first_of(value)?,
-                "usage" => self.usage = value.nullable(read_usage)?,
+                "usage" => self.usage = value.if_object(read_usage)?.flatten(),
                 // Where Groq sends it unasked.
                 "x_groq" => {
-                    let told = value.nullable(|value| read_member(value, "usage", read_usage))?;
+                    let told = read_member(value, "usage", |usage| usage.if_object(read_usage))?;
                     self.usage = self.usage.or(told.flatten());
                 }
-                "error" => self.error = value.nullable(Reader::raw)?,
+                "error" => self.error = value.error()?,
                 "obfuscation" | "p" => self.padding = value.text_or_skip()?,
                 _ => value.skip()?,
             }
@@ -152,9 +153,9 @@ impl<'a> Choice<'a> {
     fn read_first_of(&mut self, choices: &mut Reader<'a>) -> Result<(), Malformed> {
         *self = Self::default();
         let mut is_first = true;
-        let list = choices.nullable(|choices| {
+        let list = choices.if_list(|choices| {
             choices.list(|choice| match mem::take(&mut is_first) {
-                true => self.read(choice),
+                true => choice.if_object(|choice| self.read(choice)).map(drop),
                 false => choice.skip(),
             })
         });
@@ -164,12 +165,12 @@ impl<'a> Choice<'a> {
     fn read(&mut self, choice: &mut Reader<'a>) -> Result<(), Malformed> {
         choice.object(|value, name| {
             match name {
-                "index" => self.index = value.nullable(Reader::u32)?.unwrap_or(0),
+                "index" => self.index = value.place()?.unwrap_or(0),
                 "delta" | "message" => {
                     self.delta = Delta::default();
-                    value.nullable(|value| self.delta.read(value))?;
+                    value.if_object(|value| self.delta.read(value))?;
                 }
-                "finish_reason" => self.finish_reason = value.nullable(Reader::text)?,
+                "finish_reason" => self.finish_reason = value.code()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -192,13 +193,13 @@ impl<'a> Delta<'a> {
                     let parts = value.checked(|parts| read_parts(parts, |_, _| {}))?;
                     (self.content, self.parts) = (None, Some(parts));
                 }
-                "content" => (self.content, self.parts) = (value.nullable(Reader::text)?, None),
-                "reasoning" => self.reasoning = value.nullable(Reader::text)?,
-                "reasoning_content" => self.reasoning_content = value.nullable(Reader::text)?,
-                "refusal" => self.refusal = value.nullable(Reader::text)?,
+                "content" => (self.content, self.parts) = (value.text()?, None),
+                "reasoning" => self.reasoning = value.text()?,
+                "reasoning_content" => self.reasoning_content = value.text()?,
+                "refusal" => self.refusal = value.text()?,
                 "tool_calls" => {
-                    self.tool_calls = value
-                        .nullable(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
+                    self.tool_calls =
+                        value.if_list(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
                 _ => value.skip()?,
             }
@@ -243,41 +244,59 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts.
+/// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts, and a part
+/// may be nothing but its text.
 fn read_parts<'a>(
     parts: &mut Reader<'a>,
     mut emit: impl FnMut(TextKind, Text<'a>),
 ) -> Result<(), Malformed> {
     parts.list(|part| {
-        part.object(|value, name| match name {
-            "text" => {
-                let text = value.nullable(Reader::text)?;
-                text.into_iter().for_each(|text| emit(TextKind::Answer, text));
-                Ok(())
+        let text = read_text_of(part, |value, name| {
+            if name != "thinking" {
+                return value.skip();
             }
-            "thinking" if value.is_list() => value.list(|part| {
-                let text = read_member(part, "text", Reader::text)?;
-                text.into_iter().for_each(|text| emit(TextKind::Reasoning, text));
-                Ok(())
-            }),
-            _ => value.skip(),
-        })
+            value.if_list(|parts| {
+                parts.list(|part| {
+                    let text = read_text_of(part, |value, _| value.skip())?;
+                    text.into_iter().for_each(|text| emit(TextKind::Reasoning, text));
+                    Ok(())
+                })
+            })?;
+            Ok(())
+        })?;
+        text.into_iter().for_each(|text| emit(TextKind::Answer, text));
+        Ok(())
     })
+}
+
+/// The text of a part; `other` reads its other members.
+fn read_text_of<'a>(
+    part: &mut Reader<'a>,
+    mut other: impl FnMut(&mut Reader<'a>, &str) -> Result<(), Malformed>,
+) -> Result<Option<Text<'a>>, Malformed> {
+    if !part.is_object() {
+        return part.text();
+    }
+    let mut text = None;
+    part.object(|value, name| match name {
+        "text" => value.text().map(|read| text = read),
+        _ => other(value, name),
+    })?;
+    Ok(text)
 }
 
 /// What `read` makes of the member of this name.
 fn read_member<'a, T>(
     object: &mut Reader<'a>,
     wanted: &str,
-    read: fn(&mut Reader<'a>) -> Result<T, Malformed>,
+    read: fn(&mut Reader<'a>) -> Result<Option<T>, Malformed>,
 ) -> Result<Option<T>, Malformed> {
     let mut found = None;
-    object.object(|value, name| {
-        if name != wanted {
-            return value.skip();
-        }
-        found = value.nullable(read)?;
-        Ok(())
+    object.if_object(|object| {
+        object.object(|value, name| match name == wanted {
+            true => read(value).map(|read| found = read),
+            false => value.skip(),
+        })
     })?;
     Ok(found)
 }
@@ -288,7 +307,7 @@ fn read_tool_calls<'a>(
 ) -> Result<(), Malformed> {
     let mut position = 0;
     calls.list(|value| {
-        call(WireCall::read(value, position)?);
+        value.if_object(|value| WireCall::read(value, position).map(&mut call))?;
         position += 1;
         Ok(())
     })
@@ -308,15 +327,17 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    /// A call without an index is the next in its list, as in a complete answer.
+    /// A call without an index is the next in its list, as in a complete answer, unless it is the
+    /// first: that may be more of a call from before.
     fn read(call: &mut Reader<'a>, position: u32) -> Result<Self, Malformed> {
-        let mut read = Self { index: position, ..Self::default() };
+        let unplaced = if position == 0 { NO_INDEX } else { position };
+        let mut read = Self { index: unplaced, ..Self::default() };
         call.object(|value, name| {
             match name {
-                "index" => read.index = value.nullable(Reader::u32)?.unwrap_or(position),
-                "id" => read.id = value.nullable(Reader::text)?,
+                "index" => read.index = value.place()?.unwrap_or(unplaced),
+                "id" => read.id = value.word()?,
                 "function" => {
-                    read.function = value.nullable(WireFunction::read)?.unwrap_or_default();
+                    read.function = value.if_object(WireFunction::read)?.unwrap_or_default();
                 }
                 _ => value.skip()?,
             }
@@ -346,8 +367,8 @@ impl<'a> WireFunction<'a> {
         let mut read = Self::default();
         function.object(|value, name| {
             match name {
-                "name" => read.name = value.nullable(Reader::text)?,
-                "arguments" => read.arguments = value.nullable(Reader::text)?,
+                "name" => read.name = value.word()?,
+                "arguments" => read.arguments = value.json_text()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -356,38 +377,38 @@ impl<'a> WireFunction<'a> {
     }
 }
 
-fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
-    let (mut read, mut total_tokens) = (Usage::default(), None);
+/// `None` where it counts neither the prompt nor the answer.
+fn read_usage(usage: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
+    let (mut prompt, mut answer, mut total_tokens) = (None, None, None);
+    let mut read = Usage::default();
     usage.object(|value, name| {
         match name {
-            "total_tokens" => total_tokens = value.nullable(Reader::u32)?,
+            "total_tokens" => total_tokens = value.count()?,
+            "prompt_tokens" => prompt = value.count()?,
+            "completion_tokens" => answer = value.count()?,
             // What DeepSeek calls the cached ones.
             "prompt_cache_hit_tokens" => {
-                let cached = value.nullable(Reader::u32)?.unwrap_or(0);
-                read.cached_tokens = read.cached_tokens.max(cached);
+                read.cached_tokens = read.cached_tokens.max(value.count()?.unwrap_or(0));
             }
-            "prompt_tokens" => read.input_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
-            "completion_tokens" => read.output_tokens = value.nullable(Reader::u32)?.unwrap_or(0),
             "prompt_tokens_details" => {
-                let cached =
-                    value.nullable(|value| read_member(value, "cached_tokens", Reader::u32))?;
-                read.cached_tokens = read.cached_tokens.max(cached.flatten().unwrap_or(0));
+                let cached = read_member(value, "cached_tokens", Reader::count)?;
+                read.cached_tokens = read.cached_tokens.max(cached.unwrap_or(0));
             }
             "completion_tokens_details" => {
-                let thought =
-                    value.nullable(|value| read_member(value, "reasoning_tokens", Reader::u32))?;
-                read.reasoning_tokens = thought.flatten().unwrap_or(0);
+                let thought = read_member(value, "reasoning_tokens", Reader::count)?;
+                read.reasoning_tokens = thought.unwrap_or(0);
             }
             _ => value.skip()?,
         }
         Ok(())
     })?;
+    (read.input_tokens, read.output_tokens) = (prompt.unwrap_or(0), answer.unwrap_or(0));
     // xAI counts reasoning beside the answer, as its total shows.
     let beside = read.total_tokens().checked_add(read.reasoning_tokens);
     if read.reasoning_tokens > 0 && total_tokens == beside {
         read.output_tokens = read.output_tokens.saturating_add(read.reasoning_tokens);
     }
-    Ok(read)
+    Ok(prompt.or(answer).map(|_| read))
 }
 
 /// An unknown reason is still an end the model chose.

@@ -90,7 +90,7 @@ pub(super) struct Frame<'a> {
     /// `sequence_number`; some servers do not count.
     pub(super) number: Option<Number<'a>>,
     /// The place of the item it is about.
-    pub(super) output_index: u32,
+    pub(super) output_index: Option<u32>,
     /// The place in it of the part it is about.
     pub(super) content_index: u32,
     summary_index: u32,
@@ -132,15 +132,15 @@ impl<'a> Frame<'a> {
         let mut reader = Reader::new(self.data)?;
         reader.object(|value, name| {
             match name {
-                "type" => self.kind = value.text()?.into_cow(),
+                "type" => self.kind = value.code()?.map(Text::into_cow).unwrap_or_default(),
                 "sequence_number" => self.number = value.number_or_skip()?,
-                "output_index" => self.output_index = value.nullable(Reader::u32)?.unwrap_or(0),
-                "content_index" => self.content_index = value.nullable(Reader::u32)?.unwrap_or(0),
-                "summary_index" => self.summary_index = value.nullable(Reader::u32)?.unwrap_or(0),
-                "delta" => self.delta = value.text_or_skip()?,
-                "item" => self.item = value.nullable(Item::read)?.unwrap_or_default(),
-                "part" => self.part = value.nullable(read_type)?.flatten(),
-                "response" => self.response = value.nullable(Response::read)?.unwrap_or_default(),
+                "output_index" => self.output_index = value.place()?,
+                "content_index" => self.content_index = value.place()?.unwrap_or(0),
+                "summary_index" => self.summary_index = value.place()?.unwrap_or(0),
+                "delta" => self.delta = value.text()?,
+                "item" => self.item = value.if_object(Item::read)?.unwrap_or_default(),
+                "part" => self.part = value.if_object(read_type)?.flatten(),
+                "response" => self.response = value.if_object(Response::read)?.unwrap_or_default(),
                 "obfuscation" => self.padding = value.text_or_skip()?,
                 _ => value.skip()?,
             }

@@ -1,5 +1,7 @@
 //! The objects that events carry and a complete answer is: a response, and the items of its output.
 
+use std::borrow::Cow;
+
 use super::{PARAGRAPH, PlacedCalls, StreamReader, failure, garbage};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
@@ -50,13 +52,13 @@ impl<'a> Response<'a> {
         let mut read = Self::default();
         response.object(|value, name| {
             match name {
-                "id" => read.id = value.text_or_skip()?,
-                "model" => read.model = value.text_or_skip()?,
-                "created_at" => read.created_at = value.nullable(Reader::raw)?,
-                "status" => read.status = value.text_or_skip()?,
-                "incomplete_details" => read.reason = value.nullable(read_reason)?.flatten(),
-                "usage" => read.usage = value.nullable(read_usage)?,
-                "error" => read.error = value.nullable(Reader::raw)?,
+                "id" => read.id = value.word()?,
+                "model" => read.model = value.word()?,
+                "created_at" => read.created_at = Some(value.raw()?).filter(|raw| *raw != "null"),
+                "status" => read.status = value.code()?,
+                "incomplete_details" => read.reason = value.if_object(read_reason)?.flatten(),
+                "usage" => read.usage = value.if_object(read_usage)?.flatten(),
+                "error" => read.error = value.error()?,
                 "output" => {
                     read.output = Some(value.clone());
                     value.skip()?;
@@ -103,9 +105,9 @@ impl<'a> Response<'a> {
         let mut items = Vec::new();
         let read = self.output.clone().map_or(Ok(()), |mut output| {
             output
-                .nullable(|output| {
+                .if_list(|output| {
                     output.list(|item| {
-                        items.push(Item::read(item)?);
+                        items.push(item.if_object(Item::read)?.unwrap_or_default());
                         Ok(())
                     })
                 })
@@ -114,8 +116,8 @@ impl<'a> Response<'a> {
         read.map_err(|malformed| garbage(&malformed))?;
         for (place, item) in (0..).zip(&items) {
             item.emit_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
-            item.emit_call(place, state, sink)?;
-            item.emit_arguments(place, state, sink);
+            item.emit_call(Some(place), state, sink)?;
+            item.emit_arguments(Some(place), state, sink);
         }
         Ok(())
     }
@@ -159,11 +161,11 @@ impl<'a> Item<'a> {
         let before = item.clone();
         item.object(|value, name| {
             match name {
-                "type" => read.kind = value.text_or_skip()?,
-                "id" => read.id = value.text_or_skip()?,
-                "call_id" => read.call_id = value.text_or_skip()?,
-                "name" => read.name = value.text_or_skip()?,
-                "arguments" | "input" => read.arguments = value.text_or_skip()?,
+                "type" => read.kind = value.code()?,
+                "id" => read.id = value.word()?,
+                "call_id" => read.call_id = value.word()?,
+                "name" => read.name = value.word()?,
+                "arguments" | "input" => read.arguments = value.json_text()?,
                 "summary" | "content" => {
                     let list = Some(value.clone());
                     *(if name == "summary" { &mut read.summary } else { &mut read.content }) = list;
@@ -177,17 +179,29 @@ impl<'a> Item<'a> {
         Ok(read)
     }
 
+    /// Its type; one without is known by what it has.
+    fn kind(&self) -> Option<Cow<'a, str>> {
+        match self.kind {
+            Some(kind) => Some(kind.into_cow()),
+            None if self.call_id.is_some() && self.name.is_some() => Some("function_call".into()),
+            None if self.summary.is_some() => Some("reasoning".into()),
+            None if self.content.is_some() => Some("message".into()),
+            None => None,
+        }
+    }
+
     /// Emits the call that it is, unless that was done before.
     pub(super) fn emit_call(
         &self,
-        place: u32,
+        place: Option<u32>,
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
-        let kind = self.kind.map(Text::into_cow).filter(|kind| CALLS.contains(&kind.as_ref()));
+        let kind = self.kind().filter(|kind| CALLS.contains(&kind.as_ref()));
         let Some(kind) = kind else { return Ok(()) };
-        if let Some(index) = state.calls.begin(place)? {
-            let id = Some(self.call_id.or(self.id).map_or("".into(), Text::into_cow));
+        let id = self.call_id.or(self.id).map(Text::into_cow).unwrap_or_default();
+        if let Some(index) = state.calls.begin(place, &id)? {
+            let id = Some(id);
             let name = Some(self.name.map_or(kind, Text::into_cow));
             sink(Event::ToolCall(ToolCall { index, id, name, arguments: "".into() }));
         }
@@ -195,7 +209,12 @@ impl<'a> Item<'a> {
     }
 
     /// Emits the arguments of a call that is over, unless they came before in pieces.
-    pub(super) fn emit_arguments(&self, place: u32, state: &mut StreamReader, sink: &mut Sink<'_>) {
+    pub(super) fn emit_arguments(
+        &self,
+        place: Option<u32>,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) {
         let arguments = self.arguments.filter(|text| !text.is_empty());
         if let Some(arguments) = arguments.filter(|_| state.calls.lacks_arguments(place)) {
             emit_arguments(place, arguments, state, sink);
@@ -204,8 +223,7 @@ impl<'a> Item<'a> {
 
     /// Emits the texts of a complete message or reasoning item.
     fn emit_texts(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), Malformed> {
-        let kind = self.kind.map(Text::into_cow);
-        match kind.as_deref() {
+        match self.kind().as_deref() {
             Some("message") => each_text(self.content.as_ref(), |name, text| {
                 let text = text.decode(&mut state.texts.buffer).into();
                 sink(if name == "refusal" { Event::Refusal(text) } else { Event::Text(text) });
@@ -227,7 +245,7 @@ impl<'a> Item<'a> {
 
 /// Emits some of the arguments of the call at this place.
 pub(super) fn emit_arguments(
-    place: u32,
+    place: Option<u32>,
     arguments: Text<'_>,
     state: &mut StreamReader,
     sink: &mut Sink<'_>,
@@ -244,19 +262,18 @@ fn each_text<'a>(
     mut emit: impl FnMut(&str, Text<'a>),
 ) -> Result<(), Malformed> {
     let Some(mut parts) = parts.cloned() else { return Ok(()) };
-    let list = parts.nullable(|parts| {
+    let list = parts.if_list(|parts| {
         parts.list(|part| {
-            part.object(|value, name| {
-                match name {
+            let read = part.if_object(|part| {
+                part.object(|value, name| match name {
                     "text" | "refusal" => {
-                        if let Some(text) = value.text_or_skip()? {
-                            emit(name, text);
-                        }
+                        value.word()?.into_iter().for_each(|text| emit(name, text));
+                        Ok(())
                     }
-                    _ => value.skip()?,
-                }
-                Ok(())
-            })
+                    _ => value.skip(),
+                })
+            });
+            read.map(drop)
         })
     });
     list.map(drop)
@@ -266,7 +283,7 @@ fn read_reason<'a>(details: &mut Reader<'a>) -> Result<Option<Text<'a>>, Malform
     let mut reason = None;
     details.object(|value, name| {
         match name {
-            "reason" => reason = value.text_or_skip()?,
+            "reason" => reason = value.code()?,
             _ => value.skip()?,
         }
         Ok(())
@@ -274,17 +291,21 @@ fn read_reason<'a>(details: &mut Reader<'a>) -> Result<Option<Text<'a>>, Malform
     Ok(reason)
 }
 
-fn read_usage(usage: &mut Reader<'_>) -> Result<Usage, Malformed> {
-    let mut read = Usage::default();
-    read_counts(usage, &mut |name, tokens| match name {
-        "input_tokens" => read.input_tokens = tokens,
-        "output_tokens" => read.output_tokens = tokens,
-        "cached_tokens" => read.cached_tokens = tokens,
-        "cache_write_tokens" => read.cache_write_tokens = tokens,
-        "reasoning_tokens" => read.reasoning_tokens = tokens,
-        _ => {}
+/// `None` where it counts neither the prompt nor the answer.
+fn read_usage(usage: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
+    let (mut read, mut is_counted) = (Usage::default(), false);
+    read_counts(usage, &mut |name, tokens| {
+        is_counted |= matches!(name, "input_tokens" | "output_tokens");
+        match name {
+            "input_tokens" => read.input_tokens = tokens,
+            "output_tokens" => read.output_tokens = tokens,
+            "cached_tokens" => read.cached_tokens = tokens,
+            "cache_write_tokens" => read.cache_write_tokens = tokens,
+            "reasoning_tokens" => read.reasoning_tokens = tokens,
+            _ => {}
+        }
     })?;
-    Ok(read)
+    Ok(is_counted.then_some(read))
 }
 
 /// The numbers of a usage, and of its details.
@@ -292,10 +313,12 @@ fn read_counts(counts: &mut Reader<'_>, count: &mut dyn FnMut(&str, u32)) -> Res
     counts.object(|value, name| {
         match name {
             "input_tokens_details" | "output_tokens_details" => {
-                value.nullable(|details| read_counts(details, count))?;
+                value.if_object(|details| read_counts(details, count))?;
             }
             "input_tokens" | "output_tokens" | "cached_tokens" | "cache_write_tokens"
-            | "reasoning_tokens" => count(name, value.nullable(Reader::u32)?.unwrap_or(0)),
+            | "reasoning_tokens" => {
+                value.count()?.into_iter().for_each(|tokens| count(name, tokens));
+            }
             _ => value.skip()?,
         }
         Ok(())

@@ -83,14 +83,14 @@ impl Writer {
                     Some("refusal") => TextKind::Refusal,
                     _ => TextKind::Answer,
                 };
-                if let Some(at) = self.message_at(frame.output_index) {
+                if let Some(at) = self.message_at(frame.output_index.unwrap_or(0)) {
                     self.items[at].parts.push(Part::new(kind));
                 }
             }
             "response.output_text.done"
             | "response.refusal.done"
             | "response.content_part.done" => {
-                if let Some(at) = self.message_at(frame.output_index) {
+                if let Some(at) = self.message_at(frame.output_index.unwrap_or(0)) {
                     self.items[at].close_part();
                 }
             }
@@ -107,13 +107,13 @@ impl Writer {
             _ => (Kind::Other, frame.item.json.to_owned()),
         };
         let id = frame.item.id.map_or_else(String::new, |id| id.into_cow().into_owned());
-        let place = frame.output_index;
+        let place = frame.output_index.unwrap_or(0);
         self.place = self.place.max(place.saturating_add(1));
         self.items.push(Item { id, json, ..Item::new(kind, "", place) });
     }
 
     fn note_done(&mut self, frame: &Frame<'_>, seen: &mut Seen) {
-        let place = frame.output_index;
+        let place = frame.output_index.unwrap_or(0);
         if self.items.iter().all(|item| item.place != place) {
             self.note_item(frame);
         }
@@ -133,7 +133,7 @@ impl Writer {
 
     /// The message that grows by this text, with a part that takes it.
     fn growing(&mut self, frame: &Frame<'_>, kind: TextKind) -> Option<usize> {
-        let at = self.message_at(frame.output_index)?;
+        let at = self.message_at(frame.output_index.unwrap_or(0))?;
         if self.items[at].open_part().is_none() {
             self.items[at].parts.push(Part::new(kind));
         }

@@ -1,7 +1,7 @@
 //! The reading of chunks once more, by `serde_json` and in the plainest way: what the reader of
 //! this file's parent is held against.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::*;
 
@@ -14,122 +14,111 @@ fn expected(data: &[u8]) -> Read {
         return Some(vec![]);
     }
     let chunk: Value = serde_json::from_slice(data).ok()?;
-    let chunk = chunk.as_object()?;
-    let (id, model) = (text(chunk, "id")?, text(chunk, "model")?);
-    let choice = match field(chunk, "choices") {
-        None => None,
-        Some(choices) => choices.as_array()?.first(),
-    };
+    chunk.as_object()?;
     let mut events = vec![];
-    if let (Some(id), Some(model)) = (id, model) {
-        events.push(Event::Start { id: id.into(), model: model.into() });
+    if let (Some(id), Some(model)) = (text(&chunk["id"]), text(&chunk["model"])) {
+        events.push(Event::Start { id, model });
     }
-    choice.map_or(Some(()), |choice| read_choice(choice.as_object()?, &mut events))?;
-    if let Some(usage) = field(chunk, "usage") {
-        events.push(Event::Usage(read_usage(usage.as_object()?)?));
-    }
-    if field(chunk, "error").is_some() {
+    read_choice(&chunk["choices"][0], &mut events);
+    events.extend(read_usage(&chunk["usage"]).map(Event::Usage));
+    let is_error = match &chunk["error"] {
+        Value::String(text) => !text.trim().is_empty(),
+        error => error.as_object().is_some_and(|error| !error.is_empty()),
+    };
+    if is_error {
         return Some(vec!["error".into()]);
     }
     Some(events.iter().map(|event| format!("{event:?}")).collect())
 }
 
-fn read_choice<'v>(choice: &'v Map<String, Value>, events: &mut Vec<Event<'v>>) -> Option<()> {
-    let mut own = vec![];
-    for name in ["delta", "message"] {
-        if let Some(delta) = field(choice, name) {
-            own = read_delta(delta.as_object()?)?;
+fn read_choice<'v>(choice: &'v Value, events: &mut Vec<Event<'v>>) {
+    if place(&choice["index"]).unwrap_or(0) != 0 {
+        return;
+    }
+    // Of the two names the last counts, as `serde_json` sorts them.
+    for name in ["message", "delta"] {
+        if choice.get(name).is_some() {
+            events.append(&mut read_delta(&choice[name]));
+            break;
         }
     }
-    if let Some(reason) = text(choice, "finish_reason")? {
-        own.push(Event::Finish(finish_reason(reason)));
-    }
-    if number(choice, "index")?.unwrap_or(0) == 0 {
-        events.append(&mut own);
-    }
-    Some(())
+    let reason = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty());
+    events.extend(reason.map(|reason| Event::Finish(finish_reason(reason))));
 }
 
-fn read_delta(delta: &Map<String, Value>) -> Option<Vec<Event<'_>>> {
-    let reasoning = text(delta, "reasoning")?;
-    let first = text(delta, "reasoning_content")?.filter(|text| !text.is_empty());
-    let reasoning = first.or(reasoning).map(|text| Event::Reasoning(text.into()));
+fn read_delta(delta: &Value) -> Vec<Event<'_>> {
+    let reasoning = text(&delta["reasoning_content"]).filter(|text| !text.is_empty());
+    let reasoning = reasoning.or(text(&delta["reasoning"])).map(Event::Reasoning);
     let mut events: Vec<_> = reasoning.into_iter().collect();
-    match field(delta, "content") {
-        Some(Value::Array(parts)) => events.append(&mut read_parts_of_content(parts)?),
-        _ => events.extend(text(delta, "content")?.map(|text| Event::Text(text.into()))),
+    match &delta["content"] {
+        Value::Array(parts) => events.append(&mut read_parts_of_content(parts)),
+        content => events.extend(text(content).map(Event::Text)),
     }
-    events.extend(text(delta, "refusal")?.map(|text| Event::Refusal(text.into())));
-    if let Some(calls) = field(delta, "tool_calls") {
-        for (position, call) in calls.as_array()?.iter().enumerate() {
-            events.push(Event::ToolCall(read_call(call.as_object()?, position as u32)?));
+    events.extend(text(&delta["refusal"]).map(Event::Refusal));
+    for (position, call) in (0..).zip(delta["tool_calls"].as_array().into_iter().flatten()) {
+        if call.is_object() {
+            events.push(Event::ToolCall(read_call(call, position)));
         }
     }
-    Some(events)
+    events
 }
 
-fn read_parts_of_content(parts: &[Value]) -> Option<Vec<Event<'_>>> {
+fn read_parts_of_content(parts: &[Value]) -> Vec<Event<'_>> {
+    let text_of = |part| match part {
+        &Value::Object(_) => text(&part["text"]),
+        part => text(part),
+    };
     let mut events = vec![];
     for part in parts {
-        // In the order of the names, as `serde_json` keeps them.
-        for (name, value) in part.as_object()? {
-            match (name.as_str(), value) {
-                ("text", Value::Null) => {}
-                ("text", text) => events.push(Event::Text(text.as_str()?.into())),
-                ("thinking", Value::Array(thoughts)) => {
-                    for thought in thoughts {
-                        let thought = text(thought.as_object()?, "text")?;
-                        events.extend(thought.map(|text| Event::Reasoning(text.into())));
-                    }
-                }
-                _ => {}
-            }
-        }
+        let thoughts = part["thinking"].as_array().into_iter().flatten();
+        events.extend(thoughts.filter_map(text_of).map(Event::Reasoning));
+        events.extend(text_of(part).map(Event::Text));
     }
-    Some(events)
+    events
 }
 
-fn read_call(call: &Map<String, Value>, position: u32) -> Option<ToolCall<'_>> {
-    let none = Map::new();
-    let function = match field(call, "function") {
-        Some(function) => function.as_object()?,
-        None => &none,
+fn read_call(call: &Value, position: u32) -> ToolCall<'_> {
+    let function = &call["function"];
+    let arguments = match &function["arguments"] {
+        Value::String(text) => text.into(),
+        arguments @ (Value::Object(_) | Value::Array(_)) => arguments.to_string().into(),
+        _ => Cow::Borrowed(""),
     };
-    let owned = |name| Some(text(function, name)?.map(|text| Cow::Owned(text.to_owned())));
-    Some(ToolCall {
-        index: number(call, "index")?.unwrap_or(position),
-        id: text(call, "id")?.map(Into::into),
-        name: owned("name")?,
-        arguments: owned("arguments")?.unwrap_or_default(),
-    })
+    ToolCall {
+        index: place(&call["index"]).unwrap_or(if position == 0 { NO_INDEX } else { position }),
+        id: text(&call["id"]),
+        name: text(&function["name"]),
+        arguments,
+    }
 }
 
-fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
-    let detail = |details, name| match field(usage, details) {
-        Some(details) => Some(number(details.as_object()?, name)?.unwrap_or(0)),
-        None => Some(0),
-    };
-    Some(Usage {
-        input_tokens: number(usage, "prompt_tokens")?.unwrap_or(0),
-        output_tokens: number(usage, "completion_tokens")?.unwrap_or(0),
-        cached_tokens: detail("prompt_tokens_details", "cached_tokens")?,
-        reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens")?,
+fn read_usage(usage: &Value) -> Option<Usage> {
+    let (prompt, answer) = (count(&usage["prompt_tokens"]), count(&usage["completion_tokens"]));
+    prompt.or(answer).map(|_| Usage {
+        input_tokens: prompt.unwrap_or(0),
+        output_tokens: answer.unwrap_or(0),
+        cached_tokens: count(&usage["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0),
+        reasoning_tokens: count(&usage["completion_tokens_details"]["reasoning_tokens"])
+            .unwrap_or(0),
         ..Usage::default()
     })
 }
 
-fn field<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
-    object.get(name).filter(|value| !value.is_null())
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string().into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
-/// The outer `None`: it is there and no text.
-fn text<'v>(object: &'v Map<String, Value>, name: &str) -> Option<Option<&'v str>> {
-    field(object, name).map_or(Some(None), |value| value.as_str().map(Some))
+fn place(value: &Value) -> Option<u32> {
+    text(value)?.parse().ok()
 }
 
-fn number(object: &Map<String, Value>, name: &str) -> Option<Option<u32>> {
-    let number = |value: &Value| value.as_u64().and_then(|number| number.try_into().ok());
-    field(object, name).map_or(Some(None), |value| number(value).map(Some))
+fn count(value: &Value) -> Option<u32> {
+    let number = text(value)?.parse::<f64>().ok()?.round();
+    (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
 }
 
 fn actual(data: &[u8], texts: &mut Texts) -> Read {
