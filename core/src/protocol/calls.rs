@@ -23,7 +23,11 @@ pub(super) const NO_INDEX: u32 = u32::MAX;
 
 /// The calls so far.
 #[derive(Debug, Default)]
-pub(super) struct Calls(Vec<Begun>);
+pub(super) struct Calls {
+    begun: Vec<Begun>,
+    /// The provider's name for the answer.
+    answer: String,
+}
 
 /// A call that comes in one piece, as a provider wrote it.
 #[derive(Default)]
@@ -39,13 +43,15 @@ struct Begun {
     /// The provider's index.
     wire: u32,
     id: String,
+    /// The identifier is not the provider's.
+    is_ours: bool,
     name: String,
 }
 
 impl Calls {
     /// Whether there was one.
     pub(super) fn any(&self) -> bool {
-        !self.0.is_empty()
+        !self.begun.is_empty()
     }
 
     /// One more call, in its place. One without an identifier is given one that no other call of
@@ -56,7 +62,7 @@ impl Calls {
         let arguments = call.arguments.filter(|arguments| !arguments.is_empty());
         Event::ToolCall(ToolCall {
             index,
-            id: Some(id.unwrap_or_else(|| format!("call_{answer}_{index}").into())),
+            id: Some(id.unwrap_or_else(|| new_id(answer, index).into())),
             name: call.name.map(Text::into_cow),
             arguments: arguments.map_or("{}".into(), Text::into_cow),
         })
@@ -65,6 +71,10 @@ impl Calls {
     /// The event with its call in its place. An answer with calls does not end as `stop`.
     pub(super) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
         match event {
+            Event::Start { ref id, .. } if self.answer.is_empty() => {
+                self.answer.push_str(id);
+                event
+            }
             Event::ToolCall(call) => Event::ToolCall(self.place_call(call)),
             Event::Finish(FinishReason::Stop) if self.any() => {
                 Event::Finish(FinishReason::ToolCalls)
@@ -77,11 +87,16 @@ impl Calls {
         call.id = call.id.filter(|id| !id.is_empty());
         call.name = call.name.filter(|name| !name.is_empty());
         let place = self.find(&call).unwrap_or_else(|| {
-            let wire = if call.index == NO_INDEX { self.0.len() as u32 } else { call.index };
+            let wire = if call.index == NO_INDEX { self.begun.len() as u32 } else { call.index };
             self.begin(Begun { wire, ..Begun::default() })
         });
-        let begun = &mut self.0[place];
+        let begun = &mut self.begun[place];
         call.index = place as u32;
+        // Named, and still without an identifier: providers that send one do so by now.
+        if call.name.is_some() && call.id.is_none() && begun.id.is_empty() {
+            begun.is_ours = true;
+            call.id = Some(new_id(&self.answer, call.index).into());
+        }
         call.id = call.id.filter(|id| set_once(&mut begun.id, id));
         call.name = call.name.filter(|name| set_once(&mut begun.name, name));
         call
@@ -92,17 +107,18 @@ impl Calls {
     fn find(&self, call: &ToolCall<'_>) -> Option<usize> {
         let place = match call.index {
             NO_INDEX => {
-                let named = self.0.iter().rposition(|begun| call.id.as_deref() == Some(&begun.id));
-                named.or(self.0.len().checked_sub(1))?
+                let named =
+                    self.begun.iter().rposition(|begun| call.id.as_deref() == Some(&begun.id));
+                named.or(self.begun.len().checked_sub(1))?
             }
-            index => self.0.iter().rposition(|begun| begun.wire == index)?,
+            index => self.begun.iter().rposition(|begun| begun.wire == index)?,
         };
-        let begun = &self.0[place];
+        let begun = &self.begun[place];
         let differs = |known: &str, told: Option<&str>| {
             !known.is_empty() && told.is_some_and(|told| told != known)
         };
         let is_other = match call.id.as_deref() {
-            Some(id) => differs(&begun.id, Some(id)),
+            Some(id) => !begun.is_ours && differs(&begun.id, Some(id)),
             None => differs(&begun.name, call.name.as_deref()),
         };
         (!is_other).then_some(place)
@@ -110,11 +126,15 @@ impl Calls {
 
     /// Beyond the bound, what comes is taken for more of the last call.
     fn begin(&mut self, call: Begun) -> usize {
-        if self.0.len() < TOOL_CALLS_MAX {
-            self.0.push(call);
+        if self.begun.len() < TOOL_CALLS_MAX {
+            self.begun.push(call);
         }
-        self.0.len() - 1
+        self.begun.len() - 1
     }
+}
+
+fn new_id(answer: &str, index: u32) -> String {
+    format!("call_{answer}_{index}")
 }
 
 /// Sets a text that is not set; `false`: it was.
@@ -188,7 +208,7 @@ mod tests {
             (
                 "no identifiers at all",
                 &[(0, "", "f", "1"), (0, "", "f", "2"), (0, "", "g", "3")],
-                &[(0, "", "f"), (0, "", ""), (1, "", "g")],
+                &[(0, "call__0", "f"), (0, "", ""), (1, "call__1", "g")],
             ),
             (
                 "an index that does not begin at none, and a name that comes late",

@@ -50,6 +50,8 @@ pub(super) struct Reading {
     /// Whether it continues an answer that broke.
     continues: bool,
     pub(super) content: bool,
+    /// The answer made calls.
+    calls: bool,
     pub(super) finish: Option<FinishReason>,
     /// The provider's own count.
     pub(super) usage: Option<Usage>,
@@ -103,6 +105,7 @@ impl Reading {
             finish_in_last: false,
             usage_in_last: false,
             content: false,
+            calls: false,
             finish: None,
             usage: None,
             prompt: None,
@@ -160,7 +163,7 @@ impl Reading {
         if forwarded && step == Step::More {
             self.forward(frame, &seen, delivery).map_err(ReadError::Provider)?;
         }
-        self.finish = self.finish.or(seen.finish);
+        self.finish = seen.finish.or(self.finish);
         Ok(step)
     }
 
@@ -173,7 +176,7 @@ impl Reading {
     pub(super) fn event(&mut self, now: Instant, event: &Event<'_>, delivery: &mut Delivery<'_>) {
         let mut seen = Seen::default();
         self.take(now, event, false, &mut seen, delivery);
-        self.finish = self.finish.or(seen.finish);
+        self.finish = seen.finish.or(self.finish);
     }
 
     /// Reads a response that is not a stream and delivers it; as it came, if that is what the client
@@ -190,7 +193,7 @@ impl Reading {
         let read = protocol.read_whole(body, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         });
-        self.finish = self.finish.or(seen.finish);
+        self.finish = seen.finish.or(self.finish);
         match read {
             Err(ReadError::Provider(failure)) => return Err(failure),
             Err(ReadError::Malformed(detail)) => return Err(Failure::new(Reason::Garbage, detail)),
@@ -236,7 +239,7 @@ impl Reading {
         self.release_start(delivery);
         self.release(delivery);
         delivery.end_seam();
-        let finish = self.finish.unwrap_or(FinishReason::Stop);
+        let finish = self.ended();
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
         }
@@ -246,6 +249,14 @@ impl Reading {
             delivery.event(&Event::Usage(*usage));
         }
         finish
+    }
+
+    /// Why the answer ended. One with calls waits for their results, whatever the provider calls it.
+    fn ended(&self) -> FinishReason {
+        match self.finish {
+            None | Some(FinishReason::Stop) if self.calls => FinishReason::ToolCalls,
+            finish => finish.unwrap_or(FinishReason::Stop),
+        }
     }
 
     /// What the last frames mean, if that is kept.
@@ -284,6 +295,7 @@ impl Reading {
                 if event.is_content() {
                     seen.content = true;
                     self.content = true;
+                    self.calls |= matches!(event, Event::ToolCall(_));
                     self.release_start(delivery);
                     if !forwarded {
                         self.release(delivery);
@@ -314,9 +326,12 @@ impl Reading {
             self.reopen(frame, delivery);
         }
         match seen {
-            // The client sees one finish, the first. Content beside a second one is still due, and
-            // is sent as events, because the frame as it came would state that finish too.
-            Seen { finish: Some(_), .. } if self.finish.is_some() => {
+            // The client sees one finish, the last. Content beside another one is still due, and is
+            // sent as events, because the frame as it came would state that finish too.
+            Seen { finish: Some(reason), .. } if self.finish.is_some() => {
+                if self.finish != Some(*reason) {
+                    self.retract(frame, delivery);
+                }
                 send_content(std::mem::take(&mut self.events), frame, delivery);
                 return Ok(());
             }
@@ -355,13 +370,20 @@ impl Reading {
     /// Content follows a finish that had content too. The finishing frame's content is sent before
     /// it, as events, and the finish waits on without its frame, which would repeat the content.
     fn reopen(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
-        if self.last_words.is_empty() {
-            return;
+        if !self.last_words.is_empty() {
+            self.retract(frame, delivery);
         }
+    }
+
+    /// Takes back the frames that finish the answer: the finish is sent as an event in the end.
+    fn retract(&mut self, frame: &mut Frame<'_>, delivery: &mut Delivery<'_>) {
         self.release(delivery);
         self.last.clear();
         (self.finish_in_last, self.usage_in_last) = (false, false);
         let data = &std::mem::take(&mut self.last_words);
+        if data.is_empty() {
+            return;
+        }
         let mut words = Frame { data, raw: data, reader: &mut *frame.reader };
         send_content(std::mem::take(&mut self.last_events), &mut words, delivery);
     }

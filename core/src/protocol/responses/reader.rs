@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use calls::PlacedCalls;
-use response::emit_arguments;
 pub(super) use response::{Item, Response};
+use response::{emit_arguments, emit_whole_arguments};
 
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
@@ -95,6 +95,8 @@ pub(super) struct Frame<'a> {
     pub(super) content_index: u32,
     summary_index: u32,
     pub(super) delta: Option<Text<'a>>,
+    /// A call's arguments, once they are complete.
+    arguments: Option<Text<'a>>,
     pub(super) item: Item<'a>,
     /// The type of the part.
     pub(super) part: Option<Text<'a>>,
@@ -138,6 +140,7 @@ impl<'a> Frame<'a> {
                 "content_index" => self.content_index = value.place()?.unwrap_or(0),
                 "summary_index" => self.summary_index = value.place()?.unwrap_or(0),
                 "delta" => self.delta = value.text()?,
+                "arguments" | "input" => self.arguments = value.json_text()?,
                 "item" => self.item = value.if_object(Item::read)?.unwrap_or_default(),
                 "part" => self.part = value.if_object(read_type)?.flatten(),
                 "response" => self.response = value.if_object(Response::read)?.unwrap_or_default(),
@@ -167,8 +170,12 @@ impl<'a> Frame<'a> {
                     emit_arguments(place, delta, state, sink);
                 }
             }
+            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
+                emit_whole_arguments(place, self.arguments, state, sink);
+            }
             "response.completed" | "response.incomplete" => {
                 self.response.check()?;
+                self.response.emit_calls(state, sink)?;
                 self.response.emit_end(&state.calls, sink);
             }
             "response.failed" | "response.cancelled" => return Err(self.response.failure()),

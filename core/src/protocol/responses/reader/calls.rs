@@ -23,10 +23,8 @@ impl PlacedCalls {
 
     /// The number of the call that begins at this place; `None` where it began before.
     pub(super) fn begin(&mut self, place: Option<u32>, id: &str) -> Result<Option<u32>, ReadError> {
-        let known = |call: &Call| match (place, call.place) {
-            (Some(place), Some(known)) => place == known,
-            (None, _) | (_, None) => call.id == id,
-        };
+        let is_same = |call: &Call| !id.is_empty() && call.id == id;
+        let known = |call: &Call| is_same(call) || (place.is_some() && call.place == place);
         if self.0.iter().any(known) {
             return Ok(None);
         }

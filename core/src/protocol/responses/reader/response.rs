@@ -102,24 +102,37 @@ impl<'a> Response<'a> {
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
-        let mut items = Vec::new();
-        let read = self.output.clone().map_or(Ok(()), |mut output| {
-            output
-                .if_list(|output| {
-                    output.list(|item| {
-                        items.push(item.if_object(Item::read)?.unwrap_or_default());
-                        Ok(())
-                    })
-                })
-                .map(drop)
-        });
-        read.map_err(|malformed| garbage(&malformed))?;
-        for (place, item) in (0..).zip(&items) {
+        for (place, item) in (0..).zip(&self.items()?) {
             item.emit_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
             item.emit_call(Some(place), state, sink)?;
             item.emit_arguments(Some(place), state, sink);
         }
         Ok(())
+    }
+
+    /// Emits the calls that no event before told whole.
+    pub(super) fn emit_calls(
+        &self,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        for (place, item) in (0..).zip(&self.items()?) {
+            item.emit_call(Some(place), state, sink)?;
+            item.emit_arguments(Some(place), state, sink);
+        }
+        Ok(())
+    }
+
+    fn items(&self) -> Result<Vec<Item<'a>>, ReadError> {
+        let mut items = Vec::new();
+        let Some(mut output) = self.output.clone() else { return Ok(items) };
+        let read = output.if_list(|output| {
+            output.list(|item| {
+                items.push(item.if_object(Item::read)?.unwrap_or_default());
+                Ok(())
+            })
+        });
+        read.map(|_| items).map_err(|malformed| garbage(&malformed))
     }
 
     /// What it cost, and why it is over; `calls` are all that it made.
@@ -215,10 +228,7 @@ impl<'a> Item<'a> {
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
     ) {
-        let arguments = self.arguments.filter(|text| !text.is_empty());
-        if let Some(arguments) = arguments.filter(|_| state.calls.lacks_arguments(place)) {
-            emit_arguments(place, arguments, state, sink);
-        }
+        emit_whole_arguments(place, self.arguments, state, sink);
     }
 
     /// Emits the texts of a complete message or reasoning item.
@@ -240,6 +250,19 @@ impl<'a> Item<'a> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Emits the arguments of the call at this place, unless some were emitted before.
+pub(super) fn emit_whole_arguments(
+    place: Option<u32>,
+    arguments: Option<Text<'_>>,
+    state: &mut StreamReader,
+    sink: &mut Sink<'_>,
+) {
+    let arguments = arguments.filter(|text| !text.is_empty());
+    if let Some(arguments) = arguments.filter(|_| state.calls.lacks_arguments(place)) {
+        emit_arguments(place, arguments, state, sink);
     }
 }
 

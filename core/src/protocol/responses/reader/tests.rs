@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::Collected;
 use crate::protocol::calls::TOOL_CALLS_MAX;
 
 fn read_with(reader: &mut StreamReader, data: &str) -> (Vec<String>, Result<Step, ReadError>) {
@@ -240,5 +241,22 @@ fn a_whole_answer_is_read_once_and_in_order() {
     {
         let result = read_whole(body.as_bytes(), &mut |_| {});
         assert_eq!(matches!(result, Err(ReadError::Malformed(_))), garbage, "{body}");
+    }
+}
+
+/// Some servers send arguments only when they are complete, and some calls only at the very end.
+#[test]
+fn a_call_may_be_told_late() {
+    let added = r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","id":"fc","call_id":"c","name":"f","arguments":""}}"#;
+    let done =
+        r#"{"type":"response.function_call_arguments.done","output_index":0,"arguments":"{1}"}"#;
+    let completed = r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"function_call","id":"fc","call_id":"c","name":"f","arguments":"{1}"}]}}"#;
+    for frames in [&[added, done, completed][..], &[added, completed], &[completed]] {
+        let (mut reader, mut answer) = (StreamReader::default(), Collected::default());
+        for frame in frames {
+            reader.read(frame.as_bytes(), &mut |event| answer.add(&event)).unwrap();
+        }
+        let calls: Vec<_> = answer.tool_calls.iter().map(|it| (&*it.id, &*it.arguments)).collect();
+        assert_eq!(calls, [("c", "{1}")], "{frames:?}");
     }
 }
