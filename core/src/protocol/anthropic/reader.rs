@@ -213,8 +213,9 @@ impl<'a> StreamEvent<'a> {
             Kind::MessageStart => {
                 self.message.emit_start(sink);
                 if let Some(counted) = self.message.counted {
-                    blocks.counted = counted;
-                    sink(Event::Prompt(Usage { output_tokens: 0, ..counted.usage() }));
+                    // What it counts of the answer is a placeholder: nothing was generated yet.
+                    blocks.counted = Counted { output: None, ..counted };
+                    sink(blocks.counted.event());
                 }
             }
             Kind::BlockStart => blocks.open(self.index, &self.block, scratch, sink)?,
@@ -223,7 +224,7 @@ impl<'a> StreamEvent<'a> {
             Kind::MessageDelta => {
                 self.delta.stop.emit(sink);
                 if let Some(counted) = self.counted {
-                    sink(Event::Usage(counted.or(blocks.counted).usage()));
+                    sink(counted.or(blocks.counted).event());
                 }
             }
             Kind::MessageStop | Kind::Other => {}
@@ -339,7 +340,7 @@ impl<'a> Message<'a> {
         }
         self.stop.emit(sink);
         if let Some(counted) = self.counted {
-            sink(Event::Usage(counted.usage()));
+            sink(counted.event());
         }
     }
 }
@@ -498,6 +499,14 @@ impl Counted {
             cache_creation: self.cache_creation.or(before.cache_creation),
             output: self.output.or(before.output),
             thinking: self.thinking.or(before.thinking),
+        }
+    }
+
+    /// Until the answer is counted, only the prompt is.
+    fn event(self) -> Event<'static> {
+        match self.output {
+            Some(_) => Event::Usage(self.usage()),
+            None => Event::Prompt(self.usage()),
         }
     }
 

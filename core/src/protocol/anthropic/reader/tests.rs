@@ -173,3 +173,29 @@ fn a_text_like_the_one_before_is_recognised() {
     }
     assert_eq!(texts, ["one", " ü", "\n", ""]);
 }
+
+/// `message_start` counts one token of an answer that has none yet.
+#[test]
+fn a_placeholder_is_no_count() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":10,"output_tokens":1}}}"#;
+    let rows = [
+        (r#"{"type":"message_delta","delta":{},"usage":{}}"#, None),
+        (r#"{"type":"message_delta","delta":{}}"#, None),
+        (r#"{"type":"message_delta","delta":{},"usage":{"output_tokens":7}}"#, Some((10, 7))),
+    ];
+    for (delta, expected) in rows {
+        let (mut reader, mut prompt, mut usage) = (StreamReader::default(), None, None);
+        for data in [start, delta] {
+            let mut sink = |event: Event<'_>| match event {
+                Event::Prompt(counted) => prompt = Some(counted.input_tokens),
+                Event::Usage(counted) => {
+                    usage = Some((counted.input_tokens, counted.output_tokens))
+                }
+                other => panic!("{other:?}"),
+            };
+            reader.read(data.as_bytes(), &mut sink).unwrap();
+        }
+        assert_eq!((prompt, usage), (Some(10), expected), "{delta}");
+    }
+}
