@@ -8,6 +8,7 @@ mod generation;
 mod provider_request;
 mod reader;
 mod request;
+mod schema;
 mod writer;
 
 pub(super) use provider_request::http_call;

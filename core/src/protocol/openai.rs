@@ -2,11 +2,13 @@
 //!
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider.
 
+mod generation;
 mod provider_request;
 mod reader;
 mod request;
 mod writer;
 
+pub(super) use generation::Generation;
 pub(super) use provider_request::{headers, http_call};
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_whole;

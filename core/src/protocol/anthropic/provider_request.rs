@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::generation::{Generation, Thinks};
+use super::schema::subset;
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
@@ -54,6 +55,7 @@ fn patched(
     max_output: u32,
 ) -> Result<String, Failure> {
     body.set("model", &ask.target.model.as_str().into());
+    body.bound_limits(max_output);
     body.set("max_tokens", &max_output.into());
     body.set("stream", &ask.stream.into());
     let pieces = pieces.unwrap_or_default();
@@ -242,7 +244,7 @@ fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) ->
         config.insert("effort".into(), effort_name(effort).into());
     }
     if let Some(Format::Schema { schema, .. }) = &request.format {
-        config.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+        config.insert("format".into(), json!({"type": "json_schema", "schema": subset(schema)}));
     }
     (!config.is_empty()).then_some(Value::Object(config))
 }
@@ -380,7 +382,10 @@ fn call_id(id: &str) -> String {
 
 fn tool(tool: &Tool) -> Value {
     let none = || json!({"type": "object", "properties": {}});
-    let schema = tool.parameters.clone().unwrap_or_else(none);
+    let mut schema = tool.parameters.clone().unwrap_or_else(none);
+    if tool.strict == Some(true) {
+        schema = subset(&schema);
+    }
     let mut wire = json!({"name": tool.name, "input_schema": schema});
     if let Some(description) = &tool.description {
         wire["description"] = description.as_str().into();

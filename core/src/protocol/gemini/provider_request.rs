@@ -53,7 +53,7 @@ fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     let generation = Generation::of(&ask.target.model);
     let (system, contents) = contents(&request.messages, generation)?;
     let mut body = json!({"contents": contents});
-    let config = generation_config(request, ask.max_output, generation);
+    let config = generation_config(request, ask.max_output, &ask.target.model);
     let optional = [
         ("systemInstruction", (!system.is_empty()).then(|| json!({"parts": system}))),
         ("generationConfig", (!config.is_empty()).then(|| config.into())),
@@ -91,7 +91,7 @@ impl Generation {
 fn generation_config(
     request: &ChatRequest,
     max_output: Option<u32>,
-    generation: Generation,
+    model: &str,
 ) -> Map<String, Value> {
     let sampling = &request.sampling;
     let schema = match &request.format {
@@ -109,7 +109,7 @@ fn generation_config(
         ("stopSequences", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
         ("responseMimeType", request.format.as_ref().map(|_| "application/json".into())),
         ("responseJsonSchema", schema),
-        ("thinkingConfig", request.effort.map(|effort| thinking(effort, generation))),
+        ("thinkingConfig", request.effort.and_then(|effort| thinking(effort, model))),
     ];
     fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
 }
@@ -121,10 +121,14 @@ fn seed_of_32_bits(seed: i64) -> i64 {
 
 /// Budgets are those that Google's OpenAI-compatible API takes for the same levels. Gemini 3 has
 /// levels of its own, of which every model takes these three, and cannot but think.
-fn thinking(effort: Effort, generation: Generation) -> Value {
-    let budget = |tokens: u32| json!({"thinkingBudget": tokens, "includeThoughts": tokens > 0});
+fn thinking(effort: Effort, model: &str) -> Option<Value> {
+    let bounds = Budgets::of(model)?;
+    let budget = |tokens: u32| {
+        let tokens = bounds.nearest(tokens);
+        json!({"thinkingBudget": tokens, "includeThoughts": tokens > 0 && effort != Effort::None})
+    };
     let level = |word: &str| json!({"thinkingLevel": word, "includeThoughts": true});
-    match (generation, effort) {
+    Some(match (Generation::of(model), effort) {
         (_, Effort::Budget(tokens)) => budget(tokens),
         (Generation::Three, Effort::None) => json!({"thinkingLevel": "low"}),
         (Generation::Three, Effort::Minimal) => level("low"),
@@ -133,6 +137,40 @@ fn thinking(effort: Effort, generation: Generation) -> Value {
         (Generation::Two, Effort::Minimal | Effort::Low) => budget(1024),
         (Generation::Two, Effort::Medium) => budget(8192),
         (Generation::Two, Effort::High) => budget(24_576),
+    })
+}
+
+/// The budgets for thinking that a model takes, in tokens.
+#[derive(Clone, Copy, Debug)]
+struct Budgets {
+    least: u32,
+    most: u32,
+    can_be_off: bool,
+}
+
+/// By the beginning of the name; the first row that matches counts. `None`: the model does not think
+/// and refuses a budget. Source: "Gemini thinking", ai.google.dev/gemini-api/docs/thinking.
+const BUDGETS: &[(&str, Option<Budgets>)] = &[
+    ("gemini-1", None),
+    ("gemini-2.0", None),
+    ("gemma", None),
+    ("gemini-2.5-flash-image", None),
+    ("gemini-2.5-pro", Some(Budgets { least: 128, most: 32_768, can_be_off: false })),
+    ("gemini-2.5-flash-lite", Some(Budgets { least: 512, most: 24_576, can_be_off: true })),
+    ("gemini-2.5-flash", Some(Budgets { least: 1, most: 24_576, can_be_off: true })),
+    ("gemini-", Some(Budgets { least: 128, most: 32_768, can_be_off: false })),
+    ("", Some(Budgets { least: 1, most: u32::MAX, can_be_off: true })),
+];
+
+impl Budgets {
+    fn of(model: &str) -> Option<Self> {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        let row = BUDGETS.iter().find(|(prefix, _)| name.starts_with(prefix));
+        row.and_then(|(_, budgets)| *budgets)
+    }
+
+    fn nearest(self, tokens: u32) -> u32 {
+        if tokens == 0 && self.can_be_off { 0 } else { tokens.clamp(self.least, self.most) }
     }
 }
 

@@ -3,13 +3,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::generation::Generation;
 use crate::chat::{
     ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
-use crate::target::{ApiKey, Dialect, Prefix, Thought};
+use crate::target::{ApiKey, Dialect, EffortField, Prefix, Thought};
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
@@ -61,6 +62,7 @@ fn patched(
         body.remove("stream_options");
     }
     if let Some(max_output) = ask.max_output {
+        body.bound_limits(max_output);
         body.set(dialect.limit(new_name), &max_output.into());
     }
     if let Some(pieces) = pieces {
@@ -99,9 +101,14 @@ fn written(ask: &ProviderRequest<'_>, dialect: &Dialect) -> Result<Map<String, V
     if ask.stream && dialect.asks_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
-    let optional = optional(request, ask.max_output, dialect);
+    let generation = Generation::of(&ask.target.model);
+    let optional = optional(request, ask.max_output, dialect, generation);
     let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let effort = request.effort.into_iter().flat_map(|effort| dialect.effort(effort));
+    let effort = request.effort.and_then(|effort| match dialect.effort {
+        EffortField::Word => generation.effort(effort),
+        _ => Some(effort),
+    });
+    let effort = effort.into_iter().flat_map(|effort| dialect.effort(effort));
     let fields = optional.chain(effort).chain(prefix_options(&request.messages, dialect));
     let fields = fields.filter(|(name, _)| !dialect.refused.contains(name));
     body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
@@ -112,8 +119,9 @@ fn optional(
     request: &ChatRequest,
     max_output: Option<u32>,
     dialect: &Dialect,
+    generation: Generation,
 ) -> [(&'static str, Option<Value>); 12] {
-    let sampling = &request.sampling;
+    let sampling = generation.sampling(request);
     [
         (dialect.limit(false), max_output.map(Value::from)),
         ("temperature", sampling.temperature.map(Value::from)),
@@ -152,29 +160,48 @@ fn last_messages(last: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Fail
     Ok(wire)
 }
 
-/// The messages on the wire; the results of several calls are a message each.
+/// The messages on the wire; the results of several calls are a message each. A result is a text:
+/// what else calls gave, such as images, follows the results as a user's message.
 fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
     let mut wire = Vec::with_capacity(messages.len());
+    let mut beside: Vec<&Part> = Vec::new();
     for message in messages {
         if message.role == Role::Tool {
             for part in &message.parts {
-                wire.push(tool_result(part, dialect)?);
+                wire.push(tool_result(part, &mut beside, dialect)?);
             }
         } else {
+            wire.extend(users(&mut beside)?);
             wire.push(said(message, dialect)?);
         }
     }
+    wire.extend(users(&mut beside)?);
     Ok(wire)
 }
 
-fn tool_result(part: &Part, dialect: &Dialect) -> Result<Value, Failure> {
-    match part {
-        Part::ToolResult { id, parts, .. } => {
-            let id = dialect.call_id(id);
-            Ok(json!({"role": "tool", "tool_call_id": id, "content": content(parts.iter())?}))
-        }
-        other => Err(unsupported(other, "openai")),
+fn users(parts: &mut Vec<&Part>) -> Result<Option<Value>, Failure> {
+    if parts.is_empty() {
+        return Ok(None);
     }
+    Ok(Some(json!({"role": "user", "content": content(parts.drain(..))?})))
+}
+
+/// A result is never null: its content is required.
+fn tool_result<'a>(
+    part: &'a Part,
+    beside: &mut Vec<&'a Part>,
+    dialect: &Dialect,
+) -> Result<Value, Failure> {
+    let Part::ToolResult { id, parts, .. } = part else {
+        return Err(unsupported(part, "openai"));
+    };
+    let is_text = |part: &&Part| matches!(part, Part::Text(_));
+    beside.extend(parts.iter().filter(|part| !is_text(part)));
+    let mut text = content(parts.iter().filter(is_text))?;
+    if text.is_null() {
+        text = "".into();
+    }
+    Ok(json!({"role": "tool", "tool_call_id": dialect.call_id(id), "content": text}))
 }
 
 fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
@@ -199,6 +226,11 @@ fn said(message: &Message, dialect: &Dialect) -> Result<Value, Failure> {
             Part::ToolResult { .. } => return Err(unsupported(part, "openai")),
             Part::Text(_) | Part::Media(_) | Part::ToolCall { .. } | Part::Other(_) => {}
         }
+    }
+    // Only a message that calls or declines may be without content.
+    let has_more = wire.get("tool_calls").is_some() || wire.get("refusal").is_some();
+    if wire["content"].is_null() && !has_more {
+        wire["content"] = "".into();
     }
     Ok(wire)
 }
@@ -228,14 +260,26 @@ fn call(part: &Part, dialect: &Dialect) -> Option<Value> {
     Some(json!({"id": id, "type": "function", "function": function}))
 }
 
-/// Plain text where there is no more to it, for not every provider reads parts.
+/// Plain text where there is no more to it, for not every provider reads parts. Several texts are
+/// lines, as vLLM and llama-server join them.
 fn content<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<Value, Failure> {
     let parts: Vec<_> = parts.collect();
     match parts.as_slice() {
         [] => Ok(Value::Null),
-        [Part::Text(text)] => Ok(text.as_str().into()),
-        parts => parts.iter().map(|part| content_part(part)).collect(),
+        parts => match texts(parts) {
+            Some(texts) => Ok(texts.join("\n").into()),
+            None => parts.iter().map(|part| content_part(part)).collect(),
+        },
     }
+}
+
+/// The texts that these parts are; `None` where there is another part.
+fn texts<'a>(parts: &[&'a Part]) -> Option<Vec<&'a str>> {
+    let text = |part: &&'a Part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    };
+    parts.iter().map(text).collect()
 }
 
 fn content_part(part: &Part) -> Result<Value, Failure> {
@@ -330,7 +374,7 @@ mod tests {
             {"id":"t","type":"function","function":{"name":"f","arguments":"{}"}},
             {"id":"u","type":"function","function":{"name":"g","arguments":"{\"x\":1}"}}]},
         {"role":"tool","tool_call_id":"t","content":"4"},
-        {"role":"tool","tool_call_id":"u","content":[{"type":"text","text":"5"},{"type":"text","text":"6"}]},
+        {"role":"tool","tool_call_id":"u","content":"5"},
         {"role":"assistant","content":"no","refusal":"really"}],
         "stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
         "max_completion_tokens":99,"temperature":0.7,"top_p":0.9,"seed":-5,"stop":["a","b"],
@@ -406,5 +450,79 @@ mod tests {
         };
         let failure = http_call(&ask).unwrap_err();
         assert!(failure.message().contains("hologram"), "{failure}");
+    }
+
+    fn messages_of(request: &ChatRequest) -> Value {
+        let body: Value =
+            serde_json::from_slice(&sent(request, ClientProtocol::Token, true)).unwrap();
+        body["messages"].clone()
+    }
+
+    /// Each row: the parts of a call's result, its text, and what follows it from the user.
+    #[test]
+    fn a_result_is_a_text() {
+        let image = Part::Media(Media::at(MediaKind::Image, "https://x/y.png"));
+        let shown = json!([{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]);
+        let text = |text: &str| Part::Text(text.into());
+        let rows = [
+            (vec![], "", None),
+            (vec![text("4")], "4", None),
+            (vec![text("4"), text("5")], "4\n5", None),
+            (vec![image.clone()], "", Some(&shown)),
+            (vec![text("4"), image], "4", Some(&shown)),
+        ];
+        for (parts, expected, beside) in rows {
+            let result = |parts| Part::ToolResult { id: "t".into(), parts, is_error: false };
+            let tool = |parts| Message { role: Role::Tool, parts: vec![result(parts)] };
+            let messages = vec![tool(parts), tool(vec![text("last")])];
+            let messages = messages_of(&ChatRequest { messages, ..ChatRequest::default() });
+            assert_eq!(
+                (&messages[0]["role"], &messages[0]["content"]),
+                (&json!("tool"), &json!(expected))
+            );
+            assert_eq!(messages[1]["content"], "last");
+            assert_eq!(messages.get(2).map(|message| &message["content"]), beside);
+        }
+    }
+
+    #[test]
+    fn texts_alone_are_one_text() {
+        let texts = |role, texts: &[&str]| Message {
+            role,
+            parts: texts.iter().map(|&text| Part::Text(text.into())).collect(),
+        };
+        let messages = vec![
+            texts(Role::System, &["be brief", "be kind"]),
+            texts(Role::User, &[]),
+            texts(Role::Assistant, &[]),
+            texts(Role::Assistant, &["", ""]),
+        ];
+        let messages = messages_of(&ChatRequest { messages, ..ChatRequest::default() });
+        let contents: Vec<_> =
+            messages.as_array().unwrap().iter().map(|message| &message["content"]).collect();
+        assert_eq!(contents, ["be brief\nbe kind", "", "", "\n"]);
+    }
+
+    /// Each row: fields beside the messages, and what is sent of them under a limit of 50 tokens.
+    #[test]
+    fn no_field_goes_beyond_the_limit() {
+        let rows = [
+            (r#""n_predict":60000"#, json!({})),
+            (r#""n_predict":-1,"num_predict":40.5,"max_length":"9""#, json!({})),
+            (
+                r#""max_new_tokens":20,"min_tokens":50"#,
+                json!({"max_new_tokens": 20, "min_tokens": 50}),
+            ),
+            (r#""max_tokens_to_sample":null,"top_a":60000"#, json!({"top_a": 60000})),
+        ];
+        for (fields, expected) in rows {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{fields}}}"#);
+            let request = parse_request(body.as_bytes()).unwrap();
+            let sent = sent(&request, ClientProtocol::OpenAi, false);
+            let mut sent: Map<String, Value> = serde_json::from_slice(&sent).unwrap();
+            assert_eq!(sent.remove("max_completion_tokens"), Some(50.into()));
+            sent.retain(|name, _| !["messages", "model", "stream"].contains(&name.as_str()));
+            assert_eq!(Value::Object(sent), expected);
+        }
     }
 }

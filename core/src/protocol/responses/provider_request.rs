@@ -39,6 +39,7 @@ fn patched(
         body.remove("stream_options");
     }
     if let Some(max_output) = ask.max_output {
+        body.bound_limits(max_output);
         body.set("max_output_tokens", &max_output.into());
     }
     if let Some(pieces) = pieces {
@@ -81,7 +82,8 @@ fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {
     body.insert("stream".into(), ask.stream.into());
     // Clients of other protocols did not ask to have the answer stored.
     body.insert("store".into(), false.into());
-    let optional = optional(request, instructions, ask.max_output);
+    let generation = openai::Generation::of(&ask.target.model);
+    let optional = optional(request, instructions, ask.max_output, generation);
     body.extend(optional.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
     Ok(Value::Object(body).to_string())
 }
@@ -90,13 +92,16 @@ fn optional(
     request: &ChatRequest,
     instructions: Option<Value>,
     max_output: Option<u32>,
+    generation: openai::Generation,
 ) -> [(&'static str, Option<Value>); 9] {
-    let effort = request.effort.map(|effort| json!({"effort": effort.as_str()}));
+    let sampling = generation.sampling(request);
+    let effort = request.effort.and_then(|effort| generation.effort(effort));
+    let effort = effort.map(|effort| json!({"effort": effort.as_str()}));
     [
         ("instructions", instructions),
         ("max_output_tokens", max_output.map(Value::from)),
-        ("temperature", request.sampling.temperature.map(Value::from)),
-        ("top_p", request.sampling.top_p.map(Value::from)),
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("top_p", sampling.top_p.map(Value::from)),
         ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
         ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
         ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),

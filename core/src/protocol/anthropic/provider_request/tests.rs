@@ -19,7 +19,7 @@ const BODY: &str = r#"{"model":"m","max_tokens":9000,"stream":true,"temperature"
             {"type":"text","text":"so"},{"type":"tool_use","id":"t","name":"f","input":{"x":1}}]},
         {"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"4","is_error":true},
             {"type":"text","text":"go on"}]}],
-    "tools":[{"name":"f","description":"d","input_schema":{"type":"object"},"strict":true}],
+    "tools":[{"name":"f","description":"d","input_schema":{"type":"object","additionalProperties":false},"strict":true}],
     "tool_choice":{"type":"tool","name":"f","disable_parallel_tool_use":true},
     "output_config":{"format":{"type":"json_schema","schema":{"title":"n"}}},
     "metadata":{"user_id":"u"}}"#;

@@ -173,16 +173,34 @@ fn only_gemini_3_is_given_a_signature() {
 #[test]
 fn effort_is_a_budget_or_a_word() {
     let rows = [
-        ("gemini-2.5-pro", Effort::None, json!({"thinkingBudget": 0, "includeThoughts": false})),
+        ("gemini-2.5-pro", Effort::None, json!({"thinkingBudget": 128, "includeThoughts": false})),
+        ("gemini-2.5-flash", Effort::None, json!({"thinkingBudget": 0, "includeThoughts": false})),
+        (
+            "models/gemini-2.5-flash-lite",
+            Effort::Budget(9),
+            json!({"thinkingBudget": 512, "includeThoughts": true}),
+        ),
+        (
+            "gemini-2.5-flash",
+            Effort::Budget(30_000),
+            json!({"thinkingBudget": 24576, "includeThoughts": true}),
+        ),
         ("gemini-2.5-pro", Effort::Low, json!({"thinkingBudget": 1024, "includeThoughts": true})),
         ("gemini-2.5-pro", Effort::High, json!({"thinkingBudget": 24576, "includeThoughts": true})),
         ("gemini-3-pro", Effort::None, json!({"thinkingLevel": "low"})),
         ("gemini-3-pro", Effort::Minimal, json!({"thinkingLevel": "low", "includeThoughts": true})),
         ("gemini-3-pro", Effort::High, json!({"thinkingLevel": "high", "includeThoughts": true})),
-        ("gemini-3-pro", Effort::Budget(9), json!({"thinkingBudget": 9, "includeThoughts": true})),
+        (
+            "gemini-3-pro",
+            Effort::Budget(9),
+            json!({"thinkingBudget": 128, "includeThoughts": true}),
+        ),
     ];
     for (model, effort, config) in rows {
-        assert_eq!(thinking(effort, Generation::of(model)), config, "{model} {effort:?}");
+        assert_eq!(thinking(effort, model), Some(config), "{model} {effort:?}");
+    }
+    for model in ["gemini-2.0-flash", "gemini-1.5-pro", "gemma-3-27b-it"] {
+        assert_eq!(thinking(Effort::High, model), None, "{model}");
     }
 }
 

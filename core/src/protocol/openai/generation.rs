@@ -1,0 +1,124 @@
+//! What a generation of OpenAI's models takes, by the model's name: others refuse it with 400. Sources:
+//! "Reasoning models", the migration guides and the models' pages of developers.openai.com.
+
+use crate::chat::{ChatRequest, Effort, Sampling};
+
+/// What a generation takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::protocol) struct Generation {
+    /// Its levels of effort, the least first; `None` where they are not known.
+    levels: Option<&'static [Effort]>,
+    samples: Samples,
+}
+
+/// When `temperature`, `top_p` and penalties are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Samples {
+    Always,
+    /// With the effort `none`.
+    WithoutThinking,
+    Never,
+}
+
+/// Models that do not think have no `reasoning_effort`.
+const NO_LEVELS: &[Effort] = &[];
+const MEDIUM: &[Effort] = &[Effort::Medium];
+const FROM_NONE: &[Effort] = &[Effort::None, Effort::Low, Effort::Medium, Effort::High];
+const FROM_MINIMAL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
+const FROM_LOW: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
+const FROM_MEDIUM: &[Effort] = &[Effort::Medium, Effort::High];
+const HIGH: &[Effort] = &[Effort::High];
+
+/// By the beginning of the name; the first row that matches counts.
+const GENERATIONS: &[(&str, &[Effort], Samples)] = &[
+    ("gpt-3.5", NO_LEVELS, Samples::Always),
+    ("gpt-4", NO_LEVELS, Samples::Always),
+    ("chatgpt-4o", NO_LEVELS, Samples::Always),
+    ("gpt-5-chat", NO_LEVELS, Samples::Always),
+    ("gpt-5-pro", HIGH, Samples::Never),
+    ("gpt-5-codex", FROM_LOW, Samples::Never),
+    ("gpt-5.1-chat", MEDIUM, Samples::Never),
+    ("gpt-5.1-codex", FROM_LOW, Samples::Never),
+    ("gpt-5.2-chat", MEDIUM, Samples::Never),
+    ("gpt-5.2-codex", FROM_LOW, Samples::Never),
+    ("gpt-5.2-pro", FROM_MEDIUM, Samples::Never),
+    ("gpt-5.", FROM_NONE, Samples::WithoutThinking),
+    ("gpt-5", FROM_MINIMAL, Samples::Never),
+    ("o1-mini", NO_LEVELS, Samples::Never),
+    ("o1-preview", NO_LEVELS, Samples::Never),
+    ("o1", FROM_LOW, Samples::Never),
+    ("o3", FROM_LOW, Samples::Never),
+    ("o4", FROM_LOW, Samples::Never),
+];
+
+impl Generation {
+    /// The generation of a model; of one that is not listed nothing is known.
+    pub(in crate::protocol) fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
+        let name = name.strip_prefix("ft:").unwrap_or(&name);
+        let row = GENERATIONS.iter().find(|(prefix, ..)| name.starts_with(prefix));
+        match row {
+            Some((_, levels, samples)) => Self { levels: Some(levels), samples: *samples },
+            None => Self { levels: None, samples: Samples::Always },
+        }
+    }
+
+    /// The least level that is no less than the one asked for, else the highest; `None` where the
+    /// model does not think.
+    pub(in crate::protocol) fn effort(self, wanted: Effort) -> Option<Effort> {
+        let Some(levels) = self.levels else { return Some(wanted) };
+        let enough = levels.iter().find(|level| rank(**level) >= rank(wanted));
+        enough.or(levels.last()).copied()
+    }
+
+    /// How the next token is chosen, as far as the model leaves it to the request.
+    pub(in crate::protocol) fn sampling(self, request: &ChatRequest) -> Sampling {
+        let samples = match self.samples {
+            Samples::Always => true,
+            Samples::WithoutThinking => request.effort == Some(Effort::None),
+            Samples::Never => false,
+        };
+        let sampling = request.sampling.clone();
+        if samples { sampling } else { Sampling { seed: sampling.seed, ..Sampling::default() } }
+    }
+}
+
+fn rank(effort: Effort) -> usize {
+    let names = ["none", "minimal", "low", "medium", "high"];
+    names.iter().position(|name| *name == effort.as_str()).unwrap_or(names.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: a model, an effort, and the level and the temperature that are sent.
+    #[test]
+    fn a_model_is_sent_what_it_takes() {
+        let rows = [
+            ("gpt-4.1", Effort::Budget(10_000), None, Some(0.2)),
+            ("openai/gpt-4o-mini", Effort::None, None, Some(0.2)),
+            ("ft:gpt-4o:acme", Effort::High, None, Some(0.2)),
+            ("gpt-5", Effort::None, Some(Effort::Minimal), None),
+            ("gpt-5-mini", Effort::Budget(10_000), Some(Effort::Medium), None),
+            ("gpt-5-pro", Effort::Low, Some(Effort::High), None),
+            ("gpt-5-chat-latest", Effort::Low, None, Some(0.2)),
+            ("gpt-5.1", Effort::Minimal, Some(Effort::Low), None),
+            ("gpt-5.2", Effort::None, Some(Effort::None), Some(0.2)),
+            ("gpt-5.2-chat-latest", Effort::High, Some(Effort::Medium), None),
+            ("o3-mini", Effort::Minimal, Some(Effort::Low), None),
+            ("o1-mini", Effort::High, None, None),
+            ("qwen3", Effort::Budget(9), Some(Effort::Budget(9)), Some(0.2)),
+        ];
+        for (model, wanted, effort, temperature) in rows {
+            let generation = Generation::of(model);
+            assert_eq!(generation.effort(wanted), effort, "{model}");
+            let sampling =
+                Sampling { temperature: Some(0.2), seed: Some(5), ..Sampling::default() };
+            let effort = Some(wanted);
+            let sent =
+                generation.sampling(&ChatRequest { sampling, effort, ..ChatRequest::default() });
+            assert_eq!((sent.temperature, sent.seed), (temperature, Some(5)), "{model}");
+        }
+    }
+}
