@@ -91,6 +91,8 @@ struct Delta<'a> {
     refusal: Option<Text<'a>>,
     /// The list of them: read once to validate it, and again to emit it.
     tool_calls: Option<Reader<'a>>,
+    /// The one call of an answer from before there was a list.
+    function_call: Option<WireFunction<'a>>,
 }
 
 impl<'a> Chunk<'a> {
@@ -197,6 +199,10 @@ impl<'a> Delta<'a> {
                 "reasoning" => self.reasoning = value.text()?,
                 "reasoning_content" => self.reasoning_content = value.text()?,
                 "refusal" => self.refusal = value.text()?,
+                "function_call" => {
+                    let function = value.if_object(WireFunction::read)?;
+                    self.function_call = function.filter(|function| !function.is_empty());
+                }
                 "tool_calls" => {
                     self.tool_calls =
                         value.if_list(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
@@ -217,7 +223,8 @@ impl<'a> Delta<'a> {
         .into_iter()
         .filter_map(|(kind, text)| Some((kind, text?)));
         let first = texts.next()?;
-        let more = self.tool_calls.is_some() || self.parts.is_some();
+        let calls = self.tool_calls.is_some() || self.function_call.is_some();
+        let more = calls || self.parts.is_some();
         (texts.next().is_none() && !more).then_some(first)
     }
 
@@ -235,6 +242,10 @@ impl<'a> Delta<'a> {
         }
         if let Some(text) = self.refusal {
             sink(Event::Refusal(text.decode(scratch).into()));
+        }
+        if let Some(function) = self.function_call {
+            let call = WireCall { index: NO_INDEX, id: None, function };
+            sink(Event::ToolCall(call.emit(scratch)));
         }
         if let Some(mut calls) = self.tool_calls.clone() {
             let read =
@@ -320,7 +331,7 @@ struct WireCall<'a> {
     function: WireFunction<'a>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct WireFunction<'a> {
     name: Option<Text<'a>>,
     arguments: Option<Text<'a>>,
@@ -363,6 +374,10 @@ impl<'a> WireCall<'a> {
 }
 
 impl<'a> WireFunction<'a> {
+    fn is_empty(&self) -> bool {
+        [self.name, self.arguments].into_iter().flatten().all(Text::is_empty)
+    }
+
     fn read(function: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut read = Self::default();
         function.object(|value, name| {

@@ -72,6 +72,15 @@ fn reads_the_dialects() {
             &["call 0 a f 1", "call 0 - - 2", "Finish(ToolCalls)"],
         ),
         (
+            "a legacy function call, and an empty one beside the finish",
+            &[
+                r#"{"id":"a","model":"m","choices":[{"delta":{"function_call":{"name":"f","arguments":""}}}]}"#.into(),
+                r#"{"choices":[{"delta":{"function_call":{"arguments":"{}"}}}]}"#.into(),
+                r#"{"choices":[{"delta":{"function_call":{"name":"","arguments":""}},"finish_reason":"function_call"}]}"#.into(),
+            ],
+            &["Start { id: \"a\", model: \"m\" }", "call 0 call_a_0 f ", "call 0 - - {}", "Finish(ToolCalls)"],
+        ),
+        (
             "Groq: usage of its own",
             &[r#"{"choices":[],"x_groq":{"id":"r","usage":{"prompt_tokens":3,"completion_tokens":4}}}"#.into()],
             &["usage 3 4 0 0"],
