@@ -1,5 +1,8 @@
 //! Admission: from a request's credentials to its caller, or the reason for refusing it.
 //!
+//! Of several credentials one that is good is enough: where this shows one refused, the next is
+//! tried, and the request is refused when none is left.
+//!
 //! ```text
 //!  credentials ─┬─ no [auth] ───────────────────────────────► Admitted, as nobody
 //!               ├─ an API key ─┬─ configured, or known ──────► Admitted
@@ -10,6 +13,7 @@
 //!                                                         └──► Refused
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::key_set::{KeySet, Keys, Lookup};
@@ -37,6 +41,10 @@ pub struct Admission {
     access: Access,
     began: Instant,
     unix_now: u64,
+    /// Those that follow the one that is being checked.
+    untried: VecDeque<Result<String, Failure>>,
+    /// Why those before it were refused.
+    refusal: Option<Failure>,
     state: State,
 }
 
@@ -74,11 +82,19 @@ impl Access {
 
     /// Begins to admit a request that came at `now`, `unix_now` seconds after 1970.
     pub fn admit(&self, credentials: &Credentials, now: Instant, unix_now: u64) -> Admission {
-        let state = State::Over(Ok(None));
-        let mut admission = Admission { access: self.clone(), began: now, unix_now, state };
-        if let Some(auth) = &self.auth {
-            let state = admission.begin(auth, credentials, now);
-            admission.state = state.unwrap_or_else(|failure| State::Over(Err(failure)));
+        let missing = self.auth.is_some().then(|| Reason::CredentialsMissing.into());
+        let mut admission = Admission {
+            access: self.clone(),
+            began: now,
+            unix_now,
+            untried: VecDeque::new(),
+            refusal: None,
+            state: State::Over(missing.map_or(Ok(None), Err)),
+        };
+        if self.auth.is_some() {
+            let owned = |secret: Result<&str, Failure>| secret.map(str::to_owned);
+            admission.untried = credentials.secrets().map(owned).collect();
+            admission.try_untried(now);
         }
         admission
     }
@@ -120,7 +136,7 @@ impl Admission {
             Some(keys) => self.check(token, &keys),
             None => Err(Reason::AccessUnavailable.into()),
         };
-        self.state = State::Over(decided.map(Some));
+        self.decide(decided, now);
         fetched
     }
 
@@ -141,7 +157,7 @@ impl Admission {
             }
             Err(failure) => (Err(Reason::AccessUnavailable.into()), Err(failure)),
         };
-        self.state = State::Over(decided.map(Some));
+        self.decide(decided, self.began);
         asked
     }
 
@@ -161,13 +177,41 @@ impl Admission {
         auth.caller(user, Some(key.plan.as_str()).filter(|plan| !plan.is_empty()))
     }
 
-    fn begin(
-        &self,
-        auth: &Auth,
-        credentials: &Credentials,
-        now: Instant,
-    ) -> Result<State, Failure> {
-        let secret = credentials.secret()?;
+    /// What is known of the credential that was looked up.
+    fn decide(&mut self, decided: Result<Caller, Failure>, now: Instant) {
+        match decided {
+            Ok(caller) => self.state = State::Over(Ok(Some(caller))),
+            Err(failure) => {
+                self.refuse(failure);
+                self.try_untried(now);
+            }
+        }
+    }
+
+    /// Tries the credentials that are left, until one is good or must be looked up.
+    fn try_untried(&mut self, now: Instant) {
+        while let Some(secret) = self.untried.pop_front() {
+            match secret.and_then(|secret| self.begin(&secret, now)) {
+                Ok(state) => {
+                    self.state = state;
+                    return;
+                }
+                Err(failure) => self.refuse(failure),
+            }
+        }
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        let refusal = match self.refusal.take() {
+            Some(earlier) => more_informative(earlier, failure),
+            None => failure,
+        };
+        self.state = State::Over(Err(refusal.clone()));
+        self.refusal = Some(refusal);
+    }
+
+    fn begin(&self, secret: &str, now: Instant) -> Result<State, Failure> {
+        let Some(auth) = &self.access.auth else { return Ok(State::Over(Ok(None))) };
         match &auth.jwt {
             Some(jwt) if Token::is_one(secret) => self.begin_token(jwt, Token::read(secret)?, now),
             _ => {
@@ -198,7 +242,7 @@ impl Admission {
                 }
             }
         };
-        Ok(State::Over(self.check(&token, &keys).map(Some)))
+        Ok(State::Over(Ok(Some(self.check(&token, &keys)?))))
     }
 
     /// Who a token is about, if one of the keys signed it and its claims hold.
@@ -220,6 +264,15 @@ impl Admission {
 
     fn jwt(&self) -> Option<&Jwt> {
         self.access.auth.as_ref()?.jwt.as_ref()
+    }
+}
+
+/// Of two refusals, the one that tells the client more than that a credential is unknown.
+fn more_informative(first: Failure, second: Failure) -> Failure {
+    if first.reason == Reason::CredentialsInvalid && second.reason != first.reason {
+        second
+    } else {
+        first
     }
 }
 

@@ -10,34 +10,42 @@ const CREDENTIAL_BYTES_MAX: usize = 8 * 1024;
 /// Headers that hold a bare key: Anthropic's clients, Azure's and Google's send these.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
-/// What a request shows, as it came. Never shown in turn.
+/// The keys and tokens of a request, each once, in the order in which they are tried. Never logged.
+///
+/// A client may send several: its own cached token in one header, and the key it was configured with
+/// in another. One that is good is enough.
 #[derive(Clone, Default)]
-pub struct Credentials(Option<String>);
+pub struct Credentials(Vec<String>);
 
 impl Credentials {
     /// What stands in the headers, which `header` finds by their lower-case names.
     pub fn read<S: AsRef<str>>(header: impl Fn(&'static str) -> Option<S>) -> Self {
         let bearer = header("authorization").and_then(|value| secret(bearer(value.as_ref())?));
-        let bare = || KEY_HEADERS.iter().find_map(|&name| secret(header(name)?.as_ref()));
-        Self(bearer.or_else(bare))
+        let bare = KEY_HEADERS.iter().filter_map(|&name| secret(header(name)?.as_ref()));
+        let mut secrets = Vec::new();
+        for secret in bearer.into_iter().chain(bare) {
+            if !secrets.contains(&secret) {
+                secrets.push(secret);
+            }
+        }
+        Self(secrets)
     }
 
-    /// The key or the token itself.
-    pub(super) fn secret(&self) -> Result<&str, Failure> {
-        match &self.0 {
-            None => Err(Reason::CredentialsMissing.into()),
-            Some(secret) if secret.len() > CREDENTIAL_BYTES_MAX => {
+    /// The keys and tokens themselves.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = Result<&str, Failure>> {
+        self.0.iter().map(|secret| match secret.len() {
+            ..=CREDENTIAL_BYTES_MAX => Ok(secret.as_str()),
+            _ => {
                 let detail = format!("The credential is longer than {CREDENTIAL_BYTES_MAX} bytes.");
                 Err(Failure::new(Reason::CredentialsInvalid, detail))
             }
-            Some(secret) => Ok(secret),
-        }
+        })
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Credentials(..)" } else { "Credentials(none)" })
+        f.write_str(if self.0.is_empty() { "Credentials(none)" } else { "Credentials(..)" })
     }
 }
 
@@ -59,6 +67,10 @@ mod tests {
         Credentials::read(|name| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v))
     }
 
+    fn secrets(headers: &[(&str, &'static str)]) -> Vec<String> {
+        read(headers).secrets().map(|secret| secret.unwrap().to_owned()).collect()
+    }
+
     #[test]
     fn every_clients_way_to_send_a_key_is_read() {
         for (header, value) in [
@@ -68,24 +80,29 @@ mod tests {
             ("api-key", "abc"),
             ("x-goog-api-key", "abc"),
         ] {
-            assert_eq!(read(&[(header, value)]).secret(), Ok("abc"), "{header}");
+            assert_eq!(secrets(&[(header, value)]), ["abc"], "{header}");
         }
     }
 
     #[test]
     fn what_is_no_credential_is_missing() {
         for value in ["", "Bearer", "Bearer ", "Basic YTpi", "abc"] {
-            let failure = read(&[("authorization", value)]).secret().unwrap_err();
-            assert_eq!(failure.reason, Reason::CredentialsMissing, "{value}");
+            assert!(secrets(&[("authorization", value)]).is_empty(), "{value}");
         }
-        let both = read(&[("authorization", "Basic YTpi"), ("x-api-key", "abc")]);
-        assert_eq!(both.secret(), Ok("abc"));
+        assert_eq!(secrets(&[("authorization", "Basic YTpi"), ("x-api-key", "abc")]), ["abc"]);
+    }
+
+    #[test]
+    fn each_of_several_is_read_once() {
+        let all = [("authorization", "Bearer a"), ("x-api-key", "b"), ("api-key", "a")];
+        assert_eq!(secrets(&all), ["a", "b"]);
     }
 
     #[test]
     fn one_that_is_too_long_is_not_looked_at() {
         let long: &'static str = Box::leak("x".repeat(CREDENTIAL_BYTES_MAX + 1).into_boxed_str());
-        let failure = read(&[("x-api-key", long)]).secret().unwrap_err();
+        let credentials = read(&[("x-api-key", long)]);
+        let failure = credentials.secrets().next().unwrap().unwrap_err();
         assert_eq!(failure.reason, Reason::CredentialsInvalid);
     }
 

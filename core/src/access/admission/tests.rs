@@ -34,7 +34,7 @@ fn admit(access: &Access, secret: &str, seconds: u64) -> Admission {
 
 #[track_caller]
 fn check(admission: &Admission, expected: &str) {
-    let told = match admission.poll() {
+    let reported = match admission.poll() {
         Output::Fetch { url } => url,
         Output::Query(statement) => format!("{:?}", statement.parameters),
         Output::Admitted(None) => "nobody".into(),
@@ -43,7 +43,7 @@ fn check(admission: &Admission, expected: &str) {
         }
         Output::Refused(failure) => failure.reason.code().into(),
     };
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 const JWKS: &str = "[auth.jwt]\njwks_url = \"https://id.example/keys\"\nuser_claim = \"iss\"\n";
@@ -70,6 +70,39 @@ fn an_api_key_lets_its_user_in() {
     check(&admit(&access, "", 0), "missing_credentials");
     // Nobody signs tokens here, so one is a key that is not known.
     check(&admit(&access, TOKEN, 0), "invalid_api_key");
+}
+
+/// A stale token of another service stands in one header, the good key in the other.
+#[test]
+fn one_good_credential_of_several_is_enough() {
+    let [ada, stored, unknown] = [1, 2, 3].map(|n| Key::new([n; 32]));
+    let keys = format!("[auth]\nkeys = [{{ sha256 = \"{}\", user = \"ada\" }}]\n", ada.digest());
+    let store = "[store]\nurl = \"sqlite:a.db\"\n";
+    let access = access(&format!("{keys}{JWKS}{store}"));
+    let admit = |bearer: &str, bare: &str| {
+        let bearer = format!("Bearer {bearer}");
+        let credentials = Credentials::read(|name| match name {
+            "authorization" => Some(bearer.as_str()),
+            "x-api-key" => Some(bare),
+            _ => None,
+        });
+        access.admit(&credentials, Instant::ZERO, EXP)
+    };
+    check(&admit("stale", ada.reveal()), "ada/-");
+    check(&admit(ada.reveal(), "stale"), "ada/-");
+    check(&admit("stale", "another"), "invalid_api_key");
+    // What is looked up first may turn out to be unknown.
+    let mut first = admit(unknown.reveal(), ada.reveal());
+    check(&first, &format!("{:?}", [Value::Text(unknown.digest().to_string())]));
+    assert_eq!(first.found(Ok(vec![vec![]])), Ok(()));
+    check(&first, "ada/-");
+    let mut second = admit(TOKEN, stored.reveal());
+    check(&second, URL);
+    assert!(second.fetched(Instant::ZERO, Err("refused".into())).is_err());
+    check(&second, &format!("{:?}", [Value::Text(stored.digest().to_string())]));
+    // The provider of tokens is out of reach: the request may be good all the same.
+    assert_eq!(second.found(Ok(vec![vec![]])), Ok(()));
+    check(&second, "auth_unavailable");
 }
 
 #[test]
