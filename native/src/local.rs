@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role};
+use serde_json::Value;
+use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice};
 use streamgate_core::failure::{Failure, Overflow, Reason};
 use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
@@ -82,6 +83,7 @@ impl Call {
 
 /// The request in the engine's words.
 fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failure> {
+    refuse_unsupported(request)?;
     let messages = request.messages.iter().enumerate().map(|(index, m)| message(index, m));
     Ok(Generate {
         messages: messages.collect::<Result<_, _>>()?,
@@ -89,6 +91,44 @@ fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failu
         sampling: request.sampling.clone(),
         stop: request.stop.clone(),
     })
+}
+
+/// Refuses by name what the engine cannot do: to ignore it would change what the client gets.
+fn refuse_unsupported(request: &ChatRequest) -> Result<(), Failure> {
+    let extras = request.original.as_ref().map(|original| Extras::read(&original.body));
+    let extras = extras.unwrap_or_default();
+    let calls_tools = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    let table = [
+        (calls_tools, "tools", "tools"),
+        (request.format.is_some(), "response_format", "JSON output or schemas"),
+        (extras.n.is_some_and(|n| n > 1), "n", "several answers to one request"),
+        (extras.logprobs, "logprobs", "log probabilities"),
+    ];
+    let Some((_, param, what)) = table.into_iter().find(|(is_wanted, ..)| *is_wanted) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "Local models do not support {what} yet: leave out `{param}`, or use a model of a provider."
+    );
+    Err(Failure::new(Reason::Unsupported, detail).at(param))
+}
+
+/// Fields of Chat Completions that only its own providers support.
+#[derive(Default)]
+struct Extras {
+    n: Option<u64>,
+    logprobs: bool,
+}
+
+impl Extras {
+    /// From a body that was parsed before, by whoever took it for a request.
+    fn read(body: &[u8]) -> Self {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+            return Self::default();
+        };
+        let logprobs = fields.get("logprobs").is_some_and(|value| value == true);
+        Self { n: fields.get("n").and_then(Value::as_u64), logprobs }
+    }
 }
 
 /// A local model knows three roles: a developer's message is the system's, and a tool's result the
@@ -153,6 +193,8 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use streamgate_core::protocol::ClientProtocol;
+
     use super::*;
 
     #[test]
@@ -181,6 +223,25 @@ mod tests {
         let failure = generate(&request, None).unwrap_err();
         assert_eq!(failure.reason, Reason::InvalidRequest);
         assert_eq!(failure.param.as_deref(), Some("messages[1].content"));
+    }
+
+    #[test]
+    fn what_the_engine_cannot_do_is_refused_by_name() {
+        let rows = [
+            (r#""tools":[{"type":"function","function":{"name":"f"}}]"#, Some("tools")),
+            (r#""response_format":{"type":"json_object"}"#, Some("response_format")),
+            (r#""n":2"#, Some("n")),
+            (r#""logprobs":true"#, Some("logprobs")),
+            (r#""tools":[],"n":1,"logprobs":false,"response_format":{"type":"text"}"#, None),
+            (r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#, None),
+        ];
+        for (fields, param) in rows {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
+            let request = ClientProtocol::OpenAi.parse_request(body.as_bytes()).unwrap();
+            let refused = generate(&request, None).err();
+            assert_eq!(refused.as_ref().and_then(|f| f.param.as_deref()), param, "{fields}");
+            assert!(refused.is_none_or(|f| f.reason == Reason::Unsupported), "{fields}");
+        }
     }
 
     #[test]
