@@ -23,7 +23,12 @@ impl Reply {
 
     /// A failure outside of any chat protocol, in the shape of OpenAI's.
     pub fn failure(failure: &Failure) -> Self {
-        let body = error_body(ClientProtocol::OpenAi, failure, None);
+        Self::failure_to(ClientProtocol::OpenAi, failure)
+    }
+
+    /// A failure in the shape of a client's protocol.
+    pub(crate) fn failure_to(protocol: ClientProtocol, failure: &Failure) -> Self {
+        let body = error_body(protocol, failure, None);
         let mut reply = Self::json(failure.status(), body);
         reply.headers.extend(failure.headers());
         reply

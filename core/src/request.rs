@@ -275,6 +275,7 @@ impl Request {
                 return Self { context, state };
             }
             Route::Models => Purpose::Models,
+            Route::Model(name) => Purpose::Model(name),
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
             Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },
         };

@@ -22,6 +22,8 @@ pub(super) struct Admitting {
 pub(super) enum Purpose {
     /// The list of models.
     Models,
+    /// One of them.
+    Model(String),
     /// Something about a user's own key for a provider.
     OwnKey { action: Action, provider: String },
     /// An answer; with the headers that travel on to a provider.
@@ -103,6 +105,10 @@ fn admitted(context: &mut Context, purpose: Purpose, caller: Option<Caller>) -> 
             let list = models::list(&context.gateway);
             context.reply(list)
         }
+        Purpose::Model(name) => {
+            let model = models::one(&context.gateway, &name);
+            context.reply(model)
+        }
         Purpose::OwnKey { action: action @ Action::Set, provider } => {
             ReadingBody::begin(context, caller, Wanted::OwnKey { action, provider })
         }
@@ -117,7 +123,9 @@ fn admitted(context: &mut Context, purpose: Purpose, caller: Option<Caller>) -> 
 
 fn refused(context: &mut Context, purpose: Purpose, failure: Failure) -> State {
     match purpose {
-        Purpose::Models | Purpose::OwnKey { .. } => context.reply(Reply::failure(&failure)),
+        Purpose::Models | Purpose::Model(_) | Purpose::OwnKey { .. } => {
+            context.reply(Reply::failure(&failure))
+        }
         Purpose::Chat { client, .. } => answering::refuse(context, client, None, failure),
     }
 }

@@ -1,11 +1,12 @@
-//! `GET /v1/models`: what can be asked for, and what is known of its limits.
+//! `GET /v1/models` and `GET /v1/models/NAME`: what can be asked for, and what is known of its limits.
 
 use serde_json::{Value, json};
 
+use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
 use crate::limit::known::{Known, Source};
 use crate::reply::Reply;
-use crate::target::Target;
+use crate::target::{Model, Target};
 
 /// The configured models, the default one first, in the shape of OpenAI's list and of Anthropic's.
 /// When they were made is not known.
@@ -14,23 +15,8 @@ pub(super) fn list(gateway: &Gateway) -> Reply {
     let default = config.default_model.as_ref();
     let mut names: Vec<_> = config.models.iter().collect();
     names.sort_by_key(|(name, _)| Some(*name) != default);
-    let data: Vec<_> = names
-        .into_iter()
-        .map(|(name, model)| {
-            let owner = &model.targets[0].provider.name;
-            let limits: Vec<_> = model.targets.iter().map(|t| limits(gateway, t)).collect();
-            json!({
-                "id": name,
-                "object": "model",
-                "created": 0,
-                "owned_by": owner,
-                "type": "model",
-                "display_name": name,
-                "created_at": "1970-01-01T00:00:00Z",
-                "limits": limits,
-            })
-        })
-        .collect();
+    let data: Vec<_> =
+        names.into_iter().map(|(name, model)| description(gateway, name, model)).collect();
     let ids = [data.first(), data.last()].map(|model| model.map(|model| &model["id"]));
     let list = json!({
         "object": "list",
@@ -40,6 +26,31 @@ pub(super) fn list(gateway: &Gateway) -> Reply {
         "last_id": ids[1],
     });
     Reply::json(200, list.to_string().into_bytes())
+}
+
+/// One of the configured models, as the list has it.
+pub(super) fn one(gateway: &Gateway, name: &str) -> Reply {
+    match gateway.config().models.get(name) {
+        Some(model) => Reply::json(200, description(gateway, name, model).to_string().into_bytes()),
+        None => {
+            let detail = format!("There is no model {name}. GET /v1/models lists the models.");
+            Reply::failure(&Failure::new(Reason::UnknownModel, detail))
+        }
+    }
+}
+
+fn description(gateway: &Gateway, name: &str, model: &Model) -> Value {
+    let limits: Vec<_> = model.targets.iter().map(|t| limits(gateway, t)).collect();
+    json!({
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.targets[0].provider.name,
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+        "limits": limits,
+    })
 }
 
 /// What is known of a target's limits in tokens, each with its source; what was learned is shown
@@ -88,6 +99,10 @@ mod tests {
         );
         // As Anthropic's SDKs read it.
         assert_eq!((&list["first_id"], &list["last_id"]), (&json!("z"), &json!("a")));
+        let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
+        let body: Value = serde_json::from_slice(&one(&gateway, "a").body).unwrap();
+        assert_eq!(body, list["data"][1]);
+        assert_eq!(one(&gateway, "b").status, 404);
         assert_eq!((&list["has_more"], &list["data"][1]["type"]), (&json!(false), &json!("model")));
     }
 

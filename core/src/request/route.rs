@@ -8,6 +8,9 @@ use crate::reply::Reply;
 /// Where users' own keys are; the provider's name follows.
 const PROVIDER_KEYS: &str = "/v1/provider-keys/";
 
+/// Where one model is; its name follows, with any slashes in it.
+const MODELS: &str = "/v1/models/";
+
 /// What a method and a path ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -17,6 +20,8 @@ pub(super) enum Route {
     ProviderKey { action: Action, provider: String },
     /// The list of models.
     Models,
+    /// One model of the list, by its name.
+    Model(String),
     /// A response that is already known and open to all.
     Reply(Reply),
 }
@@ -42,14 +47,27 @@ impl Route {
                 None => Self::Reply(not_allowed(method, path, "PUT, GET, DELETE")),
             };
         }
-        let Some((allow, route)) = find(path) else {
-            let failure = Failure::new(Reason::NotFound, format!("There is no {path} here."));
-            return Self::Reply(Reply::failure(&failure));
-        };
+        if let Some(name) = path.strip_prefix(MODELS).filter(|name| !name.is_empty()) {
+            return match method {
+                "GET" | "HEAD" => Self::Model(name.to_owned()),
+                _ => Self::Reply(not_allowed(method, path, "GET")),
+            };
+        }
+        let Some((allow, route)) = find(path) else { return Self::Reply(not_found(path)) };
         if method == allow || (method == "HEAD" && allow == "GET") {
             return route();
         }
         Self::Reply(not_allowed(method, path, allow))
+    }
+
+    /// The protocol in which the path's errors are written.
+    fn protocol(&self) -> ClientProtocol {
+        match self {
+            Self::Chat(client) => client.protocol,
+            Self::ProviderKey { .. } | Self::Models | Self::Model(_) | Self::Reply(_) => {
+                ClientProtocol::OpenAi
+            }
+        }
     }
 }
 
@@ -71,15 +89,40 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
         "/api/ai/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Session))),
         "/api/ai/chat" => chat(|| Route::Chat(Client::whole(ClientProtocol::Session))),
         "/v1/models" => get(|| Route::Models),
-        "/healthz" => get(|| Route::Reply(Reply::text("ok\n"))),
+        "/healthz" | "/health" => get(|| Route::Reply(Reply::text("ok\n"))),
         "/" => get(|| Route::Reply(Reply::page())),
         _ => None,
     }
 }
 
+/// Nothing is at this path. Most clients get here by a base URL with a `/v1` too many or too few.
+fn not_found(path: &str) -> Reply {
+    let mut detail = format!("There is no {path} here.");
+    let meant = meant(path);
+    if let Some(meant) = &meant {
+        detail += &format!(" Did you mean {meant}? Check the base URL of the client.");
+    }
+    let protocol = protocol_of(meant.as_deref().unwrap_or(path));
+    Reply::failure_to(protocol, &Failure::new(Reason::NotFound, detail))
+}
+
+/// The path that a client most likely meant.
+fn meant(path: &str) -> Option<String> {
+    let trimmed = path.trim_end_matches('/');
+    let without_version = trimmed.trim_start_matches("/v1");
+    [trimmed.to_owned(), without_version.to_owned(), format!("/v1{without_version}")]
+        .into_iter()
+        .find(|candidate| find(candidate).is_some())
+}
+
+fn protocol_of(path: &str) -> ClientProtocol {
+    find(path).map_or(ClientProtocol::OpenAi, |(_, route)| route().protocol())
+}
+
 fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
     let detail = format!("{path} takes {allow}, not {method}.");
-    let mut reply = Reply::failure(&Failure::new(Reason::MethodNotAllowed, detail));
+    let failure = Failure::new(Reason::MethodNotAllowed, detail);
+    let mut reply = Reply::failure_to(protocol_of(path), &failure);
     reply.headers.push(("allow", allow.to_owned()));
     reply
 }
@@ -117,7 +160,7 @@ mod tests {
 
     fn status(method: &str, path: &str) -> Option<u16> {
         match Route::of(method, path) {
-            Route::Chat(_) | Route::ProviderKey { .. } | Route::Models => None,
+            Route::Chat(_) | Route::ProviderKey { .. } | Route::Models | Route::Model(_) => None,
             Route::Reply(reply) => Some(reply.status),
         }
     }
@@ -150,6 +193,10 @@ mod tests {
             ("POST", "/v1/provider-keys/openai", Some(405)),
             ("GET", "/v1/provider-keys", Some(404)),
             ("POST", "/v1/models/", Some(404)),
+            ("GET", "/v1/models/m", None),
+            ("HEAD", "/v1/models/a/b", None),
+            ("DELETE", "/v1/models/m", Some(405)),
+            ("GET", "/health", Some(200)),
         ];
         for (method, path, expected) in rows {
             assert_eq!(status(method, path), expected, "{method} {path}");
@@ -162,5 +209,36 @@ mod tests {
         assert!(reply.headers.contains(&("allow", "POST".into())));
         let body = String::from_utf8(reply.body).unwrap();
         assert!(body.contains("/chat/stream takes POST, not GET"), "{body}");
+    }
+
+    fn body(method: &str, path: &str) -> String {
+        let Route::Reply(reply) = Route::of(method, path) else { panic!("no reply") };
+        String::from_utf8(reply.body).unwrap()
+    }
+
+    #[test]
+    fn a_path_that_is_nearly_one_is_answered_with_the_one_meant() {
+        let rows = [
+            ("/v1/v1/chat/completions", "/v1/chat/completions"),
+            ("/chat/completions", "/v1/chat/completions"),
+            ("/v1/chat/completions/", "/v1/chat/completions"),
+            ("/v1/v1/v1/models", "/v1/models"),
+            ("/messages", "/v1/messages"),
+            ("/v1/api/chat", "/api/chat"),
+            ("/v1/healthz", "/healthz"),
+        ];
+        for (path, meant) in rows {
+            let body = body("POST", path);
+            assert!(body.contains(&format!("Did you mean {meant}?")), "{path}: {body}");
+        }
+        assert!(!body("POST", "/nowhere").contains("Did you mean"));
+    }
+
+    #[test]
+    fn errors_have_the_shape_of_the_paths_protocol() {
+        let anthropic = r#""type":"error""#;
+        assert!(body("GET", "/v1/messages").contains(anthropic));
+        assert!(body("POST", "/v1/v1/messages").contains(anthropic));
+        assert!(!body("GET", "/v1/chat/completions").contains(anthropic));
     }
 }
