@@ -68,3 +68,19 @@ impl TextKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_buffer_that_one_long_text_grew_is_given_back() {
+        let mut usual = String::with_capacity(BUFFER_BYTES_KEPT_MAX);
+        let kept = usual.capacity();
+        trim(&mut usual);
+        assert_eq!(usual.capacity(), kept);
+        let mut grown = String::with_capacity(kept + 1);
+        trim(&mut grown);
+        assert_eq!(grown.capacity(), 0);
+    }
+}
