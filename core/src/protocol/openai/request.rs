@@ -402,6 +402,15 @@ pub(in crate::protocol) fn effort(name: &str) -> Option<Effort> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_image_keeps_its_detail() {
+        let body = r#"{"messages":[{"role":"user","content":[
+            {"type":"image_url","image_url":{"url":"https://a.example/b.png","detail":"low"}}]}]}"#;
+        let request = parse_request(body.as_bytes()).unwrap();
+        let [Part::Media(image)] = &request.messages[0].parts[..] else { panic!("no image") };
+        assert_eq!(image.detail.as_deref(), Some("low"));
+    }
+
     /// Each row: a body, and what the error must name.
     #[test]
     fn a_wrong_field_is_named() {
