@@ -192,7 +192,7 @@ fn a_placeholder_is_no_count() {
             let mut sink = |event: Event<'_>| match event {
                 Event::Prompt(counted) => prompt = Some(counted.input_tokens),
                 Event::Usage(counted) => {
-                    usage = Some((counted.input_tokens, counted.output_tokens))
+                    usage = Some((counted.input_tokens, counted.output_tokens));
                 }
                 other => panic!("{other:?}"),
             };
