@@ -151,6 +151,10 @@ fn text_in(protocol: ProviderProtocol, data: &[u8]) -> Option<String> {
     }
     // A number may be too large for this reader alone.
     let json: Value = serde_json::from_str(shown).ok()?;
+    // An event of Anthropic's without a type is known by what it has.
+    if protocol == ProviderProtocol::Anthropic && !json["type"].is_string() {
+        return None;
+    }
     let says = match protocol {
         ProviderProtocol::OpenAi => {
             json.pointer("/choices/0/index").is_none_or(|index| *index == 0)
