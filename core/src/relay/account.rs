@@ -76,12 +76,11 @@ impl Account {
         self.served_by = Some(target.clone());
     }
 
-    /// Adds what an attempt cost: the provider's own count, else an estimate; without an answer,
-    /// nothing.
+    /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
+    /// nothing counted.
     pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivered: &Delivered) {
-        let answered = attempt.reading.content || attempt.reading.has_finished();
         // What came since is not the attempt's own if it lost a hedge.
-        let estimate = || match answered {
+        let estimate = || match attempt.reading.content {
             false => Usage::default(),
             true => Usage {
                 output_tokens: delivered
