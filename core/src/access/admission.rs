@@ -211,7 +211,7 @@ impl Admission {
     }
 
     fn begin(&self, secret: &str, now: Instant) -> Result<State, Failure> {
-        let Some(auth) = &self.access.auth else { return Ok(State::Over(Ok(None))) };
+        let Some(auth) = &self.access.auth else { return Err(Reason::Internal.into()) };
         match &auth.jwt {
             Some(jwt) if Token::is_one(secret) => self.begin_token(jwt, Token::read(secret)?, now),
             _ => {
