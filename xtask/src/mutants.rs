@@ -21,13 +21,16 @@ pub(crate) fn run(sh: &Shell, shard: &str) -> Result<()> {
     install::ensure(sh, &[&CARGO_MUTANTS])?;
     let mutated = ["--package", "streamgate-core", "--sharding", "round-robin", "--shard", shard];
     let tested = ["--test-package", "streamgate-core,streamgate-tests"];
-    // The unmutated run would test core alone, where these targets do not exist; CI runs them all.
+    // cargo-mutants would test core alone without a mutant, where these targets do not exist.
     let unmutated = ["--baseline", "skip", "--timeout", TEST_SECONDS_MAX];
-    // For building as for testing: every other target of the tests would be linked for each mutant.
+    // For building as for testing: all other targets would be linked anew for each mutant.
     let targets = ["--lib", "--test=scenarios", "--test=grid"];
-    let targets = targets.map(|target| format!("--cargo-arg={target}"));
     // What needs a built shell is left out: core alone is built anew for each mutant.
     let on_core = ["--skip", "native::", "--skip", "worker::"];
+    // Tests that fail anyway would notice every mutant.
+    let packages = ["--package", "streamgate-core", "--package", "streamgate-tests"];
+    cmd!(sh, "cargo test --quiet {packages...} {targets...} -- {on_core...}").run()?;
+    let targets = targets.map(|target| format!("--cargo-arg={target}"));
     cmd!(
         sh,
         "cargo mutants {mutated...} {tested...} {unmutated...} {targets...} --output {MUTANTS_OUT} -- -- {on_core...}"
