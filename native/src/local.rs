@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use serde::Deserialize;
 use serde_json::Value;
 use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice};
 use streamgate_core::failure::{Failure, Overflow, Reason};
@@ -95,14 +96,14 @@ fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failu
 
 /// Refuses by name what the engine cannot do: to ignore it would change what the client gets.
 fn refuse_unsupported(request: &ChatRequest) -> Result<(), Failure> {
-    let extras = request.original.as_ref().map(|original| Extras::read(&original.body));
-    let extras = extras.unwrap_or_default();
+    let body = request.original.as_ref().map_or(&b"{}"[..], |original| &*original.body);
+    let extras = serde_json::from_slice::<Extras>(body).unwrap_or_default();
     let calls_tools = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
     let table = [
         (calls_tools, "tools", "tools"),
         (request.format.is_some(), "response_format", "JSON output or schemas"),
-        (extras.n.is_some_and(|n| n > 1), "n", "several answers to one request"),
-        (extras.logprobs, "logprobs", "log probabilities"),
+        (extras.n.as_f64().is_some_and(|n| n > 1.0), "n", "several answers to one request"),
+        (extras.logprobs == true, "logprobs", "log probabilities"),
     ];
     let Some((_, param, what)) = table.into_iter().find(|(is_wanted, ..)| *is_wanted) else {
         return Ok(());
@@ -113,22 +114,13 @@ fn refuse_unsupported(request: &ChatRequest) -> Result<(), Failure> {
     Err(Failure::new(Reason::Unsupported, detail).at(param))
 }
 
-/// Fields of Chat Completions that only its own providers support.
-#[derive(Default)]
+/// Fields of Chat Completions without an equivalent in other protocols. All others are skipped:
+/// bodies are long.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Extras {
-    n: Option<u64>,
-    logprobs: bool,
-}
-
-impl Extras {
-    /// From a body that was parsed before, by whoever took it for a request.
-    fn read(body: &[u8]) -> Self {
-        let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
-            return Self::default();
-        };
-        let logprobs = fields.get("logprobs").is_some_and(|value| value == true);
-        Self { n: fields.get("n").and_then(Value::as_u64), logprobs }
-    }
+    n: Value,
+    logprobs: Value,
 }
 
 /// A local model knows three roles: a developer's message is the system's, and a tool's result the
