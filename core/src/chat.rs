@@ -292,9 +292,9 @@ impl Message {
 }
 
 impl Part {
-    /// The arguments of a tool call as an object. A model that wrote anything else was answered with
-    /// an error, and the conversation goes on: nothing and null are an empty object, other values and
-    /// broken JSON are its one member.
+    /// The arguments of a tool call as an object, whatever the model wrote: one malformed call in the
+    /// history must not block the conversation. Nothing and null become an empty object; other
+    /// values and broken JSON become its only member.
     pub fn arguments(&self) -> Option<Value> {
         let Self::ToolCall { arguments, .. } = self else { return None };
         let text = arguments.trim();

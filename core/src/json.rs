@@ -1,8 +1,9 @@
 //! JSON read front to back, for the bytes that come with every token.
 //!
-//! [`Reader`] is told by its caller what comes next, hands over texts and numbers on the way and
-//! skips what nobody asks for, or what has another type than it should. It builds nothing and allocates nothing: texts are borrowed from the
-//! bytes they came in, and one with escapes is decoded into a buffer of the caller's.
+//! The caller of [`Reader`] names what it expects next; texts and numbers are handed over on the way,
+//! and all else is skipped, as is a value of an unexpected type. It builds nothing and allocates
+//! nothing: texts are borrowed from the bytes they came in, and one with escapes is decoded into a
+//! buffer of the caller's.
 //!
 //! It takes what RFC 8259 defines and nothing else, with two bounds of its own: the whole text is
 //! UTF-8, and what is skipped is nested at most [`NESTING_MAX`] deep. Of equal names in an object

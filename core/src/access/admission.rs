@@ -267,7 +267,7 @@ impl Admission {
     }
 }
 
-/// Of two refusals, the one that tells the client more than that a credential is unknown.
+/// Of two refusals, the more specific one: an unknown credential is reported if there is nothing else.
 fn more_informative(first: Failure, second: Failure) -> Failure {
     if first.reason == Reason::CredentialsInvalid && second.reason != first.reason {
         second

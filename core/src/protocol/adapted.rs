@@ -1,5 +1,5 @@
-//! What every provider that reads a request in another protocol than its client's would refuse, put
-//! right before it is written.
+//! What every provider that reads a request in another protocol than its client's would reject,
+//! corrected before it is written.
 
 use std::borrow::Cow;
 
@@ -22,8 +22,8 @@ pub(super) fn with_choice_of_tools_there(request: &ChatRequest) -> Cow<'_, ChatR
     Cow::Owned(ChatRequest { tool_choice, parallel_tool_calls: parallel, ..request.clone() })
 }
 
-/// The results of tools directly after the calls, before whatever else was said in that turn: in
-/// Anthropic's Messages a user's text may stand between them.
+/// The results of tools directly after the calls, before the other messages of that turn: Anthropic's
+/// Messages allow a user's text between them.
 pub(super) fn with_results_first(request: Cow<'_, ChatRequest>) -> Cow<'_, ChatRequest> {
     let is_in_order = |turn: &[Message]| turn.is_sorted_by_key(is_no_result);
     if turns_after_calls(&request.messages)
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_before_what_was_said_beside_them() {
+    fn results_come_before_the_text_of_their_turn() {
         let message = |role, part| Message { role, parts: vec![part] };
         let call = |id: &str| {
             let (id, name, arguments) = (id.into(), "f".into(), String::new());

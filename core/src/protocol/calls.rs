@@ -114,8 +114,8 @@ impl Calls {
             index => self.begun.iter().rposition(|begun| begun.wire == index)?,
         };
         let begun = &self.begun[place];
-        let differs = |known: &str, told: Option<&str>| {
-            !known.is_empty() && told.is_some_and(|told| told != known)
+        let differs = |known: &str, sent: Option<&str>| {
+            !known.is_empty() && sent.is_some_and(|sent| sent != known)
         };
         let is_other = match call.id.as_deref() {
             Some(id) => !begun.is_ours && differs(&begun.id, Some(id)),

@@ -1,7 +1,7 @@
 //! An odd field costs only itself: every field of every recorded answer, with each value that it
 //! should not have.
 //!
-//! A frame's own type is left out where nothing else in the frame tells what it is.
+//! A frame's own type is left out where nothing else in the frame identifies it.
 
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ impl Walk {
             let Ok(value) = serde_json::from_slice::<Value>(frame) else { continue };
             let mut found = Vec::new();
             pointers(&value, "", &mut found);
-            // Nothing else in an event of Responses tells a text from arguments.
+            // Nothing else in an event of Responses distinguishes a text from arguments.
             found.retain(|at| whole || protocol != ProviderProtocol::Responses || at != "/type");
             for pointer in found {
                 self.fields += 1;

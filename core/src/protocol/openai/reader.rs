@@ -119,8 +119,8 @@ impl<'a> Chunk<'a> {
                 "usage" => self.usage = value.if_object(read_usage)?.flatten(),
                 // Where Groq sends it unasked.
                 "x_groq" => {
-                    let told = read_member(value, "usage", |usage| usage.if_object(read_usage))?;
-                    self.usage = self.usage.or(told.flatten());
+                    let usage = read_member(value, "usage", |usage| usage.if_object(read_usage))?;
+                    self.usage = self.usage.or(usage.flatten());
                 }
                 "error" => self.error = value.error()?,
                 "obfuscation" | "p" => self.padding = value.text_or_skip()?,

@@ -110,7 +110,7 @@ impl<'a> Response<'a> {
         Ok(())
     }
 
-    /// Emits the calls that no event before told whole.
+    /// Emits the calls that no earlier event completed.
     pub(super) fn emit_calls(
         &self,
         state: &mut StreamReader,

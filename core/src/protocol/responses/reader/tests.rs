@@ -246,7 +246,7 @@ fn a_whole_answer_is_read_once_and_in_order() {
 
 /// Some servers send arguments only when they are complete, and some calls only at the very end.
 #[test]
-fn a_call_may_be_told_late() {
+fn a_call_may_be_complete_only_at_the_end() {
     let added = r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","id":"fc","call_id":"c","name":"f","arguments":""}}"#;
     let done =
         r#"{"type":"response.function_call_arguments.done","output_index":0,"arguments":"{1}"}"#;
