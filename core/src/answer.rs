@@ -160,11 +160,6 @@ impl Answer {
         self.relay.start(now, self.outlet.downstream());
     }
 
-    /// Our name for the answer: what `x-stream-id` and the log call it.
-    pub fn id(&self) -> &str {
-        &self.answered.stream_id
-    }
-
     /// What the log has of it from its beginning on.
     pub(crate) fn answered(&self) -> Arc<Answered> {
         self.answered.clone()
