@@ -12,7 +12,7 @@ pub mod configuration;
 pub mod errors;
 pub mod links;
 pub mod log;
-mod page;
+pub(crate) mod page;
 mod provider;
 mod setup;
 

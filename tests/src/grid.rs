@@ -18,16 +18,16 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub(crate) use self::asked::Asked;
 pub use self::case::Case;
 pub use self::clients::CLIENTS;
 pub use self::meaning::Meaning;
 pub use self::on_core::on_core;
 pub use self::over_http::Grid;
 pub use self::providers::PROVIDERS;
+pub(crate) use self::providers::Provider;
 
-use self::asked::Asked;
 use self::clients::Client;
-use self::providers::Provider;
 use crate::provider::wire::Request;
 
 /// One field of the grid.

@@ -17,6 +17,7 @@
 pub mod answer;
 pub mod check;
 pub mod client;
+pub mod clients;
 pub mod docs;
 pub mod faults;
 pub mod gateway;

@@ -1,10 +1,11 @@
-//! The project's tasks: `cargo xtask run`, `test`, `edge`, `mutants`, `bench`.
+//! The project's tasks: `cargo xtask run`, `test`, `edge`, `clients`, `mutants`, `bench`.
 //!
 //! Each installs what it needs first, after listing it; none ever prompts. Whether something must be
 //! rebuilt is left to cargo.
 
 mod cargo;
 mod checks;
+mod clients;
 mod gates;
 mod install;
 mod mutants;
@@ -64,6 +65,11 @@ enum Task {
         #[arg(long, default_value = mutants::SHARD)]
         shard: String,
     },
+    /// Run real coding agents and frameworks against the server: minutes, and 3 GB to install
+    Clients {
+        /// Run only the tests whose name contains this, such as `codex` or `::too_long`
+        filter: Option<String>,
+    },
     /// Run the benchmarks: time and allocations per chunk, here and in peers
     Bench {
         /// For `cargo bench`, such as `--bench relay`
@@ -94,6 +100,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Test { filter, only, .. } => gates::run(&sh, filter.as_deref(), &only),
         Task::Edge { serve, config } => edge(&sh, serve, config),
         Task::Mutants { shard } => mutants::run(&sh, &shard),
+        Task::Clients { filter } => clients::run(&sh, filter.as_deref()),
         Task::Bench { args } => bench(&sh, args),
     }
 }

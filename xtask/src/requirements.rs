@@ -17,7 +17,6 @@ const CARGO_MUTANTS_PIN: &str = "cargo-mutants@27.1.0";
 /// Where cargo-mutants writes what it did.
 pub(crate) const MUTANTS_OUT: &str = "target";
 const VENV: &str = "target/venv";
-const VENV_PYTHON: &str = "target/venv/bin/python";
 const REQUIREMENTS: &str = "tests/requirements.txt";
 const LOCKFILE: &str = "package-lock.json";
 
@@ -170,10 +169,8 @@ static NODE_MODULES: Requirement = Requirement {
 
 static PYTHON_PACKAGES: Requirement = Requirement {
     name: "Python packages",
-    is_installed: |sh| {
-        is_stamped(sh, VENV, REQUIREMENTS) && succeeds(sh, VENV_PYTHON, &["--version"])
-    },
-    source: Workspace { tool: "pip install", install: install_python_packages },
+    is_installed: |sh| is_venv(sh, VENV, REQUIREMENTS),
+    source: Workspace { tool: "pip install", install: |sh| install_venv(sh, VENV, REQUIREMENTS) },
 };
 
 /// npm runs on any of these. On Linux, package.json installs the Node that wrangler requires;
@@ -254,20 +251,26 @@ fn install_node_modules(sh: &Shell) -> Result<()> {
     stamp(sh, "node_modules", LOCKFILE)
 }
 
-fn install_python_packages(sh: &Shell) -> Result<()> {
+/// Installs these packages into a Python environment of their own.
+pub(crate) fn install_venv(sh: &Shell, venv: &str, packages: &str) -> Result<()> {
     // --clear: an existing environment may belong to a Python that was upgraded since.
-    cmd!(sh, "python3 -m venv --clear {VENV}").run()?;
+    cmd!(sh, "python3 -m venv --clear {venv}").run()?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    cmd!(sh, "{VENV_PYTHON} {pip...} --requirement {REQUIREMENTS}").run()?;
-    stamp(sh, VENV, REQUIREMENTS)
+    cmd!(sh, "{venv}/bin/python {pip...} --requirement {packages}").run()?;
+    stamp(sh, venv, packages)
+}
+
+pub(crate) fn is_venv(sh: &Shell, venv: &str, packages: &str) -> bool {
+    let python = format!("{venv}/bin/python");
+    is_stamped(sh, venv, packages) && succeeds(sh, &python, &["--version"])
 }
 
 /// Stamps a directory with a copy of the file that specifies its contents.
-fn stamp(sh: &Shell, dir: &str, contents: &str) -> Result<()> {
+pub(crate) fn stamp(sh: &Shell, dir: &str, contents: &str) -> Result<()> {
     Ok(sh.copy_file(contents, stamp_path(dir))?)
 }
 
-fn is_stamped(sh: &Shell, dir: &str, contents: &str) -> bool {
+pub(crate) fn is_stamped(sh: &Shell, dir: &str, contents: &str) -> bool {
     let stamped = sh.read_binary_file(stamp_path(dir));
     stamped.is_ok_and(|stamped| sh.read_binary_file(contents).is_ok_and(|now| now == stamped))
 }

@@ -15,9 +15,9 @@ pub(super) struct Page {
 
 /// A fenced block: its language, and where its lines are.
 #[derive(Clone, Debug)]
-struct Block {
-    language: String,
-    lines: Range<usize>,
+pub(crate) struct Block {
+    pub(crate) language: String,
+    pub(crate) lines: Range<usize>,
 }
 
 /// A command with its surroundings.
@@ -99,7 +99,8 @@ impl Page {
     }
 }
 
-fn blocks(text: &str) -> Vec<Block> {
+/// The fenced blocks of a page, in order.
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut is_open = false;
     let mut place = 0;

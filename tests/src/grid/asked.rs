@@ -4,26 +4,26 @@ use serde_json::Value;
 
 /// What a client wants, and what a provider understood.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The model by the provider's name.
-    pub(super) model: String,
-    pub(super) stream: bool,
+    pub(crate) model: String,
+    pub(crate) stream: bool,
     /// The system's text.
-    pub(super) instructions: String,
+    pub(crate) instructions: String,
     /// The user's text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The tools that were called then, with their arguments.
-    pub(super) calls: Vec<(String, Value)>,
+    pub(crate) calls: Vec<(String, Value)>,
     /// What they gave.
-    pub(super) results: Vec<String>,
+    pub(crate) results: Vec<String>,
     /// Each tool's name and the schema of its arguments.
-    pub(super) tools: Vec<(String, Value)>,
+    pub(crate) tools: Vec<(String, Value)>,
     /// What the answer's JSON must follow.
-    pub(super) schema: Option<Value>,
+    pub(crate) schema: Option<Value>,
     /// The URL of each image; a `data:` one where it was sent along.
-    pub(super) images: Vec<String>,
+    pub(crate) images: Vec<String>,
     /// The longest answer, in tokens.
-    pub(super) limit: Option<u64>,
+    pub(crate) limit: Option<u64>,
 }
 
 impl Asked {

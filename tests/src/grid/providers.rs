@@ -15,7 +15,7 @@ pub struct Provider {
     /// The media type of its streams.
     pub(super) stream_type: &'static str,
     /// How it understands a request.
-    pub(super) read: fn(&Request) -> Asked,
+    pub(crate) read: fn(&Request) -> Asked,
 }
 
 const SSE: &str = "text/event-stream";

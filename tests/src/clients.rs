@@ -1,0 +1,147 @@
+//! Clients as their makers ship them, unmodified and pinned, against the native server with a
+//! provider behind it: `tests/clients/NAME.toml`, one file per client.
+//!
+//! Client, server and provider share a network [`namespace`] that has a loopback interface and
+//! nothing else, so a client that calls home fails here and not in production. What a client is
+//! configured with is taken from its page in `docs/clients`, with the server's address in place of
+//! `localhost:8000`: a page whose settings do not work fails its test.
+
+mod install;
+pub mod namespace;
+mod page;
+mod provider;
+mod reply;
+mod run;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::gateway::root;
+
+/// One client, and what is tried with it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// From its file.
+    #[serde(skip)]
+    pub name: String,
+    /// Its page in `docs/clients`.
+    page: String,
+    /// Where its programs are installed: a name that [`install`] knows.
+    install: String,
+    /// Left out unless requested, as by `cargo xtask clients`.
+    #[serde(default)]
+    pub is_heavy: bool,
+    /// The model names it uses.
+    models: Vec<String>,
+    /// The protocols of the providers it is tried with.
+    upstreams: Vec<String>,
+    #[serde(rename = "case")]
+    cases: Vec<Case>,
+}
+
+/// One thing that a client does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    /// A command for `sh`.
+    run: String,
+    #[serde(default)]
+    provider: Script,
+    /// Whether the command fails.
+    #[serde(default)]
+    fails: bool,
+    /// What it prints, among other things.
+    prints: Vec<String>,
+    /// Why it is not run.
+    skip: Option<String>,
+}
+
+/// What the provider does with every call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Script {
+    /// The text of its answers, except to a tool's result: that is repeated in the answer.
+    answer: Option<String>,
+    /// It calls this tool first, if it is offered.
+    call: Option<Call>,
+    /// It rejects every request, in these words.
+    error: Option<String>,
+    /// It rejects longer requests as too long for its context.
+    request_bytes_max: Option<usize>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    tool: String,
+    arguments: Value,
+}
+
+/// One case of one client with one provider.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    client: Client,
+    upstream: String,
+    case: Case,
+}
+
+impl Client {
+    /// Every client, by name.
+    ///
+    /// # Errors
+    ///
+    /// The file that cannot be read, and why.
+    pub fn all() -> Result<Vec<Self>, String> {
+        let entries = std::fs::read_dir(folder()).map_err(|error| error.to_string())?;
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|kind| kind == "toml"));
+        paths.sort();
+        paths.into_iter().map(Self::load).collect()
+    }
+
+    fn load(path: PathBuf) -> Result<Self, String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
+        let mut client: Self = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        client.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(client)
+    }
+
+    /// Each of its cases with each provider.
+    pub fn trials(&self) -> Vec<Trial> {
+        let cases = self.cases.iter().filter(|case| case.skip.is_none());
+        let trials = cases.flat_map(|case| {
+            let trial = |upstream: &String| Trial {
+                client: self.clone(),
+                upstream: upstream.clone(),
+                case: case.clone(),
+            };
+            self.upstreams.iter().map(trial).collect::<Vec<_>>()
+        });
+        trials.collect()
+    }
+}
+
+impl Trial {
+    /// `CLIENT::UPSTREAM::CASE`.
+    pub fn name(&self) -> String {
+        format!("{}::{}::{}", self.client.name, self.upstream, self.case.name)
+    }
+
+    /// Runs the client and checks what it prints.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, with all that the client printed and the provider received.
+    pub async fn check(&self) -> Result<(), String> {
+        run::check(self).await
+    }
+}
+
+fn folder() -> PathBuf {
+    root().join("tests/clients")
+}

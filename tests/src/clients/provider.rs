@@ -1,0 +1,136 @@
+//! The provider behind the server: it answers by what it is asked, because a client also makes calls
+//! of its own (titles, summaries) whose number and order differ between versions.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+
+use super::Script;
+use super::reply::{Reply, Wording};
+use crate::grid::{Asked, PROVIDERS, Provider as Protocol};
+use crate::provider::wire::{Connection, Request};
+
+/// Bytes of a request per token, as good as any.
+const TOKEN_BYTES: usize = 4;
+
+/// A provider that listens until it is dropped.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) addr: SocketAddr,
+    shared: Arc<Shared>,
+    serving: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    protocol: &'static Protocol,
+    script: Script,
+    /// A conversation that was too long goes on without further calls.
+    was_too_long: AtomicBool,
+    /// Each request, and what it was answered.
+    log: Mutex<Vec<(Request, String)>>,
+}
+
+impl Provider {
+    pub(super) async fn start(protocol: &str, script: &Script) -> Result<Self, String> {
+        let known = PROVIDERS.iter().find(|known| known.protocol == protocol);
+        let protocol = known.ok_or_else(|| format!("unknown protocol {protocol}"))?;
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(any_port).await.map_err(|error| error.to_string())?;
+        let addr = listener.local_addr().map_err(|error| error.to_string())?;
+        let shared = Arc::new(Shared {
+            protocol,
+            script: script.clone(),
+            was_too_long: AtomicBool::new(false),
+            log: Mutex::default(),
+        });
+        let serving = tokio::spawn(serve(listener, shared.clone())).abort_handle();
+        Ok(Self { addr, shared, serving })
+    }
+
+    /// Whether it was asked something too long.
+    pub(super) fn was_too_long(&self) -> bool {
+        self.shared.was_too_long.load(Ordering::Relaxed)
+    }
+
+    /// What it was asked and answered, for a person.
+    pub(super) fn log(&self) -> String {
+        let log = self.shared.log.lock().expect("no one panics while holding the log");
+        let show = |(request, reply): &(Request, String)| {
+            let body = String::from_utf8_lossy(&request.body);
+            format!("{} {}\n{body}\n-> {reply}\n", request.method, request.path)
+        };
+        log.iter().map(show).collect()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            // A client that leaves is not this provider's concern.
+            let _ = answer(stream, &shared).await;
+        });
+    }
+}
+
+async fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut connection = Connection::new(stream);
+    while let Some(request) = connection.read_request().await? {
+        let asked = (shared.protocol.read)(&request);
+        let reply = shared.reply(&asked, request.body.len());
+        let wording = Wording {
+            protocol: shared.protocol.protocol,
+            stream: asked.stream,
+            tokens: request.body.len() / TOKEN_BYTES,
+        };
+        shared.note(request, &reply);
+        connection.write_all(&wording.http(&reply)).await?;
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn reply(&self, asked: &Asked, bytes: usize) -> Reply {
+        if let Some(max) = self.script.request_bytes_max.filter(|max| bytes > *max) {
+            self.was_too_long.store(true, Ordering::Relaxed);
+            return Reply::TooLong { tokens_max: max / TOKEN_BYTES };
+        }
+        if let Some(error) = &self.script.error {
+            return Reply::Error(error.clone());
+        }
+        let calls_again = self.script.request_bytes_max.is_some();
+        let may_call = calls_again || asked.results.is_empty();
+        let call = self.script.call.as_ref().filter(|call| {
+            may_call
+                && !self.was_too_long()
+                && asked.tools.iter().any(|(name, _)| *name == call.tool)
+        });
+        match (call, asked.results.last()) {
+            (Some(call), _) => Reply::Call(call.tool.clone(), call.arguments.clone()),
+            (None, Some(result)) if !calls_again => Reply::Text(format!("It gave: {result}")),
+            _ => {
+                Reply::Text(self.script.answer.clone().unwrap_or_else(|| "Hello, wörld 😀!".into()))
+            }
+        }
+    }
+
+    fn was_too_long(&self) -> bool {
+        self.was_too_long.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, request: Request, reply: &Reply) {
+        let mut log = self.log.lock().expect("no one panics while holding the log");
+        log.push((request, format!("{reply:?}")));
+    }
+}
