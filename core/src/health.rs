@@ -64,12 +64,12 @@ struct Breaker {
     until: Option<Instant>,
     /// The time of the target's `Retry-After`.
     not_before: Option<Instant>,
-    /// Since when one call finds out whether the target is well again.
+    /// When the probing call began, while one is under way.
     probing: Option<Instant>,
 }
 
 impl Health {
-    /// Breakers that open by these settings; all are closed.
+    /// Breakers with these settings, all closed.
     pub fn new(settings: Settings) -> Self {
         Self { settings, breakers: Arc::default() }
     }
@@ -127,7 +127,7 @@ impl Health {
         }
     }
 
-    /// A lock that a panic cannot poison for good: every breaker is a valid one.
+    /// The lock, ignoring poison: a breaker is valid at every moment.
     fn breakers(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -142,9 +142,9 @@ impl Terms {
         }
     }
 
-    /// Whether a bound is required: by the client, its plan or a rejection. Where none is, the
-    /// provider's own default is the better limit than the largest it would accept.
-    pub fn is_asked(&self) -> bool {
+    /// Whether a limit has to be sent: because the client, its plan or a rejection sets one. Where
+    /// none does, the provider's own default is a better limit than the largest it would accept.
+    pub fn need_limit(&self) -> bool {
         let by_window = || self.limit().is_some_and(|limit| limit.term == Term::Context);
         self.requested.is_some()
             || self.plan.is_some()
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn an_answer_nobody_bounded_is_left_to_the_provider() {
-        assert!(!Terms { model: Some(4096), ..Terms::default() }.is_asked());
-        assert!(Terms { plan: Some(1), ..Terms::default() }.is_asked());
+        assert!(!Terms { model: Some(4096), ..Terms::default() }.need_limit());
+        assert!(Terms { plan: Some(1), ..Terms::default() }.need_limit());
     }
     /// Each row: low, high, window, requested -> limit.
     #[test]
@@ -293,9 +293,9 @@ mod tests {
             input: Length::from(6000),
             ..Terms::default()
         };
-        assert!(!terms.is_asked());
-        assert!(Terms { window_learned: true, ..terms }.is_asked());
+        assert!(!terms.need_limit());
+        assert!(Terms { window_learned: true, ..terms }.need_limit());
         let short = Terms { window_learned: true, input: Length::from(60), ..terms };
-        assert!(!short.is_asked());
+        assert!(!short.need_limit());
     }
 }

@@ -45,7 +45,7 @@ use self::calls::Calls;
 pub use self::client::ClientProtocol;
 pub(crate) use self::collected::{Collected, CollectedCall};
 pub use self::error::error_message;
-pub use self::provider::{HttpCall, ProviderRequest};
+pub use self::provider::{HttpRequest, ProviderRequest};
 pub use self::reader::StreamReader;
 use self::texts::{TextKind, Texts};
 pub(crate) use self::writer::{AnswerEnd, Writer, error_body};

@@ -1,5 +1,5 @@
-//! A client that reads a kept answer: from any position, in any protocol, and as slowly as it likes.
-//! It never slows the answer down.
+//! A client's view of a retained answer: it starts at any position, in any protocol, and reads at its
+//! own pace without slowing the answer down.
 //!
 //! A reader that joins late is first brought to its position: what came before is written and
 //! dropped, because a protocol's later events refer to earlier ones. So what it is sent from there
@@ -40,7 +40,7 @@ pub enum Output<'a> {
     Done,
     /// Nothing, until the answer has more or the time comes.
     Wait {
-        /// When, and why then; `None`: only the answer, or the reader's own resumption, can help.
+        /// The next deadline and its reason; `None`: wait for the answer or for [`Reader::resume`].
         until: Option<(Instant, Timer)>,
     },
 }

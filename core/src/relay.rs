@@ -43,7 +43,7 @@ pub use attempt::AttemptId;
 pub use clocks::Timer;
 pub use interface::{Call, Downstream, Head, Input, Output};
 pub use settings::{Exhausted, Fallback, Midstream, Timeouts};
-pub use settlement::{Asked, AttemptRecord, Settlement};
+pub use settlement::{AttemptRecord, CallLimits, Settlement};
 
 use account::Account;
 use attempt::{Attempt, Progress};

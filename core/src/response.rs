@@ -150,7 +150,7 @@ impl Response {
             End::Failed(failure) => self.fail(failure),
             End::Finished(_) => {
                 if self.out.is_empty() {
-                    self.writer.whole(self.out.buffer(), &self.collected);
+                    self.writer.write_complete(self.out.buffer(), &self.collected);
                 }
                 self.head = HeadState::Due;
             }

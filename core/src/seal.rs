@@ -19,7 +19,7 @@ pub const NONCE_BYTES: usize = 24;
 /// Bytes in a master key.
 const KEY_BYTES: usize = 32;
 
-/// What seals and opens: the key of today and, while keys are rotated, the one of yesterday.
+/// The master key that seals and, during a rotation, the previous one, which only opens.
 #[derive(Clone, Debug)]
 pub struct MasterKeys {
     current: MasterKey,
@@ -69,13 +69,13 @@ impl MasterKeys {
         Self { current, previous }
     }
 
-    /// Whether that is the name of the key that seals.
+    /// Whether this is the id of the key that seals.
     pub fn is_current(&self, key_id: &str) -> bool {
         key_id == self.current.id
     }
 
-    /// Seals a secret for `place`: the texts that say what it is for. No two sealings may share a
-    /// nonce.
+    /// Seals a secret and binds it to `place`, the texts that identify where it is stored. A nonce must
+    /// never be used twice.
     pub fn seal(&self, secret: &str, place: &[&str], nonce: [u8; NONCE_BYTES]) -> Sealed {
         let MasterKey { id, cipher } = &self.current;
         let aad = associated(id, place);
@@ -108,7 +108,7 @@ fn open(key: &MasterKey, text: &str, place: &[&str]) -> Option<String> {
     String::from_utf8(key.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
 }
 
-/// What a secret is bound to, each text with its length, so that no two places read alike.
+/// The associated data of a place: each text with its length, so that no two places encode alike.
 fn associated(key_id: &str, place: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for text in ["streamgate", key_id].iter().chain(place) {

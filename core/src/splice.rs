@@ -46,7 +46,7 @@ impl Splice {
         }
     }
 
-    /// Takes in more of the continuation, and gives what of it is new as far as that is known.
+    /// Takes more of the continuation and returns what is certainly new.
     pub fn push<'t>(&'t mut self, text: &'t str) -> &'t str {
         if self.decided {
             return text;
@@ -57,13 +57,13 @@ impl Splice {
         if self.pending.is_empty() { self.decide() } else { "" }
     }
 
-    /// The continuation is over: gives what was still held back and is new.
+    /// The continuation is over: returns what is new of the text still held back.
     pub fn finish(&mut self) -> &str {
         if self.decided { "" } else { self.decide() }
     }
 
-    /// Keeps the matches that `held` still follows from this byte on; one that reaches the tail's
-    /// end is an overlap.
+    /// Keeps the matches that still hold for the bytes from `before` on; a match that reaches the end
+    /// of the tail is an overlap.
     fn match_from(&mut self, before: usize) {
         let (tail, held) = (self.tail.as_bytes(), self.held.as_bytes());
         let mut overlap = self.overlap;

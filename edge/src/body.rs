@@ -1,4 +1,4 @@
-//! Complete bodies, no longer than a bound.
+//! Reads complete bodies, up to a bound.
 
 use futures::TryStreamExt as _;
 use streamgate_core::request::BodyFailure;
@@ -36,7 +36,7 @@ pub(crate) async fn of_url(url: &str, bytes_max: usize) -> std::result::Result<V
     body.ok_or_else(|| format!("it is longer than {bytes_max} bytes"))
 }
 
-/// What a stream holds, if it is no longer than that.
+/// Reads a stream to its end; `None` if it is longer than `bytes_max`.
 async fn read(mut stream: ByteStream, bytes_max: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await? {

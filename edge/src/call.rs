@@ -1,7 +1,7 @@
 //! One call to a provider, up to its response's head.
 
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::protocol::HttpCall;
+use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::{self, AttemptId};
 use worker::js_sys::Uint8Array;
 use worker::web_sys::ReadableStream;
@@ -12,16 +12,16 @@ use worker::{
 
 use crate::response;
 
-/// A call that was made.
+/// A call in progress.
 pub(crate) struct PendingCall {
     pub(crate) attempt: AttemptId,
-    /// Its response's head came.
+    /// Whether the response's head has arrived.
     pub(crate) answered: bool,
     abort: Option<AbortController>,
 }
 
-/// What came of a call: a head, and the body if there is one.
-pub(crate) struct Answered {
+/// The response to a call: its head, and its body if it has one.
+pub(crate) struct CallResponse {
     status: u16,
     headers: [Option<String>; HEADERS.len()],
     pub(crate) body: Option<ReadableStream>,
@@ -31,7 +31,7 @@ pub(crate) struct Answered {
 const HEADERS: [&str; 3] = ["content-type", "retry-after", "retry-after-ms"];
 
 impl PendingCall {
-    /// A call, and what stops it.
+    /// A call, and the signal that aborts it.
     pub(crate) fn new(attempt: AttemptId) -> (Self, AbortSignal) {
         let abort = AbortController::default();
         let signal = abort.signal();
@@ -45,8 +45,8 @@ impl PendingCall {
         }
     }
 
-    /// What the runtime's message means. It is a text without a promise, so only what it cannot
-    /// mean otherwise is read from it.
+    /// Classifies the runtime's error message. Its wording is not documented, so only unambiguous
+    /// words count.
     pub(crate) fn failure(&self, message: &str) -> Failure {
         let contains = |word: &str| message.contains(word);
         let reason = match () {
@@ -59,13 +59,13 @@ impl PendingCall {
     }
 }
 
-/// Posts a call, and waits for the head.
-pub(crate) async fn post(http: HttpCall, signal: AbortSignal) -> Result<Answered> {
+/// Sends a request and waits for the head of its response.
+pub(crate) async fn post(http: HttpRequest, signal: AbortSignal) -> Result<CallResponse> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_headers(response::headers(http.headers))
         .with_body(Some(Uint8Array::from(http.body.as_slice()).into()))
-        // The key would follow to wherever it leads.
+        // A redirect would take the API key along.
         .with_redirect(RequestRedirect::Manual);
     let request = Request::new_with_init(&http.url, &init)?;
     let response = Fetch::Request(request).send_with_signal(&signal).await?;
@@ -75,10 +75,10 @@ pub(crate) async fn post(http: HttpCall, signal: AbortSignal) -> Result<Answered
         ResponseBody::Stream(stream) => Some(stream),
         ResponseBody::Empty | ResponseBody::Body(_) => None,
     };
-    Ok(Answered { status, headers, body })
+    Ok(CallResponse { status, headers, body })
 }
 
-impl Answered {
+impl CallResponse {
     pub(crate) fn head(&self) -> relay::Head<'_> {
         relay::Head::read(self.status, |name| {
             let at = HEADERS.iter().position(|&known| known == name)?;

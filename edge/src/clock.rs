@@ -1,4 +1,4 @@
-//! What the platform knows and core must be given: the time, and random bytes.
+//! The time and random bytes, which core takes as arguments.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) fn unix_now() -> Duration {
     Duration::from_millis(Date::now().as_millis())
 }
 
-/// Bytes of the platform's generator.
+/// Random bytes of the platform.
 pub(crate) fn random<const BYTES: usize>() -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     get_random_values(&mut bytes);

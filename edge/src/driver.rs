@@ -1,4 +1,4 @@
-//! Drives core's request machine: hands it what happens, and executes its outputs.
+//! Drives core's request machine: feeds it inputs and executes its outputs.
 //!
 //! Every output that takes time becomes a task of its own, whose result is the machine's next input.
 
@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 use futures::future::{AbortHandle, abortable, join};
 use streamgate_core::access::quota::QuotaOp;
 use streamgate_core::failure::Reason;
-use streamgate_core::protocol::HttpCall;
+use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::{AttemptId, Call};
 use streamgate_core::request::{self, Arrival, Input, Output, RequestHead};
 use streamgate_core::store::Statement;
@@ -29,11 +29,11 @@ use crate::response::Outgoing;
 use crate::store::Session;
 use crate::{body, error, log, quota};
 
-/// A timer of the platform takes no more.
+/// The longest delay that a timer of the platform accepts.
 const DELAY_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// One request, as its pump and its tasks hold it; empty once it is over, because JavaScript may
-/// hold it for long after.
+/// A handle to one request, held by its pump and its tasks. It is emptied when the request is over,
+/// because JavaScript may keep the handle for long after.
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Driver(Rc<RefCell<Option<Box<Driven>>>>);
@@ -47,7 +47,7 @@ struct Driven {
     request: Option<Request>,
     store: Option<Session>,
     pump: Rc<Pump>,
-    /// The calls made, by the numbers the pump knows them by.
+    /// The calls made; the pump refers to them by index.
     calls: Vec<PendingCall>,
     quota: Option<Rc<Stub>>,
     response: Outgoing,
@@ -95,8 +95,7 @@ impl Driver {
         response.await.map_err(|_| "the request ended without a response".into())
     }
 
-    /// The client's leaving arrives here at once, also while the provider is silent and no write
-    /// could fail.
+    /// Reports a disconnect at once, even while the provider is silent and no write could fail.
     fn hangup_on_abort(&self, signal: &web_sys::AbortSignal) -> Closure<dyn FnMut()> {
         let driver = self.clone();
         let hangup =
@@ -129,7 +128,7 @@ impl Driver {
         });
     }
 
-    /// Takes a step; one that returns true was the last. While one is taken there is no other.
+    /// Runs one step; the last one returns true. Steps never nest.
     fn step(&self, step: impl FnOnce(&mut Driven) -> bool) {
         let Ok(mut slot) = self.0.try_borrow_mut() else { return };
         if slot.as_deref_mut().is_some_and(step) {
@@ -137,7 +136,7 @@ impl Driver {
         }
     }
 
-    async fn run(&self, number: usize, http: HttpCall, signal: AbortSignal) {
+    async fn run(&self, number: usize, http: HttpRequest, signal: AbortSignal) {
         let answered = match call::post(http, signal).await {
             Ok(answered) => answered,
             Err(error) => return self.lost(number, &error::message(&error)),
@@ -167,19 +166,19 @@ fn machine(isolate: &Isolate, request: &Request) -> request::Request {
 /// For the pump: each is one step.
 #[wasm_bindgen]
 impl Driver {
-    /// Bytes of a call's response came, so many milliseconds after 1970. The time is an argument
-    /// because to ask for it from here costs more than all else that is done for a token.
+    /// Bytes of a call's response arrived at `now`, in milliseconds since 1970. The time is an
+    /// argument because reading the clock from Rust costs more than everything else done for a token.
     pub fn bytes(&self, call: usize, now: f64, bytes: &[u8]) {
         let now = Instant::from_millis(now as u64);
         self.handle_call(now, call, |call| Input::Bytes { attempt: call.attempt, bytes });
     }
 
-    /// A call's response ended in good order.
+    /// A call's response ended cleanly.
     pub fn end(&self, call: usize) {
         self.handle_call(now(), call, |call| Input::End { attempt: call.attempt });
     }
 
-    /// A call could not be made, or broke.
+    /// A call could not be made, or its connection broke.
     pub fn lost(&self, call: usize, message: &str) {
         self.handle_call(now(), call, |call| Input::Lost {
             attempt: call.attempt,
@@ -187,25 +186,24 @@ impl Driver {
         });
     }
 
-    /// The client left.
+    /// The client disconnected.
     pub fn hangup(&self) {
         self.handle(now(), Input::Hangup);
     }
 
-    /// The client reads too slowly to be sent more.
+    /// The client reads too slowly: send no more for now.
     pub fn pause(&self) {
         self.handle(now(), Input::Pause);
     }
 
-    /// The client has read what it was sent.
+    /// The client has caught up.
     pub fn resume(&self) {
         self.handle(now(), Input::Resume);
     }
 }
 
 impl Driven {
-    /// Hands the machine what happened, executes its outputs, and returns whether that was the last
-    /// of them.
+    /// Feeds an input to the machine, executes its outputs, and returns whether the request is over.
     fn handle(&mut self, at: Instant, input: Input<'_>, driver: &Driver) -> bool {
         self.machine.handle(at, input);
         loop {
@@ -270,7 +268,7 @@ impl Driven {
         }
     }
 
-    /// Where no quota is shared by all isolates, each keeps its own.
+    /// Without a quota shared by all isolates, each isolate keeps its own.
     fn apply(&mut self, at: Instant, user: &Arc<str>, op: QuotaOp, driver: &Driver) {
         if self.quota.is_none() {
             self.quota = quota::stub(&self.env, user);
@@ -308,8 +306,8 @@ impl Driven {
         }
     }
 
-    /// A timer that fires too early costs a step now and then; one set anew for every chunk would
-    /// cost more than the chunk. So it is set only when an earlier one is needed.
+    /// A timer that fires too early costs an occasional step; resetting it for every chunk would cost
+    /// more than the chunk. So it is set only when an earlier one is needed.
     fn wait(&mut self, at: Instant, due: Option<Instant>, driver: &Driver) {
         let Some(due) = due else { return };
         if self.timer.as_ref().is_some_and(|(wakes_at, _)| *wakes_at <= due) {

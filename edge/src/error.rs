@@ -1,4 +1,4 @@
-//! Errors of the platform, as text for a person.
+//! Errors of the platform, as text for the operator.
 
 use worker::{Error, js_sys};
 

@@ -1,7 +1,7 @@
 //! streamgate as a Cloudflare Worker.
 //!
-//! The module is thin: what a request means, whom to ask and when to give up is decided in the
-//! core, as on native. A [`Driver`] executes it with the `worker` crate; the bytes of a response pass
+//! This crate is thin: core decides what a request means, which target is called and when to give
+//! up, as on native. A [`Driver`] executes that with the `worker` crate; the bytes of a response pass
 //! through `js/pump.mjs`, and `js/entry.mjs` holds the instance.
 //!
 //! ```text

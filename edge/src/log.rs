@@ -4,22 +4,22 @@ use streamgate_core::failure::Failure;
 use streamgate_core::log::{Field, Level, Record};
 use worker::console_log;
 
-/// Why no request can be answered.
+/// An error that keeps every request from being answered.
 pub(crate) fn configuration(failure: &Failure) {
     fault(Level::Error, "misconfigured", failure);
 }
 
-/// What the store could not do.
+/// A failed query.
 pub(crate) fn store(failure: &Failure) {
     fault(Level::Warn, "the store", failure);
 }
 
-/// What the store could not keep.
+/// A failed write that no request waits for.
 pub(crate) fn not_kept(failure: &Failure) {
-    fault(Level::Warn, "not kept", failure);
+    fault(Level::Warn, "not saved", failure);
 }
 
-/// Anybody can use this Worker.
+/// A warning that this Worker has no authentication.
 pub(crate) fn open() {
     let detail =
         "no [auth]: whoever reaches this Worker can use every configured model and its keys";

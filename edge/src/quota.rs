@@ -38,12 +38,12 @@ impl DurableObject for Quota {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        // Of another version of this Worker: it goes uncounted.
+        // Sent by another version of this Worker: not counted.
         let Ok(op) = serde_json::from_str::<QuotaOp>(&request.text().await?) else {
             return Response::error("This is no operation on a quota.", 400);
         };
         let outcome = self.used.borrow_mut().apply(&op, now());
-        // A charge is not worth a write: the next operation will be.
+        // A charge is not written by itself; the next operation writes it.
         if !matches!(op.act, Act::Charge(_)) {
             self.keep()?;
         }
@@ -52,8 +52,8 @@ impl DurableObject for Quota {
 }
 
 impl Quota {
-    /// Writes once the response is out, because the runtime would hold it until the disk confirms.
-    /// What a crash loses is a moment's use.
+    /// Writes after the response is sent, because the runtime would hold the response until the disk
+    /// confirms. A crash loses a moment's use.
     fn keep(&self) -> Result<()> {
         let text = serde_json::to_string(&*self.used.borrow())?;
         let storage = self.state.storage();
@@ -65,13 +65,13 @@ impl Quota {
     }
 }
 
-/// The object of this user, where there is one for all isolates.
+/// This user's object, if the binding is configured.
 pub(crate) fn stub(env: &Env, user: &str) -> Option<Rc<Stub>> {
     let stub = env.durable_object(QUOTA).and_then(|quotas| quotas.get_by_name(user));
     stub.ok().map(Rc::new)
 }
 
-/// Applies an operation there. Operations of one stub arrive in order.
+/// Applies an operation in the object. Operations through one stub arrive in order.
 pub(crate) async fn apply(stub: &Stub, op: &QuotaOp) -> Result<std::result::Result<(), Denial>> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(serde_json::to_string(op)?.into()));

@@ -1,4 +1,5 @@
-//! One response: held until it is known whether its whole body comes with its head.
+//! One response. It is held back until it is known whether the whole body is ready at once; if so it
+//! is sent with a `content-length`.
 
 use futures::channel::oneshot;
 use streamgate_core::request::Head;
@@ -6,7 +7,7 @@ use worker::{Headers, Response};
 
 use crate::pump::Pump;
 
-/// For a client that left before its response began: nobody sees it.
+/// The status for a client that disconnected before its response began; nobody receives it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// A response on its way to the client.
@@ -23,7 +24,7 @@ enum State {
 }
 
 impl Outgoing {
-    /// A response, and where it arrives.
+    /// A response, and the receiver it is sent to.
     pub(crate) fn new() -> (Self, oneshot::Receiver<Response>) {
         let (respond, response) = oneshot::channel();
         let state = State::Held { head: None, body: Vec::new() };
@@ -43,7 +44,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends what there is, because more will come later.
+    /// Sends what is held: the rest will be streamed.
     pub(crate) fn open(&mut self, pump: &Pump) {
         if let State::Held { head: head @ Some(_), body } = &mut self.state
             && let Some(Head { status, headers: pairs }) = head.take()
@@ -58,7 +59,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends what was held as one, with its length, because nothing more will come.
+    /// Sends what is held as a complete response with its length.
     pub(crate) fn close(&mut self) {
         if let State::Held { head, body } = &mut self.state {
             let body = std::mem::take(body);

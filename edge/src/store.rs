@@ -30,9 +30,9 @@ use crate::{error, log};
 
 /// How long a request waits for one batch.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(3);
-/// How long a store that could not be reached is left alone by requests that can do without it.
+/// How long requests that do not need the store leave it alone after it was unreachable.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-/// What a number of JavaScript holds exactly.
+/// The largest integer that a JavaScript number holds exactly.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
 /// The store of this isolate. Cheap to clone: clones share it.
@@ -68,7 +68,7 @@ impl Session {
         let _ = self.opening.clone().await;
     }
 
-    /// Runs these as one transaction.
+    /// Runs statements as one transaction.
     pub(crate) async fn query(&self, statements: &[Statement]) -> Outcome {
         self.opening.clone().await?;
         match self.store.state.get() {
@@ -78,7 +78,7 @@ impl Session {
         self.store.batch(&self.env, statements).await
     }
 
-    /// Keeps something that nobody waits for, unless the store could not be opened.
+    /// Runs a write that no request waits for; skipped if the store is not open.
     pub(crate) async fn keep(&self, statements: &[Statement]) {
         if matches!(self.store.state.get(), State::Open)
             && let Err(failure) = self.store.batch(&self.env, statements).await
@@ -186,7 +186,7 @@ fn value(value: JsValue) -> Option<Value> {
         .or_else(|| value.as_string().map(Value::Text))
 }
 
-/// What SQLite itself rejected carries its code; all else happened on the way to it.
+/// An error of SQLite itself carries its code; any other one is a failure to reach it.
 fn failure(error: &Error) -> Failure {
     let message = error::message(error);
     let (reason, what) = if message.contains("SQLITE_") {
@@ -197,7 +197,7 @@ fn failure(error: &Error) -> Failure {
     Failure::new(reason, format!("{what}: {message}."))
 }
 
-/// What comes of this, if it comes in time.
+/// The output of a future, or `None` if it takes longer than `time_max`.
 async fn within<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), Delay::from(time_max)).await {
         Either::Left((value, _)) => Some(value),

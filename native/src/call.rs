@@ -25,7 +25,7 @@ impl Call {
         }
     }
 
-    /// Hands what is ready to `take`.
+    /// Passes whatever is ready to `take`.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
@@ -38,7 +38,7 @@ impl Call {
         }
     }
 
-    /// The call is no longer needed: its connection may be used again.
+    /// Ends the call and lets its connection be reused.
     pub(crate) fn release(self) {
         match self {
             Self::Upstream(call) => call.release(),

@@ -27,7 +27,7 @@ fn judge(path: &Path) -> Result<String, String> {
     if is_model { model(path) } else { configuration(path) }
 }
 
-/// By what it is named or begins with; all else is taken for a configuration.
+/// By its extension or its first bytes. Anything else is taken for a configuration.
 fn is_model(path: &Path) -> io::Result<bool> {
     let mut magic = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut magic)?;
@@ -39,8 +39,8 @@ fn model(path: &Path) -> Result<String, String> {
     Ok(format!("fine: {}", Summary(&header)))
 }
 
-/// A configuration is fine if it can be served. What is missing on this machine is reported, but is
-/// no fault of the file.
+/// A configuration is fine if it can be served. A model or key that is missing on this machine is
+/// reported, but is not an error of the file.
 fn configuration(path: &Path) -> Result<String, String> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;

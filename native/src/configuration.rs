@@ -1,11 +1,11 @@
-//! Where the configuration comes from: the file that was named, `streamgate.toml` in the working
-//! folder, or what is built in.
+//! Where the configuration comes from: the file given on the command line, `streamgate.toml` in the
+//! working directory, or the built-in one.
 
 use std::path::{Path, PathBuf};
 
 use streamgate_core::config::Config;
 
-/// The file that is read where none is named.
+/// The file that is read if none is given.
 const DEFAULT_FILE: &str = "streamgate.toml";
 
 /// A configuration, and where it comes from.
@@ -18,8 +18,8 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the file that was named, else the default one if it is there, else takes what is
-    /// built in. The error is a text for a person.
+    /// Reads the given file, else the default one if it exists, else the built-in configuration. The
+    /// error is a text for the operator.
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, String> {
         let default = Path::new(DEFAULT_FILE);
         match named.or_else(|| default.exists().then_some(default)) {
@@ -32,7 +32,7 @@ impl Configuration {
     }
 }
 
-/// Reads a configuration; secrets come from the environment.
+/// Parses a configuration. Secrets come from the environment.
 pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, String> {
     let secret = |name: &str| std::env::var(name).ok();
     Config::parse(text, secret).map_err(|error| format!("{}: {error}", path.display()))

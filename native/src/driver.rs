@@ -16,9 +16,9 @@ use streamgate_core::request::{Head, Input, Output, Request};
 use streamgate_core::store::Statement;
 use streamgate_core::time::Instant;
 
-use crate::awaited::Awaited;
 use crate::call::Call;
 use crate::log;
+use crate::pending::Pending;
 use crate::progress::Progress;
 use crate::serving_thread::{ActiveGuard, ServingThread};
 use crate::timer::Timer;
@@ -34,7 +34,7 @@ pub(crate) struct Driver {
     thread: Arc<ServingThread>,
     /// The request's body, until it is read.
     incoming: Option<Incoming>,
-    awaited: Option<Awaited>,
+    pending: Option<Pending>,
     calls: Vec<(AttemptId, Call)>,
     /// Something has begun that nobody has polled yet.
     begun: bool,
@@ -57,7 +57,7 @@ impl Driver {
         let mut driver = Self {
             request,
             incoming: Some(incoming),
-            awaited: None,
+            pending: None,
             calls: Vec::new(),
             begun: false,
             until: None,
@@ -88,7 +88,7 @@ impl Driver {
     fn advance(&mut self, context: &mut Context<'_>) {
         while !self.over && self.body.len() < FRAME_BYTES_MAX {
             self.begun = false;
-            let fed = self.feed_awaited(context) + self.feed_calls(context);
+            let fed = self.feed_pending(context) + self.feed_calls(context);
             if fed > 0 {
                 self.execute();
             }
@@ -104,12 +104,12 @@ impl Driver {
         }
     }
 
-    /// Hands the request what it awaited, if that has come. Returns how much it was handed.
-    fn feed_awaited(&mut self, context: &mut Context<'_>) -> usize {
-        let Some(awaited) = &mut self.awaited else { return 0 };
-        let Poll::Ready(mut came) = awaited.poll(context) else { return 0 };
-        self.awaited = None;
-        self.request.handle(self.thread.clock.now(), came.input());
+    /// Hands the request what it pending, if that has come. Returns how much it was handed.
+    fn feed_pending(&mut self, context: &mut Context<'_>) -> usize {
+        let Some(pending) = &mut self.pending else { return 0 };
+        let Poll::Ready(mut came) = pending.poll(context) else { return 0 };
+        self.pending = None;
+        self.request.handle(self.thread.clock.now(), came.as_input());
         1
     }
 
@@ -143,10 +143,10 @@ impl Driver {
             match self.request.poll() {
                 Output::ReadBody { bytes_max } => self.read_body(bytes_max),
                 Output::Query(statements) => {
-                    self.await_next(Awaited::rows(&self.thread, statements));
+                    self.await_next(Pending::rows(&self.thread, statements));
                 }
                 Output::Fetch { url, bytes_max } => {
-                    self.await_next(Awaited::key_set(&self.thread, url, bytes_max));
+                    self.await_next(Pending::key_set(&self.thread, url, bytes_max));
                 }
                 Output::Quota { user, op } => {
                     let now = self.thread.clock.now();
@@ -178,12 +178,12 @@ impl Driver {
 
     fn read_body(&mut self, bytes_max: usize) {
         if let Some(incoming) = self.incoming.take() {
-            self.await_next(Awaited::body(incoming, bytes_max));
+            self.await_next(Pending::body(incoming, bytes_max));
         }
     }
 
-    fn await_next(&mut self, awaited: Awaited) {
-        self.awaited = Some(awaited);
+    fn await_next(&mut self, pending: Pending) {
+        self.pending = Some(pending);
         self.begun = true;
     }
 
@@ -192,7 +192,7 @@ impl Driver {
         self.head = Some(head);
         // hyper discards what is left of the request's body.
         self.incoming = None;
-        self.awaited = None;
+        self.pending = None;
     }
 
     fn keep(&self, statements: Vec<Statement>) {

@@ -1,6 +1,6 @@
 //! Runs GGUF models on llama.cpp.
 //!
-//! An [`Engine`] knows models by name and loads them when they are asked for. Each loaded model
+//! An [`Engine`] knows models by name and loads them on first use. Each loaded model
 //! has one thread that owns its llama.cpp context and answers many requests at once: they join
 //! and leave the batch between decode steps. What a caller sees:
 //!
@@ -198,7 +198,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without models. Nothing is started before a model is asked for.
+    /// An engine without models. Nothing is started before a model is used.
     pub fn new(config: EngineConfig) -> Self {
         Self { registry: Registry::new(config) }
     }
@@ -254,7 +254,7 @@ impl Engine {
     /// Why the model cannot be loaded; [`EngineError::Overloaded`];
     /// [`EngineError::ContextLength`].
     pub async fn generate(&self, name: &str, request: Generate) -> Result<Generation, EngineError> {
-        let asked = Instant::now();
+        let submitted = Instant::now();
         let waiting = self.registry.config.queue_max;
         let admit = |running: &Running| Admission::new(running, waiting);
         let admission = self.registry.enter(name, admit).await?;
@@ -274,7 +274,7 @@ impl Engine {
             sampler: Sampler::new(&request.sampling, admission.reading.vocabulary(), window),
             text: Text::new(request.stop),
             sink,
-            asked,
+            submitted,
             _permit: admission.permit,
         };
         let sent = admission.commands.send(Command::Run(Box::new(job)));

@@ -1,14 +1,13 @@
-//! The native shell of streamgate: it serves what [`streamgate_core`] decides.
+//! The native shell of streamgate: it executes what [`streamgate_core`] decides.
 //!
 //! ```text
 //!  cli ──► serve ──► service ──► driver ──┬──► upstream ──HTTP──► providers
 //!          (threads) (HTTP)    (requests) └──► local ──► engine ──► llama.cpp
 //! ```
 //!
-//! A connection lives on one thread from its first byte to its last: no token crosses threads
-//! on its way through, but for those of a local model, which another thread makes.
+//! A connection stays on one thread for its whole life, so a proxied token never crosses threads.
+//! A local model runs on a thread of its own.
 
-mod awaited;
 mod call;
 mod check;
 pub mod cli;
@@ -20,6 +19,7 @@ mod learned;
 mod local;
 mod log;
 mod models;
+mod pending;
 mod progress;
 mod provider_keys;
 mod serve;

@@ -16,7 +16,7 @@ use crate::engine::{Engine, EngineConfig, Model};
 pub(crate) use listing::{limits, listing, log};
 pub(crate) use presence::{Summary, header};
 
-/// Where a provider's models are unless configured.
+/// The default directory of models.
 const MODELS_DIR: &str = "models";
 
 /// An engine that knows every local model of the configuration. The error is a text for a person.
@@ -40,13 +40,13 @@ pub(crate) fn remedy(path: &dyn fmt::Display) -> String {
     )
 }
 
-/// The first target of the default model, if it is local: the one to load at once.
+/// The first target of the default model if it is local: it is loaded at startup.
 pub(crate) fn first(config: &Config) -> Option<&Arc<Target>> {
     let default = config.default_model.as_ref().and_then(|name| config.models.get(name))?;
     default.targets.first().filter(|target| is_local(target))
 }
 
-/// Where a local target's model is: built in, or `NAME.gguf` in its provider's folder.
+/// A local target's model: built in, or `NAME.gguf` in its provider's directory.
 fn model(target: &Target) -> Result<Model, String> {
     let name = Path::new(&target.model);
     if target.model == EMBEDDED_MODEL {

@@ -1,10 +1,10 @@
-//! How far a call to a model has come.
+//! Whether a call to a model is over.
 
 /// Whether a call has more to deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Something came, and there may be more.
+    /// Something was delivered, and more may follow.
     More,
-    /// Nothing more will come.
+    /// The call is over.
     Over,
 }

@@ -1,4 +1,4 @@
-//! `streamgate provider-keys`: users' own keys for providers, as the operator looks after them.
+//! `streamgate provider-keys`: maintenance of the users' own provider keys by the operator.
 
 use streamgate_core::config::Config;
 use streamgate_core::failure::{Failure, Reason};
@@ -9,12 +9,12 @@ use streamgate_core::store::{Row, provider_keys as rows};
 use crate::startup::StartupError;
 use crate::store::Store;
 
-/// What a rotation did.
+/// The outcome of a rotation.
 #[derive(Debug, Default)]
 pub(crate) struct Rotated {
     /// Keys that were sealed anew.
     pub(crate) resealed: usize,
-    /// Keys that needed nothing: they were current, or were set or deleted meanwhile.
+    /// Keys left as they were: already current, or changed by their user meanwhile.
     pub(crate) left: usize,
     /// Why others could not be opened, a line each.
     pub(crate) broken: Vec<String>,
@@ -43,8 +43,8 @@ pub(crate) fn rotate(config: &Config) -> Result<Rotated, StartupError> {
     Ok(rotated)
 }
 
-/// Whether a key was sealed anew; or why it cannot be opened. It goes in only in place of what was
-/// opened, so that a key set meanwhile stays.
+/// Whether a key was resealed, or why it cannot be opened. The row is replaced only if it still holds
+/// what was opened, so that a key set meanwhile is kept.
 fn reseal(store: &Store, master: &MasterKeys, row: &Row) -> Result<Result<bool, String>, Failure> {
     let key = rows::read(row)?;
     match provider_keys::resealed(master, &key, nonce()?) {
@@ -57,7 +57,7 @@ fn reseal(store: &Store, master: &MasterKeys, row: &Row) -> Result<Result<bool, 
     }
 }
 
-/// Never by the clock: a nonce that comes twice would give keys away.
+/// Random, never derived from the clock: a nonce used twice would reveal keys.
 fn nonce() -> Result<[u8; NONCE_BYTES], Failure> {
     let mut nonce = [0; NONCE_BYTES];
     match getrandom::fill(&mut nonce) {

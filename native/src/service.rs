@@ -37,7 +37,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 impl Service {
-    /// Without random numbers there are no secrets: the connection ends without an answer.
+    /// `None` if the system has no random numbers: no secret can be made, so the connection is closed
+    /// without a response.
     fn begin(&self, request: Request<Incoming>) -> Option<Driver> {
         let arrival = self.0.arrival().inspect_err(|error| {
             tracing::error!(%error, "no random numbers");
@@ -75,7 +76,7 @@ fn response(head: Head, driver: Box<Driver>) -> Response<Box<Driver>> {
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
     let headers = response.headers_mut();
     for (name, value) in head.headers {
-        // A name of the configuration may hold what a header cannot; then it is left out.
+        // A configured name may contain bytes that a header value cannot; it is left out then.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.append(HeaderName::from_static(name), value);
         }
@@ -83,7 +84,7 @@ fn response(head: Head, driver: Box<Driver>) -> Response<Box<Driver>> {
     response
 }
 
-/// A header's values as one, as they may be sent on.
+/// All values of a header, joined by commas as RFC 9110 allows.
 fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
     let values: Vec<_> =
         headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();

@@ -1,5 +1,5 @@
-//! What one serving thread has: its own connections to providers, so that nothing on the way of a
-//! token is shared; the engine and the gateway, which are.
+//! The state of one serving thread: its own connections to providers, so that no lock is on the
+//! token path, and handles to the gateway, the engine and the store, which all threads share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,20 +13,20 @@ use crate::engine::Engine;
 use crate::store::Store;
 use crate::upstream::Upstream;
 
-/// What one serving thread has.
+/// The state of one serving thread.
 #[derive(Debug)]
 pub(crate) struct ServingThread {
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
     pub(crate) engine: Engine,
-    /// What outlives the process, where that is configured.
+    /// Data that outlives the process, if `[store]` is configured.
     pub(crate) store: Option<Store>,
     pub(crate) clock: Clock,
     pub(crate) running: Running,
 }
 
 impl ServingThread {
-    /// What core needs to know of a request that arrives now.
+    /// What core needs from its shell when a request arrives: the time and random bytes.
     pub(crate) fn arrival(&self) -> Result<Arrival, getrandom::Error> {
         let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random)?;
@@ -46,7 +46,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that stands at zero.
+    /// A clock that starts at zero.
     pub(crate) fn start() -> Self {
         Self { origin: tokio::time::Instant::now() }
     }
@@ -57,7 +57,7 @@ impl Clock {
         Instant::from_micros(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
-    /// When tokio's clock shows `instant`.
+    /// The same instant on tokio's clock.
     pub(crate) fn tokio(self, instant: Instant) -> tokio::time::Instant {
         self.origin + Duration::from_micros(instant.as_micros())
     }
@@ -68,7 +68,7 @@ impl Clock {
 pub(crate) struct Running(Arc<AtomicUsize>);
 
 impl Running {
-    /// Counts one more, until it is dropped.
+    /// Counts one more until the guard is dropped.
     pub(crate) fn one(&self) -> ActiveGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
         ActiveGuard(Self(Arc::clone(&self.0)))

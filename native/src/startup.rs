@@ -1,10 +1,10 @@
-//! Why the program cannot do what it was started for.
+//! Errors that keep the program from starting.
 
-/// Why the program cannot start.
+/// Why the program cannot start. Each holds a text for the operator.
 #[derive(Debug)]
 pub(crate) enum StartupError {
-    /// The arguments or the configuration ask for what cannot be.
+    /// The arguments or the configuration are wrong.
     Config(String),
-    /// The machine does not allow it: a port, a file, a database.
+    /// The environment is: a port is taken, a file unreadable, a database unreachable.
     Io(String),
 }

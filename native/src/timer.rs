@@ -9,8 +9,8 @@ use tokio::time::Sleep;
 
 use crate::serving_thread::Clock;
 
-/// Deadlines move on with every token; the timer is set anew only when it fires, or when it would
-/// fire too late.
+/// Deadlines move with every token. The timer is reset only when it fires, or when it would fire too
+/// late, so that a token costs no timer operation.
 #[derive(Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,

@@ -1,7 +1,7 @@
-//! Calls to providers, and whatever else is fetched over HTTP.
+//! Calls to providers, and everything else that is fetched over HTTP.
 //!
-//! `direct` carries tokens unless the configuration selects another transport; `clients` is `reqwest`,
-//! for everything else.
+//! `direct` carries tokens by default. `clients` is `reqwest`: key sets, and the providers that are
+//! configured with `transport = "reqwest"`.
 
 mod clients;
 mod connect;
@@ -22,9 +22,10 @@ use clients::Clients;
 use connect::{Connector, Reach, TlsConfig};
 use direct::Direct;
 
-/// What a response may still hold when its answer is complete, for its connection to be used again.
+/// The most that is read of a response after its answer is complete, so that its connection can be
+/// reused, in bytes.
 const LEFTOVER_BYTES_MAX: usize = 16 * 1024;
-/// How long that may take.
+/// The longest time spent on that.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The connections of one thread to providers. Cheap to clone: clones share them.
@@ -42,8 +43,8 @@ impl Upstream {
         Ok(Self { direct: Direct::new(connector), clients: Clients::new(tls, connect_time_max) })
     }
 
-    /// Begins a call. Where a user chose the base URL it is always a direct one, which checks the
-    /// address it connects to.
+    /// Begins a call. If a user chose the base URL the call is always direct, because that client
+    /// checks the address it connects to.
     pub(crate) fn call(&self, call: &relay::Call) -> Call {
         let provider = &call.target.provider;
         match (provider.transport, Reach::of(provider)) {
@@ -54,7 +55,7 @@ impl Upstream {
         }
     }
 
-    /// Gets what is at a URL, if it is no larger than that. The error is a text for a person.
+    /// Fetches a document of at most `bytes_max` bytes. The error is a text for the operator.
     pub(crate) async fn get(&self, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
         self.clients.get(url, bytes_max).await
     }
@@ -67,7 +68,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Hands over what is ready.
+    /// Passes whatever is ready to `take`.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
@@ -80,7 +81,7 @@ impl Call {
         }
     }
 
-    /// Lets the connection be used again, if the response ends soon.
+    /// Lets the connection be reused if the response ends soon.
     pub(crate) fn release(self) {
         match self {
             Self::Direct(call) => call.release(),

@@ -247,7 +247,7 @@ fn begin(setting: &Setting) -> (Answer, AttemptId) {
     };
     request[field] = message;
     let mut answer =
-        gateway.answer(Client::asked(setting.client), request.to_string().as_bytes(), &arrival);
+        gateway.answer(Client::new(setting.client), request.to_string().as_bytes(), &arrival);
     let Output::Call(call) = answer.poll() else { panic!("no call") };
     (answer, call.attempt)
 }

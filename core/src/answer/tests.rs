@@ -84,7 +84,7 @@ impl Bench {
     }
 
     fn of(gateway: &Gateway, client: ClientProtocol, body: &str) -> Self {
-        Self::at(gateway, Client::asked(client), body)
+        Self::at(gateway, Client::new(client), body)
     }
 
     fn at(gateway: &Gateway, client: Client, body: &str) -> Self {

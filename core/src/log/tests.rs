@@ -7,7 +7,7 @@ use crate::chat::{FinishReason, Usage};
 use crate::config::Config;
 use crate::failure::Reason;
 use crate::limit::Term;
-use crate::relay::{Asked, AttemptRecord};
+use crate::relay::{AttemptRecord, CallLimits};
 use crate::target::Target;
 
 const CONFIG: &str = r#"
@@ -28,14 +28,14 @@ fn caller() -> Caller {
     Caller { user: "ada".parse().unwrap(), plan: Some(Arc::new(plan)) }
 }
 
-fn attempt(target: &Arc<Target>, asked: Option<Asked>, end: End) -> AttemptRecord {
+fn attempt(target: &Arc<Target>, limits: Option<CallLimits>, end: End) -> AttemptRecord {
     let took = Duration::from_millis(20);
-    AttemptRecord { target: target.clone(), asked, stream: true, began: took, took, end }
+    AttemptRecord { target: target.clone(), limits, stream: true, began: took, took, end }
 }
 
-fn asked(model: u32) -> Asked {
+fn limits(model: u32) -> CallLimits {
     let terms = Terms { requested: Some(9000), model: Some(model), ..Terms::default() };
-    Asked { terms, limit: Some(Limit { max_output: model, term: Term::Model }) }
+    CallLimits { terms, limit: Some(Limit { max_output: model, term: Term::Model }) }
 }
 
 /// The first target failed, the second answered.
@@ -46,8 +46,8 @@ fn settlement() -> Settlement {
         caller: Some(caller()),
         end: End::Finished(FinishReason::Stop),
         attempts: vec![
-            attempt(&targets[0], Some(asked(2000)), End::Failed(Reason::Connect.into())),
-            attempt(&targets[1], Some(asked(4096)), End::Finished(FinishReason::Stop)),
+            attempt(&targets[0], Some(limits(2000)), End::Failed(Reason::Connect.into())),
+            attempt(&targets[1], Some(limits(4096)), End::Finished(FinishReason::Stop)),
         ],
         served_by: Some(targets[1].clone()),
         fallback: false,
@@ -123,7 +123,7 @@ fn the_bounds_are_those_of_the_target_that_served_else_of_the_last_called() {
     assert_eq!(limit(&settlement), Some(2000));
     settlement.served_by = None;
     assert_eq!(limit(&settlement), Some(4096));
-    settlement.attempts[1].asked = None;
+    settlement.attempts[1].limits = None;
     assert_eq!(limit(&settlement), Some(2000), "a target that was not called has no bounds");
 }
 

@@ -11,9 +11,9 @@ mod request;
 mod schema;
 mod writer;
 
-pub(super) use provider_request::http_call;
+pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
-pub(super) use reader::read_whole;
+pub(super) use reader::read_complete;
 pub(super) use request::parse_request;
 pub(crate) use writer::Writer;
 pub(super) use writer::error_body;

@@ -7,6 +7,6 @@
 mod provider_request;
 mod reader;
 
-pub(super) use provider_request::http_call;
+pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
-pub(super) use reader::read_whole;
+pub(super) use reader::read_complete;

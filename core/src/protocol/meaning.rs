@@ -70,7 +70,7 @@ pub(super) fn collected(
     let mut collected = Collected::default();
     events.iter().for_each(|event| collected.add(event));
     let mut out = Vec::new();
-    writer(protocol, request).whole(&mut out, &collected);
+    writer(protocol, request).write_complete(&mut out, &collected);
     String::from_utf8(out).unwrap()
 }
 

@@ -90,7 +90,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(super) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let said = [answer.text.as_str(), &answer.refusal].concat();
         let messages = json!([
             {"role": "user", "content": self.asked, "timestamp": null},

@@ -98,7 +98,7 @@ fn read(protocol: ProviderProtocol, frames: &[Vec<u8>], whole: bool) -> Result<C
     for frame in frames {
         let mut sink = |event: Event<'_>| answer.add(&event);
         let read = match whole {
-            true => protocol.read_whole(frame, &mut sink),
+            true => protocol.read_complete(frame, &mut sink),
             false => reader.read(frame, &mut sink).map(drop),
         };
         read.map_err(|error| format!("{error:?}"))?;

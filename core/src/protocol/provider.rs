@@ -13,7 +13,7 @@ use crate::target::{ProviderProtocol, Target};
 
 /// An HTTP call to a provider, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCall {
+pub struct HttpRequest {
     /// Always a POST to this URL.
     pub url: String,
     /// Headers by lower-case name.
@@ -22,7 +22,7 @@ pub struct HttpCall {
     pub body: Vec<u8>,
 }
 
-impl HttpCall {
+impl HttpRequest {
     pub(super) fn new(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
         let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { url, headers, body }
@@ -78,18 +78,18 @@ impl ProviderProtocol {
     }
 
     /// Writes a call.
-    pub fn http_call(self, ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+    pub fn http_request(self, ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
         let mut request = adapted::with_choice_of_tools_there(ask.request);
         if !ask.passes_through() {
             request = adapted::with_results_first(request);
         }
         let ask = &ProviderRequest { request: &request, ..*ask };
         let mut call = match self {
-            Self::OpenAi => openai::http_call(ask),
-            Self::Responses => responses::http_call(ask),
-            Self::Anthropic => anthropic::http_call(ask),
-            Self::Gemini => gemini::http_call(ask),
-            Self::Ollama => ollama::http_call(ask),
+            Self::OpenAi => openai::http_request(ask),
+            Self::Responses => responses::http_request(ask),
+            Self::Anthropic => anthropic::http_request(ask),
+            Self::Gemini => gemini::http_request(ask),
+            Self::Ollama => ollama::http_request(ask),
         }?;
         call.headers.extend(ask.forwarded_headers());
         let own = ask.target.provider.headers.iter();
@@ -98,13 +98,13 @@ impl ProviderProtocol {
     }
 
     /// Reads a complete, non-streaming answer.
-    pub fn read_whole(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    pub fn read_complete(self, body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
         match self {
-            Self::OpenAi => openai::read_whole(body, sink),
-            Self::Responses => responses::read_whole(body, sink),
-            Self::Anthropic => anthropic::read_whole(body, sink),
-            Self::Gemini => gemini::read_whole(body, sink),
-            Self::Ollama => ollama::read_whole(body, sink),
+            Self::OpenAi => openai::read_complete(body, sink),
+            Self::Responses => responses::read_complete(body, sink),
+            Self::Anthropic => anthropic::read_complete(body, sink),
+            Self::Gemini => gemini::read_complete(body, sink),
+            Self::Ollama => ollama::read_complete(body, sink),
         }
     }
 }

@@ -12,8 +12,8 @@ mod reader;
 mod request;
 mod writer;
 
-pub(super) use provider_request::http_call;
+pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
-pub(super) use reader::read_whole;
+pub(super) use reader::read_complete;
 pub(super) use request::parse_request;
 pub(crate) use writer::Writer;

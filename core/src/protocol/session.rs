@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(super) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let said = [answer.text.as_str(), &answer.refusal].concat();
         let body =
             json!({"session_id": self.session, "message": said, "warnings": answer.warnings});

@@ -80,7 +80,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(super) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         frame::push_json_string(out, &answer.text);
     }
 }

@@ -125,7 +125,7 @@ impl Told {
 
     fn whole(protocol: ProviderProtocol, body: &[u8]) -> Self {
         let mut told = Self::default();
-        match protocol.read_whole(body, &mut |event| told.add(&event)) {
+        match protocol.read_complete(body, &mut |event| told.add(&event)) {
             Ok(()) => {}
             Err(ReadError::Provider(failure)) => told.failure = Some(failure),
             Err(ReadError::Malformed(detail)) => panic!("{detail}"),

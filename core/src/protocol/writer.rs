@@ -144,16 +144,16 @@ impl Writer {
     }
 
     /// Writes a non-streaming answer.
-    pub(crate) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(crate) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         match self {
-            Self::OpenAi(writer) => writer.whole(out, answer),
-            Self::Responses(writer) => writer.whole(out, answer),
-            Self::Anthropic(writer) => writer.whole(out, answer),
-            Self::Token(writer) => writer.whole(out, answer),
-            Self::Notebook(writer) => writer.whole(out, answer),
-            Self::Content(writer) => writer.whole(out, answer),
-            Self::Session(writer) => writer.whole(out, answer),
-            Self::UiMessage(writer) => writer.whole(out, answer),
+            Self::OpenAi(writer) => writer.write_complete(out, answer),
+            Self::Responses(writer) => writer.write_complete(out, answer),
+            Self::Anthropic(writer) => writer.write_complete(out, answer),
+            Self::Token(writer) => writer.write_complete(out, answer),
+            Self::Notebook(writer) => writer.write_complete(out, answer),
+            Self::Content(writer) => writer.write_complete(out, answer),
+            Self::Session(writer) => writer.write_complete(out, answer),
+            Self::UiMessage(writer) => writer.write_complete(out, answer),
         }
     }
 }

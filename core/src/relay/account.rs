@@ -98,7 +98,7 @@ impl Account {
         self.skipped += attempt.reading.skipped;
         self.attempts.push(AttemptRecord {
             target: attempt.plan.target.clone(),
-            asked: Some(attempt.plan.asked),
+            limits: Some(attempt.plan.limits),
             stream: attempt.plan.stream,
             began: attempt.began.since(self.began),
             took: now.since(attempt.began),
@@ -117,7 +117,7 @@ impl Account {
     ) {
         self.attempts.push(AttemptRecord {
             target: target.clone(),
-            asked: None,
+            limits: None,
             stream,
             began: now.since(self.began),
             took: Duration::ZERO,

@@ -8,7 +8,7 @@ use super::Timeouts;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
-use super::{Asked, Head, Timer};
+use super::{CallLimits, Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::protocol::{Step, StreamReader};
@@ -85,7 +85,7 @@ pub(super) struct Plan {
     /// How it is asked to continue an answer that broke; `None`: it answers from the start.
     pub(super) continues: Option<Continuation>,
     /// How long an answer it asks for.
-    pub(super) asked: Asked,
+    pub(super) limits: CallLimits,
     /// It follows a refusal that stated the target's limit.
     pub(super) is_retry: bool,
     /// Bytes of content that were delivered before it, and how many of them were text.

@@ -114,7 +114,7 @@ impl Relay {
         let detail = failure.message();
         *failure = Failure::new(Reason::TooManyTokens, detail).at("max_tokens");
         let shorter =
-            |limit: u32| attempt.plan.asked.max_output().is_none_or(|asked| limit < asked);
+            |limit: u32| attempt.plan.limits.max_output().is_none_or(|asked| limit < asked);
         if attempt.plan.is_retry || !refusal.max_output.is_none_or(shorter) {
             return false;
         }
@@ -166,8 +166,9 @@ fn stated_limits(attempt: &Attempt, failure: &Failure) -> Option<StatedLimits> {
         return None;
     }
     let body = failure.original.as_ref().map_or(&[][..], |original| &original.body);
-    let in_body = || refusal::read(&String::from_utf8_lossy(body), attempt.plan.asked.max_output());
-    let first = refusal::read(&failure.detail, attempt.plan.asked.max_output());
+    let in_body =
+        || refusal::read(&String::from_utf8_lossy(body), attempt.plan.limits.max_output());
+    let first = refusal::read(&failure.detail, attempt.plan.limits.max_output());
     first.filter(states_limit).or_else(in_body).or(first)
 }
 

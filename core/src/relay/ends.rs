@@ -62,7 +62,7 @@ impl Relay {
             }
             Retry::Unstreamed if streamed => self.begin(plan.index, false, None, client),
             Retry::Unstreamed | Retry::NextTarget | Retry::Later if !self.live.is_empty() => {
-                self.emit_warning(format_args!("Another model is still asked"), client);
+                self.emit_warning(format_args!("Another model is still answering"), client);
             }
             Retry::Unstreamed | Retry::NextTarget | Retry::Later => self.call_next(client),
         }

@@ -7,7 +7,7 @@ use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
 use crate::limit::{Limit, Terms};
-use crate::protocol::{ClientProtocol, HttpCall, ProviderRequest};
+use crate::protocol::{ClientProtocol, HttpRequest, ProviderRequest};
 use crate::target::{Target, Upstream};
 use crate::time::Instant;
 
@@ -140,12 +140,12 @@ pub struct Call {
 
 impl Call {
     /// The call as an HTTP request; a local model is called without one, where there is an engine.
-    pub fn http(&self) -> Result<HttpCall, Failure> {
+    pub fn http(&self) -> Result<HttpRequest, Failure> {
         let Upstream::Http(protocol) = self.target.provider.upstream else {
             let detail = format!("{} runs on a native server only.", self.target);
             return Err(Failure::new(Reason::ModelUnavailable, detail));
         };
-        protocol.http_call(&ProviderRequest {
+        protocol.http_request(&ProviderRequest {
             target: &self.target,
             request: &self.request,
             client: self.client,

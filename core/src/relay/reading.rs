@@ -190,7 +190,7 @@ impl Reading {
     ) -> Result<(), Failure> {
         let forwarded = self.forwarding.body;
         let mut seen = Seen::default();
-        let read = protocol.read_whole(body, &mut |event| {
+        let read = protocol.read_complete(body, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         });
         self.finish = seen.finish.or(self.finish);

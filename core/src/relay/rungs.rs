@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Plan};
 use super::reading::Forwarding;
-use super::{Asked, AttemptId, Call, Downstream, Output, Relay, continuation};
+use super::{AttemptId, Call, CallLimits, Downstream, Output, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
 use crate::target::{ApiKey, Continuation, Target};
@@ -40,7 +40,9 @@ impl Relay {
     /// Whether the target may be called at all.
     fn admit(&self, target: &Target, continues: Option<Continuation>) -> Result<(), Failure> {
         if continues == Some(Continuation::Stop) {
-            let detail = format!("{target} is not asked to go on with an answer.");
+            let detail = format!(
+                "{target} is configured not to continue an answer (continuation = \"stop\")."
+            );
             return Err(Failure::new(Reason::Cut, detail));
         }
         match &target.provider.api_key {
@@ -74,7 +76,7 @@ impl Relay {
         let retry = self.bounds.take_retry();
         let mut terms = self.terms(&target, continues.is_some());
         terms.input = retry.unwrap_or(terms.input);
-        let needed = terms.is_asked() || target.provider.upstream.needs_limit();
+        let needed = terms.need_limit() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
         let id = AttemptId(self.next_id);
         self.next_id += 1;
@@ -92,7 +94,7 @@ impl Relay {
             index,
             stream,
             continues,
-            asked: Asked { terms, limit },
+            limits: CallLimits { terms, limit },
             is_retry: retry.is_some(),
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
@@ -112,11 +114,11 @@ impl Relay {
         client: &mut dyn Downstream,
     ) {
         if continues {
-            self.emit_warning(format_args!("Now asking {target} to go on"), client);
+            self.emit_warning(format_args!("Continuing with {target}"), client);
         } else if stream == self.job.request.stream {
-            self.emit_warning(format_args!("Now asking {target}"), client);
+            self.emit_warning(format_args!("Retrying with {target}"), client);
         } else {
-            self.emit_warning(format_args!("Now asking {target} for the whole answer"), client);
+            self.emit_warning(format_args!("Retrying with {target} without streaming"), client);
         }
     }
 

@@ -16,8 +16,8 @@ use crate::target::Target;
 pub struct AttemptRecord {
     /// Whom.
     pub target: Arc<Target>,
-    /// How long an answer it asked for; `None`: the target was not called.
-    pub asked: Option<Asked>,
+    /// The limit sent; `None`: the target was not called.
+    pub limits: Option<CallLimits>,
     /// As a stream or as one whole answer.
     pub stream: bool,
     /// When, after the request came.
@@ -40,16 +40,16 @@ impl fmt::Display for AttemptRecord {
     }
 }
 
-/// How long an answer a call asked for, and why.
+/// The limit sent with a call, and what it follows from.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct CallLimits {
     /// What bounds the answer.
     pub terms: Terms,
     /// The limit sent; `None`: the provider's own default.
     pub limit: Option<Limit>,
 }
 
-impl Asked {
+impl CallLimits {
     /// The limit sent, in tokens.
     pub(super) fn max_output(&self) -> Option<u32> {
         self.limit.map(|limit| limit.max_output)
@@ -59,7 +59,7 @@ impl Asked {
 /// How an answer went.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Who asked.
+    /// Who sent the request.
     pub caller: Option<Caller>,
     /// How it ended.
     pub end: End,
@@ -90,8 +90,8 @@ impl Settlement {
         let serves = |attempt: &&AttemptRecord| {
             self.served_by.as_ref().is_some_and(|target| Arc::ptr_eq(target, &attempt.target))
         };
-        let called = || self.attempts.iter().rev().filter(|attempt| attempt.asked.is_some());
-        let asked = called().find(serves).or_else(|| called().next())?.asked.as_ref()?;
-        Some((&asked.terms, asked.limit))
+        let called = || self.attempts.iter().rev().filter(|attempt| attempt.limits.is_some());
+        let limits = called().find(serves).or_else(|| called().next())?.limits.as_ref()?;
+        Some((&limits.terms, limits.limit))
     }
 }

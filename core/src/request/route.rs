@@ -78,16 +78,16 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
     let chat = |route: MakeRoute| Some(("POST", route));
     let get = |route: MakeRoute| Some(("GET", route));
     match path {
-        "/v1/chat/completions" => chat(|| Route::Chat(Client::asked(ClientProtocol::OpenAi))),
-        "/v1/responses" => chat(|| Route::Chat(Client::asked(ClientProtocol::Responses))),
-        "/v1/messages" => chat(|| Route::Chat(Client::asked(ClientProtocol::Anthropic))),
+        "/v1/chat/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::OpenAi))),
+        "/v1/responses" => chat(|| Route::Chat(Client::new(ClientProtocol::Responses))),
+        "/v1/messages" => chat(|| Route::Chat(Client::new(ClientProtocol::Anthropic))),
         "/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Token))),
         "/chat/execute/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Notebook))),
-        "/chat/execute" => chat(|| Route::Chat(Client::whole(ClientProtocol::Notebook))),
+        "/chat/execute" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Notebook))),
         "/api/chat" => chat(|| Route::Chat(Client::streaming(ClientProtocol::UiMessage))),
         "/api/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Content))),
         "/api/ai/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Session))),
-        "/api/ai/chat" => chat(|| Route::Chat(Client::whole(ClientProtocol::Session))),
+        "/api/ai/chat" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Session))),
         "/v1/models" => get(|| Route::Models),
         "/healthz" | "/health" => get(|| Route::Reply(Reply::text("ok\n"))),
         "/" => get(|| Route::Reply(Reply::page())),
@@ -129,7 +129,7 @@ fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
 
 impl Client {
     /// Of a path whose requests decide whether they are streamed.
-    pub const fn asked(protocol: ClientProtocol) -> Self {
+    pub const fn new(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: None }
     }
 
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Of a path that never streams.
-    pub const fn whole(protocol: ClientProtocol) -> Self {
+    pub const fn non_streaming(protocol: ClientProtocol) -> Self {
         Self { protocol, stream: Some(false) }
     }
 

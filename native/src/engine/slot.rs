@@ -19,7 +19,7 @@ pub(super) struct Job {
     pub(super) sampler: Sampler,
     pub(super) text: Text,
     pub(super) sink: Sink,
-    pub(super) asked: Instant,
+    pub(super) submitted: Instant,
     pub(super) _permit: QueuePermit,
 }
 
@@ -156,7 +156,7 @@ impl Slot {
             let rest = run.job.text.finish();
             run.send_text(rest);
         }
-        tracing::debug!(?reason, usage = ?run.usage, took = ?run.job.asked.elapsed(), "answered");
+        tracing::debug!(?reason, usage = ?run.usage, took = ?run.job.submitted.elapsed(), "answered");
         run.job.sink.send(Chunk::Finish { reason, stop, usage: run.usage });
     }
 

@@ -1,4 +1,4 @@
-//! What there is of the configured models, and what is known of their limits, for a person.
+//! The configured models, whether they are available, and their limits, as text for the operator.
 
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use crate::learned;
 use crate::startup::StartupError;
 use crate::store::Store;
 
-/// Logs what is there and what is not, a line per local model.
+/// Logs whether each model is available, a line per target.
 pub(crate) fn log(config: &Config) {
     for (name, targets) in by_model(config) {
         for target in targets {
@@ -26,7 +26,7 @@ pub(crate) fn log(config: &Config) {
                 Presence::Embedded => tracing::info!(model = name, %target, "built in"),
                 Presence::File { header, .. } => {
                     let window_tokens = header.window_tokens;
-                    tracing::info!(model = name, %target, window_tokens, "loads when asked for");
+                    tracing::info!(model = name, %target, window_tokens, "loads on first use");
                 }
                 Presence::Missing { path } => {
                     let path = path.display();
@@ -38,7 +38,7 @@ pub(crate) fn log(config: &Config) {
     }
 }
 
-/// The models of the configuration and what there is of them, as a text.
+/// The configured models and whether they are available.
 pub(crate) fn listing(config: &Config) -> String {
     let mut text = String::new();
     for (name, targets) in by_model(config) {
@@ -53,8 +53,7 @@ pub(crate) fn listing(config: &Config) -> String {
     text
 }
 
-/// What is known of each target's limits and from which source, as a text; what was learned is in
-/// the store.
+/// Each target's limits and their sources, including those learned and saved in the store.
 pub(crate) fn limits(config: &Config) -> Result<String, StartupError> {
     let known = Learned::default();
     if let Some(store) = &config.store {

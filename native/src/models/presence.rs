@@ -1,4 +1,4 @@
-//! What there is of a target, found without loading or calling it.
+//! Whether a target is available, found out without loading or calling it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use streamgate_core::target::{ApiKey, Target};
 use super::{is_local, model, remedy};
 use crate::engine::{EngineError, ModelSource, gguf};
 
-/// What there is of a target.
+/// Whether a target is available, and where.
 pub(super) enum Presence {
     /// A provider answers for it.
     Remote,
@@ -30,7 +30,7 @@ pub(super) enum Presence {
     },
 }
 
-/// Looks for a target.
+/// Checks a target.
 pub(super) fn presence(target: &Target) -> Presence {
     if !is_local(target) {
         return match &target.provider.api_key {
@@ -53,8 +53,8 @@ pub(super) fn presence(target: &Target) -> Presence {
 impl fmt::Display for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Remote => f.write_str("asked by HTTP"),
-            Self::UserKeys => f.write_str("asked by HTTP, with users' own keys"),
+            Self::Remote => f.write_str("called over HTTP"),
+            Self::UserKeys => f.write_str("called over HTTP, with users' own keys"),
             Self::NoKey { env } => write!(f, "no key: {env} is not set"),
             Self::Embedded => f.write_str("built in"),
             Self::File { path, header } => write!(f, "{}: {}", path.display(), Summary(header)),

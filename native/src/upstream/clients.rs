@@ -18,7 +18,7 @@ use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http_body::Body as _;
 use reqwest::{Body, Client, Proxy, RequestBuilder, Response};
 use streamgate_core::failure::Failure;
-use streamgate_core::protocol::HttpCall;
+use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
 
@@ -104,7 +104,7 @@ impl Clients {
     }
 }
 
-fn post(client: &Client, call: HttpCall) -> RequestBuilder {
+fn post(client: &Client, call: HttpRequest) -> RequestBuilder {
     let request = client.post(&call.url);
     let headers = call.headers.iter();
     let request = headers.fold(request, |request, (name, value)| request.header(&**name, value));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use streamgate_core::failure::{Failure, Reason};
-use streamgate_core::protocol::HttpCall;
+use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
@@ -67,7 +67,7 @@ impl Direct {
     /// Sends the request, over a connection that was used before if one is still good.
     async fn send(
         self,
-        call: HttpCall,
+        call: HttpRequest,
         reach: Reach,
         target: &str,
     ) -> Result<Box<Reading>, Failure> {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use flate2::write::GzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Response};
-use streamgate_core::protocol::HttpCall;
+use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::Head;
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{RecvBody, RecvResponse};
@@ -42,7 +42,7 @@ pub(super) enum Exchange {
 }
 
 /// The request's bytes, and what reads its response. The error is a text for a person.
-pub(super) fn request(call: &HttpCall) -> Result<(Vec<u8>, Exchange), String> {
+pub(super) fn request(call: &HttpRequest) -> Result<(Vec<u8>, Exchange), String> {
     let mut request = Request::post(&call.url);
     for (name, value) in &call.headers {
         request = request.header(&**name, value);
@@ -57,7 +57,10 @@ pub(super) fn request(call: &HttpCall) -> Result<(Vec<u8>, Exchange), String> {
     write(call, request).map_err(|error| error.to_string())
 }
 
-fn write(call: &HttpCall, request: Request<()>) -> Result<(Vec<u8>, Exchange), ureq_proto::Error> {
+fn write(
+    call: &HttpRequest,
+    request: Request<()>,
+) -> Result<(Vec<u8>, Exchange), ureq_proto::Error> {
     let line = |(name, value): &(Cow<'static, str>, String)| name.len() + value.len() + 4;
     let head_bytes_max = 512 + call.url.len() + call.headers.iter().map(line).sum::<usize>();
     let mut bytes = vec![0; head_bytes_max + call.body.len()];
@@ -219,7 +222,7 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     fn begun() -> Exchange {
-        let call = HttpCall {
+        let call = HttpRequest {
             url: "http://a.example:81/v1/chat".into(),
             headers: vec![("content-type".into(), "application/json".into())],
             body: b"{}".to_vec(),

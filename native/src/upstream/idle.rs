@@ -1,4 +1,4 @@
-//! Connections that wait to be used again.
+//! Idle connections, kept for reuse.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connect::{Origin, Stream};
 
-/// How many wait for one provider, per thread.
+/// Idle connections per provider and thread.
 pub(super) const IDLE_MAX: usize = 128;
-/// How long one waits: less than what servers and middleboxes usually allow.
+/// How long a connection may be idle: less than servers and middleboxes usually allow.
 pub(super) const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 
-/// The connections of one thread that wait. Cheap to clone: clones share them. The lock is taken
-/// once per call, by one thread.
+/// The idle connections of one thread. Cheap to clone: clones share them. The lock is taken once per
+/// call and is never contended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Idle {
-    /// The one that waits longest is first.
+    /// Oldest first.
     waiting: Arc<Mutex<HashMap<Origin, Vec<Waiting>>>>,
 }
 
@@ -30,7 +30,7 @@ struct Waiting {
 }
 
 impl Idle {
-    /// The connection that was used last, if it is still good.
+    /// The most recently used connection that is still open.
     pub(super) fn take(&self, origin: &Origin) -> Option<Stream> {
         let mut waiting = self.lock();
         let waiting = waiting.get_mut(origin)?;
@@ -44,7 +44,7 @@ impl Idle {
         None
     }
 
-    /// Keeps a connection whose last response was read to its end.
+    /// Keeps a connection whose last response was read completely.
     pub(super) fn put(&self, origin: Origin, stream: Stream) {
         if !origin.is_kept() {
             return;
@@ -62,7 +62,7 @@ impl Idle {
     }
 }
 
-/// Whether nothing came: neither the end, nor bytes that nobody asked for.
+/// Whether the server has neither closed the connection nor sent anything unasked.
 fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());

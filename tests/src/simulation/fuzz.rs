@@ -199,7 +199,7 @@ fn is_json(bytes: &[u8]) -> bool {
 pub fn provider_whole(bytes: &[u8]) {
     let (first, body) = split(bytes);
     let protocol = PROVIDERS[usize::from(first) % PROVIDERS.len()];
-    let read = protocol.read_whole(body, &mut |_| {});
+    let read = protocol.read_complete(body, &mut |_| {});
     assert!(is_json(body) || read.is_err(), "{protocol:?}: what is no JSON was read");
     error_message(body);
 }
@@ -220,7 +220,7 @@ pub fn client_request(bytes: &[u8]) {
         let target = &CONFIG.models[protocol.name()].targets[0];
         let (stream, max_output) = (request.stream, request.max_output_tokens);
         let ask = ProviderRequest { target, request: &request, client, stream, max_output };
-        let call = match protocol.http_call(&ask) {
+        let call = match protocol.http_request(&ask) {
             Ok(call) => call,
             Err(failure) => {
                 assert!(!same, "{failure}");

@@ -328,7 +328,7 @@ fn answer(script: &Script, random: u128) -> Answer {
         random,
         headers: Vec::new(),
     };
-    let client = gateway::Client::asked(script.client.protocol);
+    let client = gateway::Client::new(script.client.protocol);
     gateway(script).answer(client, &request(script), &arrival)
 }
 

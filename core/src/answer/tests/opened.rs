@@ -79,9 +79,9 @@ fn each_lost_rung_is_a_warning() {
     let expected = [
         INFO,
         &warning(
-            "Now asking a/gpt-4-turbo for the whole answer: The model returned an empty answer.",
+            "Retrying with a/gpt-4-turbo without streaming: The model returned an empty answer.",
         ),
-        &warning("Now asking b/unknown: The connection to the provider was lost."),
+        &warning("Retrying with b/unknown: The connection to the provider was lost."),
         TOKEN,
         DONE_EVENTS,
     ];
@@ -102,7 +102,7 @@ fn a_recovered_break_is_a_warning_where_it_was() {
     let expected = [
         INFO,
         TOKEN,
-        &warning("Now asking b/unknown to go on: The connection to the provider was lost."),
+        &warning("Continuing with b/unknown: The connection to the provider was lost."),
         "data: {\"type\":\"token\",\"content\":\" there\"}|",
         DONE_EVENTS,
     ];
@@ -115,7 +115,9 @@ fn the_closing_message_is_marked_by_a_warning() {
     let out = said(STREAMING, "", &[lost(0), lost(1)]);
     let last = warning("No model is left to ask: The provider could not be reached.");
     let (before, after) = out.split_once(&last).unwrap();
-    assert!(before.ends_with(&warning("Now asking b/unknown: The provider could not be reached.")));
+    assert!(
+        before.ends_with(&warning("Retrying with b/unknown: The provider could not be reached."))
+    );
     assert!(after.contains("Sorry, no model can answer right now."), "{after}");
     assert!(after.ends_with(DONE_EVENTS), "{after}");
 }
@@ -129,8 +131,8 @@ fn a_whole_answer_lists_its_warnings() {
         Over(1),
     ];
     assert_eq!(
-        said(Client::whole(ClientProtocol::Session), "", &script),
-        r#"{"message":"Hi","session_id":"s1","warnings":["Now asking b/unknown: The provider could not be reached."]}"#
+        said(Client::non_streaming(ClientProtocol::Session), "", &script),
+        r#"{"message":"Hi","session_id":"s1","warnings":["Retrying with b/unknown: The provider could not be reached."]}"#
     );
 }
 
@@ -139,7 +141,7 @@ fn a_rival_that_fails_is_told() {
     let script = [After(500), Lost(1, crate::failure::Reason::Connect)];
     assert_eq!(
         said(STREAMING, "hedge_after = 0.5", &script),
-        [INFO, &warning("Another model is still asked: The provider could not be reached.")]
+        [INFO, &warning("Another model is still answering: The provider could not be reached.")]
             .concat()
     );
 }

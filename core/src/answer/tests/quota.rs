@@ -20,7 +20,7 @@ fn bench(says: Option<Result<(), Denial>>) -> Bench {
     };
     let gateway = Gateway::new(Config::parse(CONFIG, |_| None).unwrap());
     let mut bench = Bench::with(gateway.answer(
-        Client::asked(ClientProtocol::OpenAi),
+        Client::new(ClientProtocol::OpenAi),
         STREAM.as_bytes(),
         &arrival,
     ));

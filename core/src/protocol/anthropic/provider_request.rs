@@ -14,7 +14,7 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
-use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
+use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
 use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
@@ -26,7 +26,7 @@ const BEFORE_ASSISTANT: &str = ".";
 const BUDGET_MIN: u32 = 1024;
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers = vec![
@@ -44,7 +44,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
         None => written(ask, max_output)?,
     };
     let url = format!("{}/messages", provider.base_url);
-    Ok(HttpCall::new(url, headers, body.into_bytes()))
+    Ok(HttpRequest::new(url, headers, body.into_bytes()))
 }
 
 /// The client's own body.

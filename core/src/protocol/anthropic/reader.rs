@@ -57,7 +57,10 @@ impl StreamReader {
 }
 
 /// Reads a complete `message`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+pub(in crate::protocol) fn read_complete(
+    body: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), ReadError> {
     let malformed = |malformed| garbage("a message", malformed);
     let mut message = Message::default();
     let mut read = || {

@@ -154,7 +154,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let mut content = Vec::new();
         if !answer.reasoning.is_empty() {
             content

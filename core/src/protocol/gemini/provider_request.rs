@@ -6,7 +6,7 @@ use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Role, Tool, ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
+use crate::protocol::{CallNames, HttpRequest, ProviderRequest, unsupported};
 use crate::target::ApiKey;
 
 /// What takes the place of the signature of a call's reasoning where it is not known, because
@@ -29,7 +29,7 @@ const MEDIA_TYPES: [(&str, &str); 11] = [
 ];
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers =
@@ -38,7 +38,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
         headers.push(("x-goog-api-key", key.clone()));
     }
     let url = url(&provider.base_url, &ask.target.model, ask.stream);
-    Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
+    Ok(HttpRequest::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
 /// A tuned model's name is a path of its own.

@@ -37,7 +37,10 @@ impl StreamReader {
 
 /// Reads a complete answer. A stream that is not asked for as server-sent events is a list of
 /// chunks.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+pub(in crate::protocol) fn read_complete(
+    body: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), ReadError> {
     let mut reader = StreamReader::default();
     let Ok(chunks) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
         return reader.read(body, sink).map(drop);

@@ -7,11 +7,11 @@ use crate::chat::{
     ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{CallNames, HttpCall, ProviderRequest, unsupported};
+use crate::protocol::{CallNames, HttpRequest, ProviderRequest, unsupported};
 use crate::target::ApiKey;
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let provider = &ask.target.provider;
     let accept = if ask.stream { "application/x-ndjson" } else { "application/json" };
     let mut headers =
@@ -20,7 +20,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
         headers.push(("authorization", format!("Bearer {key}")));
     }
     let url = format!("{}/api/chat", provider.base_url);
-    Ok(HttpCall::new(url, headers, body(ask)?.to_string().into_bytes()))
+    Ok(HttpRequest::new(url, headers, body(ask)?.to_string().into_bytes()))
 }
 
 fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {

@@ -31,7 +31,10 @@ impl StreamReader {
 }
 
 /// Reads a complete answer.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+pub(in crate::protocol) fn read_complete(
+    body: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), ReadError> {
     StreamReader::default().read(body, sink).map(drop)
 }
 

@@ -9,11 +9,11 @@ use crate::chat::{
     ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, unsupported};
+use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
 use crate::target::{ApiKey, Dialect, EffortField, Prefix, Thought};
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let dialect = ask.target.provider.dialect();
     let body = match (ask.original(), dialect.strict) {
         (Some((body, pieces)), None) => patched(body, pieces, ask, dialect)?,
@@ -25,7 +25,7 @@ pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCa
         (None, _) => Value::Object(written(ask, dialect)?).to_string(),
     };
     let url = format!("{}/chat/completions", ask.target.provider.base_url);
-    Ok(HttpCall::new(url, headers(ask), body.into_bytes()))
+    Ok(HttpRequest::new(url, headers(ask), body.into_bytes()))
 }
 
 /// The headers: the media types, and the key.
@@ -394,7 +394,7 @@ mod tests {
         let target = target();
         let ask =
             ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
-        let call = http_call(&ask).unwrap();
+        let call = http_request(&ask).unwrap();
         assert_eq!(call.url, "http://p/chat/completions");
         call.body
     }
@@ -448,7 +448,7 @@ mod tests {
             stream: true,
             max_output: None,
         };
-        let failure = http_call(&ask).unwrap_err();
+        let failure = http_request(&ask).unwrap_err();
         assert!(failure.message().contains("hologram"), "{failure}");
     }
 

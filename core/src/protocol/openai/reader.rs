@@ -48,7 +48,10 @@ fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Ste
 }
 
 /// Reads a complete `chat.completion`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+pub(in crate::protocol) fn read_complete(
+    body: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), ReadError> {
     let (mut whole, mut calls) = (Chunk::default(), Calls::default());
     whole.read(body)?;
     whole.emit(&mut String::new(), &mut |event| sink(calls.place(event)));

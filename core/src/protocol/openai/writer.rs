@@ -79,7 +79,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let mut message = json!({"role": "assistant", "content": answer.text});
         if !answer.reasoning.is_empty() {
             message["reasoning_content"] = answer.reasoning.as_str().into();

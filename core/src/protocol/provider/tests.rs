@@ -36,7 +36,7 @@ fn sent(client: ClientProtocol, body: &str, edits: &[Edit]) -> String {
     let Upstream::Http(protocol) = target.provider.upstream else { panic!("not called by HTTP") };
     let (stream, max_output) = (false, Some(9));
     let ask = ProviderRequest { target: &target, request: &request, client, stream, max_output };
-    let call = protocol.http_call(&ask).unwrap();
+    let call = protocol.http_request(&ask).unwrap();
     // What is read again is the edited conversation, with stretches of one role as one or several.
     let again = client.parse_request(&call.body).unwrap();
     assert_eq!(texts(&again), texts(&request));

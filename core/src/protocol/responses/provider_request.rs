@@ -11,19 +11,19 @@ use crate::chat::{
     ToolChoice,
 };
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Body, HttpCall, ProviderRequest, Stretch, openai, unsupported};
+use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, openai, unsupported};
 
 /// Its name in errors.
 const NAME: &str = "responses";
 
 /// The call that asks for an answer.
-pub(in crate::protocol) fn http_call(ask: &ProviderRequest<'_>) -> Result<HttpCall, Failure> {
+pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let body = match ask.original() {
         Some((body, pieces)) => patched(body, pieces, ask)?,
         None => written(ask)?,
     };
     let url = format!("{}/responses", ask.target.provider.base_url);
-    Ok(HttpCall::new(url, openai::headers(ask), body.into_bytes()))
+    Ok(HttpRequest::new(url, openai::headers(ask), body.into_bytes()))
 }
 
 /// The client's own body.

@@ -52,7 +52,10 @@ impl StreamReader {
 }
 
 /// Reads a complete `response`.
-pub(in crate::protocol) fn read_whole(body: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+pub(in crate::protocol) fn read_complete(
+    body: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), ReadError> {
     let response = Response::read_from(body)?;
     response.check()?;
     response.emit_start(sink);

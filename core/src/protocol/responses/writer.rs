@@ -81,7 +81,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let finish = answer.finish.unwrap_or(FinishReason::Stop);
         let items: Vec<_> = collected(answer)
             .into_iter()

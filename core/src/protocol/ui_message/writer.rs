@@ -84,7 +84,7 @@ impl Writer {
         }
     }
 
-    pub(in crate::protocol) fn whole(&self, out: &mut Vec<u8>, answer: &Collected) {
+    pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         push_json_string(out, &answer.text);
     }
 

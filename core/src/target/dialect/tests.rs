@@ -1,7 +1,7 @@
 use super::*;
 use crate::chat::{ChatRequest, Message, Part, Role, Sampling, Tool, ToolChoice};
 use crate::config::Config;
-use crate::protocol::{ClientProtocol, HttpCall, ProviderRequest};
+use crate::protocol::{ClientProtocol, HttpRequest, ProviderRequest};
 use crate::target::{Continuation, Provider, ProviderProtocol};
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ fn provider(keys: &str) -> Arc<Provider> {
     config(keys).providers["p"].clone()
 }
 
-fn call(name: &str, request: &ChatRequest, client: ClientProtocol) -> HttpCall {
+fn call(name: &str, request: &ChatRequest, client: ClientProtocol) -> HttpRequest {
     let keys = format!("base_url = \"http://p\"\ndialect = \"{name}\"");
     let target = config(&keys).models["m"].targets[0].clone();
     let ask =
         ProviderRequest { target: &target, request, client, stream: true, max_output: Some(50) };
-    ProviderProtocol::OpenAi.http_call(&ask).unwrap()
+    ProviderProtocol::OpenAi.http_request(&ask).unwrap()
 }
 
-fn body(call: &HttpCall) -> Value {
+fn body(call: &HttpRequest) -> Value {
     serde_json::from_slice(&call.body).unwrap()
 }
 
@@ -208,7 +208,7 @@ fn an_operators_own_headers_go_along() {
         stream: true,
         max_output: None,
     };
-    let call = ProviderProtocol::OpenAi.http_call(&ask).unwrap();
+    let call = ProviderProtocol::OpenAi.http_request(&ask).unwrap();
     assert_eq!(call.headers.last().unwrap(), &("http-referer".into(), "https://x".into()));
 }
 

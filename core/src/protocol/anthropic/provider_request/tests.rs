@@ -37,7 +37,7 @@ fn sent_to(model: &str, request: &ChatRequest, client: ClientProtocol) -> Result
     let target = target(model);
     let ask =
         ProviderRequest { target: &target, request, client, stream: true, max_output: Some(5000) };
-    let call = http_call(&ask)?;
+    let call = http_request(&ask)?;
     Ok(serde_json::from_slice(&call.body).unwrap())
 }
 
@@ -54,7 +54,7 @@ fn a_call_says_who_asks_and_for_how_long_an_answer() {
     let target = target("claude-sonnet-4-5");
     let request = &user("hi");
     let client = ClientProtocol::OpenAi;
-    let call = http_call(&ProviderRequest {
+    let call = http_request(&ProviderRequest {
         target: &target,
         request,
         client,
@@ -256,7 +256,7 @@ fn a_budget_leaves_room_for_the_answer() {
             stream: true,
             max_output,
         };
-        let body: Value = serde_json::from_slice(&http_call(&ask).unwrap().body).unwrap();
+        let body: Value = serde_json::from_slice(&http_request(&ask).unwrap().body).unwrap();
         body["thinking"].clone()
     };
     let as_asked = json!({"type": "enabled", "budget_tokens": 4000, "display": "omitted"});

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::{StreamReader, read_whole};
+use super::super::{StreamReader, read_complete};
 use super::*;
 use crate::failure::{ErrorResponse, Reason};
 
@@ -238,7 +238,7 @@ fn a_whole_answer_is_a_message() {
         answer.add(&event);
     }
     let mut out = Vec::new();
-    writer().whole(&mut out, &answer);
+    writer().write_complete(&mut out, &answer);
     let tool =
         |id, name, input| json!({"type": "tool_use", "id": id, "name": name, "input": input});
     let expected = json!({
@@ -319,7 +319,7 @@ fn what_is_written_reads_back() {
     assert_eq!(format!("{read:?}"), format!("{expected:?}"));
 
     let (mut read, mut out) = (Collected::default(), Vec::new());
-    writer().whole(&mut out, &expected);
-    read_whole(&out, &mut |event| read.add(&event)).unwrap();
+    writer().write_complete(&mut out, &expected);
+    read_complete(&out, &mut |event| read.add(&event)).unwrap();
     assert_eq!(format!("{read:?}"), format!("{expected:?}"));
 }

@@ -13,10 +13,16 @@ fn target(model: &str) -> Arc<Target> {
     Config::parse(&text, |_| Some("k".into())).unwrap().models["m"].targets[0].clone()
 }
 
-fn call_to(model: &str, request: &ChatRequest, stream: bool) -> Result<HttpCall, Failure> {
+fn call_to(model: &str, request: &ChatRequest, stream: bool) -> Result<HttpRequest, Failure> {
     let target = target(model);
     let client = ClientProtocol::OpenAi;
-    http_call(&ProviderRequest { target: &target, request, client, stream, max_output: Some(50) })
+    http_request(&ProviderRequest {
+        target: &target,
+        request,
+        client,
+        stream,
+        max_output: Some(50),
+    })
 }
 
 fn sent(model: &str, request: &ChatRequest) -> Result<Value, Failure> {

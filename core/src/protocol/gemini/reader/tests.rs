@@ -127,6 +127,6 @@ fn a_whole_answer_may_be_a_list_of_chunks() {
     let body = r#"[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]},
         {"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}]}]"#;
     let mut events = Vec::new();
-    read_whole(body.as_bytes(), &mut |event| events.push(format!("{event:?}"))).unwrap();
+    read_complete(body.as_bytes(), &mut |event| events.push(format!("{event:?}"))).unwrap();
     assert_eq!(events, ["Text(\"a\")", "Text(\"b\")", "Finish(Stop)"]);
 }

@@ -34,7 +34,7 @@ fn target() -> Arc<Target> {
 fn sent(request: &ChatRequest, client: ClientProtocol, stream: bool) -> Vec<u8> {
     let target = target();
     let ask = ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
-    let call = http_call(&ask).unwrap();
+    let call = http_request(&ask).unwrap();
     assert_eq!(call.url, "http://p/responses");
     call.body
 }
@@ -138,7 +138,7 @@ fn another_protocol_is_not_asked_without_the_conversation() {
         stream: true,
         max_output: None,
     };
-    let failure = ProviderProtocol::OpenAi.http_call(&ask).unwrap_err();
+    let failure = ProviderProtocol::OpenAi.http_request(&ask).unwrap_err();
     assert_eq!(failure.reason, Reason::Unsupported);
     assert!(failure.message().contains("previous_response_id"), "{failure}");
 }
@@ -159,7 +159,7 @@ fn what_cannot_be_told_is_not_dropped() {
         let client = ClientProtocol::Token;
         let ask =
             ProviderRequest { target: &target, request, client, stream: true, max_output: None };
-        http_call(&ask).unwrap_err()
+        http_request(&ask).unwrap_err()
     };
     for (role, part, named) in rows {
         let messages = vec![Message { role, parts: vec![part] }];

@@ -219,7 +219,7 @@ fn a_whole_answer_is_read_once_and_in_order() {
         {"type":"function_call","id":"fc","call_id":"c","name":"f","arguments":"{}"}],
         "usage":{"input_tokens":1,"output_tokens":2}}"#;
     let mut events = Vec::new();
-    read_whole(body.as_bytes(), &mut |event| events.push(format!("{event:?}"))).unwrap();
+    read_complete(body.as_bytes(), &mut |event| events.push(format!("{event:?}"))).unwrap();
     let call = |id, arguments| {
         format!("ToolCall(ToolCall {{ index: 0, {id}, arguments: \"{arguments}\" }})")
     };
@@ -239,7 +239,7 @@ fn a_whole_answer_is_read_once_and_in_order() {
     for (body, garbage) in
         [("{", true), (r#"{"status":"queued"}"#, true), (r#"{"status":"failed"}"#, false)]
     {
-        let result = read_whole(body.as_bytes(), &mut |_| {});
+        let result = read_complete(body.as_bytes(), &mut |_| {});
         assert_eq!(matches!(result, Err(ReadError::Malformed(_))), garbage, "{body}");
     }
 }

@@ -340,7 +340,7 @@ fn what_is_written_reads_back() {
     let (response, _) = accumulated(&out);
     let mut whole = Collected::default();
     let body = response.to_string();
-    super::super::read_whole(body.as_bytes(), &mut |event| whole.add(&event)).unwrap();
+    super::super::read_complete(body.as_bytes(), &mut |event| whole.add(&event)).unwrap();
     for answer in [&streamed, &whole] {
         assert_eq!((&*answer.reasoning, &*answer.text, &*answer.refusal), ("hm", "a\"bmore", "no"));
         let calls: Vec<_> =
@@ -350,7 +350,7 @@ fn what_is_written_reads_back() {
         assert_eq!(answer.usage, Some(USAGE));
     }
     let mut again = Vec::new();
-    writer().whole(&mut again, &whole);
+    writer().write_complete(&mut again, &whole);
     let again: Value = serde_json::from_slice(&again).unwrap();
     let types: Vec<_> =
         again["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();

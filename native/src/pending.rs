@@ -1,4 +1,5 @@
-//! What a request waits for besides its calls: its body, the store, or a key set. One at a time.
+//! What a request waits for besides its calls to models: its body, the store or a key set. At most
+//! one of them is pending at any time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,21 +15,21 @@ use streamgate_core::store::{Outcome, Statement};
 
 use crate::serving_thread::ServingThread;
 
-/// Something that will come.
-pub(crate) enum Awaited {
+/// An operation in progress.
+pub(crate) enum Pending {
     Body(Collect<Limited<Incoming>>),
     Rows(Pin<Box<dyn Future<Output = Outcome> + Send>>),
     KeySet(Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>),
 }
 
-/// Something that came.
-pub(crate) enum Came {
+/// The result of an operation.
+pub(crate) enum Completed {
     Body(Result<Bytes, BodyFailure>),
     Rows(Outcome),
     KeySet(Result<Vec<u8>, String>),
 }
 
-impl Awaited {
+impl Pending {
     /// Reads a request's body.
     pub(crate) fn body(incoming: Incoming, bytes_max: usize) -> Self {
         Self::Body(Limited::new(incoming, bytes_max).collect())
@@ -45,28 +46,28 @@ impl Awaited {
         }))
     }
 
-    /// Gets a key set.
+    /// Fetches a key set.
     pub(crate) fn key_set(thread: &ServingThread, url: String, bytes_max: usize) -> Self {
         let upstream = thread.upstream.clone();
         Self::KeySet(Box::pin(async move { upstream.get(&url, bytes_max).await }))
     }
 
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Came> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Completed> {
         Poll::Ready(match self {
-            Self::Body(body) => Came::Body(match ready!(Pin::new(body).poll(context)) {
+            Self::Body(body) => Completed::Body(match ready!(Pin::new(body).poll(context)) {
                 Ok(body) => Ok(body.to_bytes()),
                 Err(error) if error.is::<LengthLimitError>() => Err(BodyFailure::TooLarge),
                 Err(error) => Err(BodyFailure::Broken(error.to_string())),
             }),
-            Self::Rows(rows) => Came::Rows(ready!(rows.as_mut().poll(context))),
-            Self::KeySet(key_set) => Came::KeySet(ready!(key_set.as_mut().poll(context))),
+            Self::Rows(rows) => Completed::Rows(ready!(rows.as_mut().poll(context))),
+            Self::KeySet(key_set) => Completed::KeySet(ready!(key_set.as_mut().poll(context))),
         })
     }
 }
 
-impl Came {
-    /// The same, as core takes it.
-    pub(crate) fn input(&mut self) -> Input<'_> {
+impl Completed {
+    /// The input of the request machine for it.
+    pub(crate) fn as_input(&mut self) -> Input<'_> {
         match self {
             Self::Body(Ok(body)) => Input::Body(body),
             Self::Body(Err(why)) => Input::BodyFailed(why.clone()),
