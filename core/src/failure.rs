@@ -73,6 +73,7 @@ failures! {
     // The client's to fix.
     InvalidRequest    "invalid_request"       Client Never 400 "The request is invalid.";
     BodyTooLarge      "body_too_large"        Client Never 413 "The request body is too large.";
+    CodingUnknown     "unsupported_encoding"  Client Never 415 "The content encoding of the request body is not supported.";
     RequestTimeout    "request_timeout"       Client Never 408 "The request was not received in time.";
     UnknownModel      "model_not_found"       Client Never 404 "The model does not exist.";
     NotFound          "not_found"             Client Never 404 "The path does not exist.";
@@ -240,6 +241,10 @@ impl Failure {
         let mut headers = Vec::new();
         if let Some(after) = self.retry_after {
             headers.push(("retry-after", after.as_secs_f64().ceil().to_string()));
+        }
+        if self.reason == Reason::CodingUnknown {
+            // RFC 9110, section 15.5.16.
+            headers.push(("accept-encoding", "gzip, deflate, zstd".to_owned()));
         }
         if self.status() == 401 {
             // RFC 6750, section 3: no error code where no credentials came.

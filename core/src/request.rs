@@ -26,6 +26,7 @@
 mod admitting;
 mod answering;
 mod chat;
+mod coding;
 mod context;
 mod models;
 mod nonces;
@@ -86,7 +87,7 @@ pub struct Arrival {
 /// What happened.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// The request's complete body.
+    /// The request's complete body, as it was sent: compressed or not.
     Body(&'a [u8]),
     /// The request's body could not be read.
     BodyFailed(BodyFailure),
@@ -146,6 +147,8 @@ pub enum BodyFailure {
     TooLarge,
     /// The connection broke, or what came is no body; for a person.
     Broken(String),
+    /// It is not in the coding that its head names: which, and why not, for a person.
+    Coding(String),
 }
 
 /// What a shell is to do.
@@ -267,7 +270,7 @@ enum State {
 impl Request {
     /// A request of which the head has come.
     pub fn new(gateway: &Gateway, head: &RequestHead<'_>, arrival: &Arrival) -> Self {
-        let mut context = Context::new(gateway, arrival, head.method == "HEAD");
+        let mut context = Context::new(gateway, head, arrival);
         let header = |name: &'static str| (head.header)(name);
         let purpose = match Route::of(head.method, head.path) {
             Route::Reply(reply) => {

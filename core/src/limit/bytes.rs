@@ -8,7 +8,7 @@ use crate::toml::bytes;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ByteLimits {
-    /// The largest request body a client may send.
+    /// The largest request body a client may send, also once it is decompressed.
     #[serde(deserialize_with = "bytes")]
     pub request_bytes: usize,
     /// The largest single event, or complete answer, an upstream may send.
@@ -19,8 +19,12 @@ pub struct ByteLimits {
     pub answer_bytes: usize,
 }
 
+/// What Anthropic accepts: a conversation holds its images and documents in every request. A Worker
+/// has 128 MB in all, and needs a body several times over.
+const REQUEST_BYTES: usize = if cfg!(target_family = "wasm") { 8 << 20 } else { 32 << 20 };
+
 impl Default for ByteLimits {
     fn default() -> Self {
-        Self { request_bytes: 1 << 20, event_bytes: 16 << 20, answer_bytes: 64 << 20 }
+        Self { request_bytes: REQUEST_BYTES, event_bytes: 16 << 20, answer_bytes: 64 << 20 }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::nonces::Nonces;
-use super::{Arrival, Began, Head, Output, State, Timer};
+use super::{Arrival, Began, Head, Output, RequestHead, State, Timer};
 use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
 use crate::log::{Level, Record};
@@ -19,6 +19,8 @@ pub(super) struct Context {
     /// When what is awaited is late. An answer has further deadlines of its own.
     pub(super) deadline: Option<(Instant, Timer)>,
     pub(super) nonces: Nonces,
+    /// The `content-encoding` of the request's body.
+    pub(super) content_encoding: Option<String>,
     arrived: Instant,
     unix_arrived: Duration,
     answer_id: u128,
@@ -26,7 +28,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(gateway: &Gateway, arrival: &Arrival, is_head: bool) -> Self {
+    pub(super) fn new(gateway: &Gateway, head: &RequestHead<'_>, arrival: &Arrival) -> Self {
         let (id, seed) = super::nonces::split(&arrival.random);
         Self {
             gateway: gateway.clone(),
@@ -34,10 +36,11 @@ impl Context {
             outputs: VecDeque::new(),
             deadline: None,
             nonces: Nonces::new(seed),
+            content_encoding: (head.header)("content-encoding"),
             arrived: arrival.now,
             unix_arrived: arrival.unix_now,
             answer_id: u128::from_be_bytes(id),
-            is_head,
+            is_head: head.method == "HEAD",
         }
     }
 

@@ -1,5 +1,6 @@
 //! The stage that waits for a request's body.
 
+use super::coding::Codings;
 use super::context::Context;
 use super::own_keys::{LoadingKeys, StoringKey};
 use super::route::{Client, Headers};
@@ -11,6 +12,7 @@ use crate::reply::Reply;
 
 /// A request whose body is on its way.
 pub(super) struct ReadingBody {
+    codings: Codings,
     caller: Option<Caller>,
     wanted: Wanted,
 }
@@ -23,14 +25,26 @@ pub(super) enum Wanted {
 
 impl ReadingBody {
     pub(super) fn begin(context: &mut Context, caller: Option<Caller>, wanted: Wanted) -> State {
+        let codings = match Codings::read(context.content_encoding.as_deref()) {
+            Ok(codings) => codings,
+            Err(failure) => return wanted.refuse(context, caller, failure),
+        };
         let bytes_max = context.gateway.config().limits.request_bytes;
         context.outputs.push_back(Output::ReadBody { bytes_max });
         context.expect(Timer::Body, Timer::BODY_TIME_MAX);
-        State::ReadingBody(Box::new(Self { caller, wanted }))
+        State::ReadingBody(Box::new(Self { codings, caller, wanted }))
     }
 
     pub(super) fn read(self, context: &mut Context, body: &[u8]) -> State {
-        let Self { caller, wanted } = self;
+        let bytes_max = context.gateway.config().limits.request_bytes;
+        match self.codings.undo(body, bytes_max) {
+            Ok(body) => self.decoded(context, &body),
+            Err(why) => self.failed(context, why),
+        }
+    }
+
+    fn decoded(self, context: &mut Context, body: &[u8]) -> State {
+        let Self { caller, wanted, .. } = self;
         let (client, headers) = match wanted {
             Wanted::OwnKey { action, provider } => {
                 return StoringKey::begin(context, action, &provider, body, caller.as_ref());
@@ -54,8 +68,11 @@ impl ReadingBody {
             BodyFailure::Broken(why) => {
                 Failure::new(Reason::InvalidRequest, format!("The request broke off: {why}."))
             }
+            BodyFailure::Coding(why) => {
+                Failure::new(Reason::InvalidRequest, format!("The request's body is no {why}."))
+            }
         };
-        self.refuse(context, failure)
+        self.wanted.refuse(context, self.caller, failure)
     }
 
     pub(super) fn tick(self: Box<Self>, context: &mut Context) -> State {
@@ -64,13 +81,16 @@ impl ReadingBody {
         }
         let seconds = Timer::BODY_TIME_MAX.as_secs();
         let detail = format!("The request's body did not arrive within {seconds} seconds.");
-        self.refuse(context, Failure::new(Reason::RequestTimeout, detail))
+        let failure = Failure::new(Reason::RequestTimeout, detail);
+        self.wanted.refuse(context, self.caller, failure)
     }
+}
 
-    fn refuse(self, context: &mut Context, failure: Failure) -> State {
-        match self.wanted {
-            Wanted::OwnKey { .. } => context.reply(Reply::failure(&failure)),
-            Wanted::Chat { client, .. } => answering::refuse(context, client, self.caller, failure),
+impl Wanted {
+    fn refuse(self, context: &mut Context, caller: Option<Caller>, failure: Failure) -> State {
+        match self {
+            Self::OwnKey { .. } => context.reply(Reply::failure(&failure)),
+            Self::Chat { client, .. } => answering::refuse(context, client, caller, failure),
         }
     }
 }
