@@ -274,6 +274,11 @@ impl Message {
         Self { role, parts: vec![Part::Text(text.into())] }
     }
 
+    /// Whether it is an instruction and not part of what was said.
+    pub(crate) fn instructs(&self) -> bool {
+        matches!(self.role, Role::System | Role::Developer)
+    }
+
     /// The text, parts joined without a separator; `None` where there is a part that is not text.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self.parts.as_slice() {

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::limit::catalogue;
 
 pub use dialect::{DIALECTS, Dialect};
-pub(crate) use dialect::{EffortField, Prefix, Thought};
+pub(crate) use dialect::{EffortField, Instructions, Prefix, Thought};
 pub(crate) use model::ModelEntry;
 pub(crate) use provider::ProviderEntry;
 pub use upstream::{ProviderProtocol, Upstream};

@@ -115,6 +115,17 @@ impl ChatRequest {
         }
     }
 
+    /// Puts one message in the place of several.
+    pub(crate) fn join(&mut self, range: Range<usize>, message: Message) {
+        let (first, rest) = (range.start, range.start + 1..range.end);
+        self.replace(first, message);
+        self.messages.drain(rest.clone());
+        if let Some(original) = &mut self.original {
+            let known = original.places.len();
+            original.places.drain(rest.start.min(known)..rest.end.min(known));
+        }
+    }
+
     /// Adds a message at the end.
     pub fn append(&mut self, message: Message) {
         self.messages.push(message);
@@ -198,6 +209,17 @@ mod tests {
         edited.replace(4, text("x"));
         let written = ["c", "x"].map(text);
         check(&edited, &[field, Piece::Kept(0..3), Piece::Written(&written)]);
+    }
+
+    #[test]
+    fn joined_messages_leave_their_places() {
+        let mut edited = request();
+        edited.join(0..2, text("x"));
+        assert_eq!(edited.messages, ["x", "b", "c", "d"].map(text));
+        check(&edited, &[Piece::Written(&[text("x")]), Piece::Kept(1..4)]);
+        edited.join(1..4, text("y"));
+        let written = ["x", "y"].map(text);
+        check(&edited, &[Piece::Written(&written)]);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What every provider that reads a request in another protocol than its client's would reject,
 //! corrected before it is written.
 
+mod instructions;
+
 use std::borrow::Cow;
 
 use crate::chat::{ChatRequest, Message, Part, Role, ToolChoice};
+
+pub(super) use instructions::{with_instructions_as_users, with_one_instruction};
 
 /// A choice among tools only where there are tools, and only of one that is there: those of a
 /// provider's own were left out. OpenAI and vLLM refuse `tool_choice` and `parallel_tool_calls`

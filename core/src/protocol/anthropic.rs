@@ -11,6 +11,7 @@ mod request;
 mod schema;
 mod writer;
 
+pub(super) use generation::Generation;
 pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;

@@ -9,7 +9,7 @@ use super::{
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
 use crate::sse::Framing;
-use crate::target::{ProviderProtocol, Target};
+use crate::target::{Instructions, ProviderProtocol, Target};
 
 /// An HTTP call to a provider, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +79,7 @@ impl ProviderProtocol {
 
     /// Writes a call.
     pub fn http_request(self, ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
-        let mut request = adapted::with_choice_of_tools_there(ask.request);
-        if !ask.passes_through() {
-            request = adapted::with_results_first(request);
-        }
+        let request = self.adapted(ask);
         let ask = &ProviderRequest { request: &request, ..*ask };
         let mut call = match self {
             Self::OpenAi => openai::http_request(ask),
@@ -95,6 +92,28 @@ impl ProviderProtocol {
         let own = ask.target.provider.headers.iter();
         call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
         Ok(call)
+    }
+
+    /// The request as the target takes it.
+    fn adapted<'a>(self, ask: &ProviderRequest<'a>) -> Cow<'a, ChatRequest> {
+        let (target, passes_through) = (ask.target, ask.passes_through());
+        let mut request = adapted::with_choice_of_tools_there(ask.request);
+        if !passes_through {
+            request = adapted::with_results_first(request);
+        }
+        let takes_midway = || anthropic::Generation::of(&target.model).instructed_midway;
+        match self {
+            Self::OpenAi => match target.provider.dialect().instructions(&target.model) {
+                Instructions::First => adapted::with_one_instruction(request),
+                Instructions::Anywhere => request,
+            },
+            // Its renderers refuse what the models' templates do: ollama/ollama#17774.
+            Self::Ollama => adapted::with_one_instruction(request),
+            Self::Anthropic if passes_through && !takes_midway() => {
+                adapted::with_instructions_as_users(request)
+            }
+            Self::Responses | Self::Anthropic | Self::Gemini => request,
+        }
     }
 
     /// Reads a complete, non-streaming answer.

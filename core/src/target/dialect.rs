@@ -23,6 +23,10 @@ pub struct Dialect {
     pub(crate) asks_usage: bool,
     /// The role of a developer's instruction.
     pub(crate) developer: &'static str,
+    /// Where instructions may be.
+    instructions: Instructions,
+    /// Whether the assistant must speak between the results of tools and the user.
+    pub(crate) answers_results: bool,
     /// How the effort is written.
     pub(crate) effort: EffortField,
     /// How earlier reasoning is written.
@@ -43,6 +47,20 @@ pub struct Dialect {
     /// sent: its fields that are known there and have no word here.
     pub(crate) strict: Option<&'static [&'static str]>,
 }
+
+/// Where a model takes instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instructions {
+    /// Anywhere in the conversation.
+    Anywhere,
+    /// In one message, the first.
+    First,
+}
+
+/// Models whose templates have instructions in the first message only ("System message must be at the
+/// beginning."), whoever serves them. Source: chat_template.jinja of Qwen3.5 and later on Hugging
+/// Face, as reported in vllm-project/vllm#41114 and ollama/ollama#17774.
+const INSTRUCTED_FIRST: &[&str] = &["qwen"];
 
 /// How the effort is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +103,9 @@ pub(crate) enum Prefix {
     Option,
 }
 
-/// For unknown providers: what most of them accept.
+/// For unknown providers: what most of them accept. Where open models are served, their templates
+/// decide what may be where: Qwen's refuse a second system message, Gemma's and Mistral's also two
+/// messages of the user in a row (suitenumerique/conversations#197, vllm-project/vllm#6862).
 const COMPATIBLE: Dialect = Dialect {
     name: "compatible",
     at: &[],
@@ -93,6 +113,8 @@ const COMPATIBLE: Dialect = Dialect {
     limit: None,
     asks_usage: true,
     developer: "system",
+    instructions: Instructions::First,
+    answers_results: false,
     effort: EffortField::Word,
     thought: Thought::Field("reasoning_content"),
     prefix: Prefix::Unknown,
@@ -110,10 +132,13 @@ const OPENAI: Dialect = Dialect {
     at: &["api.openai.com"],
     limit: Some("max_completion_tokens"),
     developer: "developer",
+    instructions: Instructions::Anywhere,
     thought: Thought::Unsupported,
     ..COMPATIBLE
 };
 
+/// "The system message of deepseek-reasoner must be put on the beginning of the message sequence":
+/// aandrew-me/tgpt#357.
 const DEEPSEEK: Dialect = Dialect {
     name: "deepseek",
     at: &["api.deepseek.com"],
@@ -136,6 +161,7 @@ pub static DIALECTS: &[Dialect] = &[
         name: "groq",
         at: &["api.groq.com"],
         limit: Some("max_completion_tokens"),
+        instructions: Instructions::Anywhere,
         effort: EffortField::FromLow,
         thought: Thought::Field("reasoning"),
         // Tools too: some are its own.
@@ -166,17 +192,21 @@ pub static DIALECTS: &[Dialect] = &[
         name: "openrouter",
         at: &["openrouter.ai"],
         asks_usage: false,
+        instructions: Instructions::Anywhere,
         effort: EffortField::Object,
         thought: Thought::Field("reasoning"),
         prefix: Prefix::Plain,
         top_k: true,
         ..COMPATIBLE
     },
+    // "Unexpected role 'system' after role 'assistant'" (swarmauri/swarmauri-sdk#162), "Unexpected role
+    // 'user' after role 'tool'" (zed-industries/zed#37021).
     Dialect {
         name: "mistral",
         at: &["api.mistral.ai"],
         limit: Some("max_tokens"),
         asks_usage: false,
+        answers_results: true,
         effort: EffortField::Unsupported,
         thought: Thought::Part,
         prefix: Prefix::Marked,
@@ -226,6 +256,7 @@ pub static DIALECTS: &[Dialect] = &[
         name: "xai",
         at: &["api.x.ai"],
         limit: Some("max_completion_tokens"),
+        instructions: Instructions::Anywhere,
         effort: EffortField::FromLow,
         thought: Thought::Unsupported,
         refused: &["presence_penalty", "frequency_penalty"],
@@ -243,6 +274,13 @@ impl Dialect {
     pub fn at(base_url: &str) -> &'static Self {
         let place = base_url.split_once("://").map_or(base_url, |(_, place)| place);
         DIALECTS.iter().find(|dialect| dialect.is_at(place)).unwrap_or(&DIALECTS[0])
+    }
+
+    /// Where this model takes instructions.
+    pub(crate) fn instructions(&self, model: &str) -> Instructions {
+        let model = model.to_ascii_lowercase();
+        let by_model = INSTRUCTED_FIRST.iter().any(|name| model.contains(name));
+        if by_model { Instructions::First } else { self.instructions }
     }
 
     /// Whether its provider continues an answer that was begun.

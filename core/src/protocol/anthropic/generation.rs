@@ -1,5 +1,6 @@
 //! What a generation of Claude takes, by the model's name: other generations refuse it. Sources:
-//! "Adaptive thinking", "Extended thinking" and the migration guides of platform.claude.com.
+//! "Adaptive thinking", "Extended thinking", "Mid-conversation system messages" and the migration
+//! guides of platform.claude.com.
 
 /// How a model is asked to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,40 +15,43 @@ pub(super) enum Thinks {
 
 /// What a generation takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Generation {
+pub(in crate::protocol) struct Generation {
     /// How it is asked to think.
     pub(super) thinks: Thinks,
     /// Whether it takes `temperature`, `top_p` and `top_k`.
     pub(super) samples: bool,
+    /// Whether it takes instructions within the conversation.
+    pub(in crate::protocol) instructed_midway: bool,
 }
 
 /// By the name after `claude-`; the first row that matches counts. What is not listed is
 /// newer.
-const GENERATIONS: &[(&str, Thinks, bool)] = &[
-    ("2", Thinks::Never, true),
-    ("instant", Thinks::Never, true),
-    ("3-7", Thinks::Budget, true),
-    ("3", Thinks::Never, true),
-    ("4-", Thinks::Budget, true),
-    ("opus-4-6", Thinks::Adaptively, true),
-    ("sonnet-4-6", Thinks::Adaptively, true),
-    ("opus-4-7", Thinks::Adaptively, false),
-    ("opus-4-8", Thinks::Adaptively, false),
-    ("opus-4", Thinks::Budget, true),
-    ("sonnet-4", Thinks::Budget, true),
-    ("haiku-4", Thinks::Budget, true),
-    ("", Thinks::Adaptively, false),
+const GENERATIONS: &[(&str, Thinks, bool, bool)] = &[
+    ("2", Thinks::Never, true, false),
+    ("instant", Thinks::Never, true, false),
+    ("3-7", Thinks::Budget, true, false),
+    ("3", Thinks::Never, true, false),
+    ("4-", Thinks::Budget, true, false),
+    ("opus-4-6", Thinks::Adaptively, true, false),
+    ("sonnet-4-6", Thinks::Adaptively, true, false),
+    ("opus-4-7", Thinks::Adaptively, false, false),
+    ("opus-4-8", Thinks::Adaptively, false, true),
+    ("opus-4", Thinks::Budget, true, false),
+    ("sonnet-4", Thinks::Budget, true, false),
+    ("haiku-4", Thinks::Budget, true, false),
+    ("", Thinks::Adaptively, false, true),
 ];
 
 impl Generation {
     /// The generation of a model. One that is not Anthropic's own takes what the protocol had first.
-    pub(super) fn of(model: &str) -> Self {
+    pub(in crate::protocol) fn of(model: &str) -> Self {
         let name = model.to_ascii_lowercase().replace('.', "-");
         let row = name
             .split_once("claude-")
             .and_then(|(_, rest)| GENERATIONS.iter().find(|(prefix, ..)| rest.starts_with(prefix)));
-        let (_, thinks, samples) = *row.unwrap_or(&("", Thinks::Budget, true));
-        Self { thinks, samples }
+        let (_, thinks, samples, instructed_midway) =
+            *row.unwrap_or(&("", Thinks::Budget, true, false));
+        Self { thinks, samples, instructed_midway }
     }
 }
 
@@ -71,7 +75,22 @@ mod tests {
             ("deepseek-chat", Thinks::Budget, true),
         ];
         for (model, thinks, samples) in rows {
-            assert_eq!(Generation::of(model), Generation { thinks, samples }, "{model}");
+            let generation = Generation::of(model);
+            assert_eq!((generation.thinks, generation.samples), (thinks, samples), "{model}");
+        }
+    }
+
+    #[test]
+    fn newer_models_take_instructions_within_the_conversation() {
+        let rows = [
+            ("claude-sonnet-4-5", false),
+            ("claude-opus-4-7", false),
+            ("claude-opus-4-8", true),
+            ("claude-sonnet-5", true),
+            ("deepseek-chat", false),
+        ];
+        for (model, expected) in rows {
+            assert_eq!(Generation::of(model).instructed_midway, expected, "{model}");
         }
     }
 }

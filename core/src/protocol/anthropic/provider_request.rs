@@ -91,10 +91,10 @@ fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
             Piece::Field(_) => system.push(Stretch::Kept(0..usize::MAX)),
             Piece::Kept(range) => messages.push(Stretch::Kept(range.clone())),
             Piece::Written(written) => {
-                for message in written.iter().filter(|message| instructs(message)) {
+                for message in written.iter().filter(|message| message.instructs()) {
                     system.push(Stretch::New(blocks(&message.parts)?));
                 }
-                let said = written.iter().filter(|message| !instructs(message));
+                let said = written.iter().filter(|message| !message.instructs());
                 messages.push(Stretch::New(turns(said)?));
             }
         }
@@ -113,10 +113,6 @@ fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn instructs(message: &Message) -> bool {
-    matches!(message.role, Role::System | Role::Developer)
 }
 
 fn is_unsigned(part: &Part) -> bool {
@@ -253,10 +249,10 @@ fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) ->
 /// they were given; where there is nothing else, they become the user's turn.
 fn conversation(messages: &[Message]) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut system = Vec::new();
-    for message in messages.iter().filter(|message| instructs(message)) {
+    for message in messages.iter().filter(|message| message.instructs()) {
         system.extend(blocks(&message.parts)?);
     }
-    let mut turns = turns(messages.iter().filter(|message| !instructs(message)))?;
+    let mut turns = turns(messages.iter().filter(|message| !message.instructs()))?;
     match turns.first() {
         None => turns.push(turn("user", std::mem::take(&mut system))),
         Some(first) if first["role"] == "assistant" => {

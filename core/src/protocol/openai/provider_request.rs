@@ -160,6 +160,9 @@ fn last_messages(last: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Fail
     Ok(wire)
 }
 
+/// What the assistant said between results and the user, where it must have said something.
+const AFTER_RESULTS: &str = "OK.";
+
 /// The messages on the wire; the results of several calls are a message each. A result is a text:
 /// what else calls gave, such as images, follows the results as a user's message.
 fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failure> {
@@ -176,7 +179,19 @@ fn messages(messages: &[Message], dialect: &Dialect) -> Result<Vec<Value>, Failu
         }
     }
     wire.extend(users(&mut beside)?);
+    if dialect.answers_results {
+        answer_results(&mut wire);
+    }
     Ok(wire)
+}
+
+fn answer_results(wire: &mut Vec<Value>) {
+    let is_unanswered = |pair: &[Value]| pair[0]["role"] == "tool" && pair[1]["role"] == "user";
+    let mut from = 0;
+    while let Some(at) = wire[from..].windows(2).position(is_unanswered) {
+        wire.insert(from + at + 1, json!({"role": "assistant", "content": AFTER_RESULTS}));
+        from += at + 2;
+    }
 }
 
 fn users(parts: &mut Vec<&Part>) -> Result<Option<Value>, Failure> {

@@ -335,3 +335,73 @@ fn an_identifier_is_made_short_where_it_must_be() {
     assert_ne!(id, mistral.call_id("call_PTLP8xhu3uwZk4l3nlnrrJhb"));
     assert_eq!(mistral.call_id("D681PevKs"), "D681PevKs");
 }
+
+/// Each row: a dialect, a model, and the roles it is sent of two instructions at the front and one
+/// before the last question, in a client's own body and in a new one.
+#[test]
+fn instructions_are_where_a_model_takes_them() {
+    const BODY: &str = r#"{"messages":[{"role":"system","content":"A"},
+        {"role":"system","content":"B"},{"role":"user","content":"1"},
+        {"role":"assistant","content":"x"},{"role":"system","content":"C"},
+        {"role":"user","content":"2"}]}"#;
+    let anywhere = "system system user assistant system user";
+    let first = "system user assistant user";
+    for (name, model, expected) in [
+        ("openai", "gpt-5", anywhere),
+        ("openrouter", "anthropic/claude-sonnet-5", anywhere),
+        ("openrouter", "qwen/qwen3.6-27b", first),
+        ("groq", "openai/gpt-oss-120b", anywhere),
+        ("compatible", "any", first),
+        ("vllm", "Qwen/Qwen3.6-27B", first),
+        ("llama-server", "any", first),
+        ("deepseek", "deepseek-reasoner", first),
+        ("mistral", "mistral-large-latest", first),
+        ("fireworks", "qwen3p8", first),
+    ] {
+        let keys = format!("base_url = \"http://p\"\ndialect = \"{name}\"");
+        let mut target = (*config(&keys).models["m"].targets[0]).clone();
+        target.model = model.into();
+        for client in [ClientProtocol::OpenAi, ClientProtocol::Token] {
+            let request = &ClientProtocol::OpenAi.parse_request(BODY.as_bytes()).unwrap();
+            let ask = ProviderRequest {
+                target: &target,
+                request,
+                client,
+                stream: true,
+                max_output: None,
+            };
+            let sent = body(&ProviderProtocol::OpenAi.http_request(&ask).unwrap());
+            let messages = sent["messages"].as_array().unwrap();
+            let roles: Vec<_> = messages.iter().map(|it| it["role"].as_str().unwrap()).collect();
+            assert_eq!(roles.join(" "), expected, "{name} {model} {client:?}");
+            if expected == first {
+                assert_eq!(
+                    (&messages[0]["content"], &messages[3]["content"]),
+                    (&json!("A\n\nB"), &json!("C\n\n2"))
+                );
+            }
+        }
+    }
+}
+
+/// Mistral refuses a user's message after a result.
+#[test]
+fn results_are_answered_before_the_user_goes_on() {
+    let request = ClientProtocol::OpenAi
+        .parse_request(
+            br#"{"messages":[{"role":"user","content":"1"},{"role":"assistant","tool_calls":[
+            {"id":"D681PevKs","type":"function","function":{"name":"f","arguments":"{}"}}]},
+            {"role":"tool","tool_call_id":"D681PevKs","content":"4"},
+            {"role":"user","content":"2"}]}"#,
+        )
+        .unwrap();
+    let roles = |name: &str| {
+        let sent = body(&call(name, &request, ClientProtocol::OpenAi));
+        let messages = sent["messages"].as_array().unwrap();
+        let roles: Vec<_> =
+            messages.iter().map(|it| it["role"].as_str().unwrap().to_owned()).collect();
+        roles.join(" ")
+    };
+    assert_eq!(roles("mistral"), "user assistant tool assistant user");
+    assert_eq!(roles("compatible"), "user assistant tool user");
+}
