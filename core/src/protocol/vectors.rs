@@ -203,6 +203,6 @@ fn an_error_midway_is_one() {
             vectors.protocol
         );
         assert_eq!(told.failure.unwrap().detail, MESSAGE, "{:?}", vectors.protocol);
-        assert_eq!(error_message(body), MESSAGE, "{:?}", vectors.protocol);
+        assert_eq!(Reported::read(body).message, MESSAGE, "{:?}", vectors.protocol);
     }
 }

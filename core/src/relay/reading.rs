@@ -129,7 +129,7 @@ impl Reading {
         }
         let garbage = match self.read(now, &mut frame, delivery) {
             Ok(step) => return Ok(step),
-            Err(ReadError::Provider(failure)) => return Err(failure),
+            Err(ReadError::Provider(failure)) => return Err(self.in_place(failure)),
             Err(ReadError::Malformed(detail)) => detail,
         };
         if let Some(data) = self.halves.join(frame.data) {
@@ -137,13 +137,22 @@ impl Reading {
             let mut joined = Frame { data: &data, raw, reader: frame.reader };
             match self.read(now, &mut joined, delivery) {
                 Ok(step) => return Ok(step),
-                Err(ReadError::Provider(failure)) => return Err(failure),
+                Err(ReadError::Provider(failure)) => return Err(self.in_place(failure)),
                 Err(ReadError::Malformed(_)) => {}
             }
         }
         self.skipped += 1;
         self.garbage.get_or_insert(garbage);
         Ok(Step::More)
+    }
+
+    /// The failure of an error that the stream reports. Once the answer has begun, a rejection or a
+    /// server error is one of the stream: the request as such was accepted.
+    fn in_place(&self, mut failure: Failure) -> Failure {
+        if self.content && matches!(failure.reason, Reason::Rejected | Reason::ServerError) {
+            failure.reason = Reason::InBand;
+        }
+        failure
     }
 
     /// Reads one frame and delivers it, unless it cannot be read.

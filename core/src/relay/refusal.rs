@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Head;
 use super::ladder::retry_after;
 use crate::failure::{ErrorResponse, Failure, Reason};
-use crate::protocol::error_message;
+use crate::protocol::reported::{self, Reported};
 use crate::target::Target;
 use crate::time::Instant;
 
@@ -14,21 +14,6 @@ use crate::time::Instant;
 const BODY_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much of its body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Causes that some providers report as an invalid request though the request is not at fault: words
-/// of their messages, in lower case, and the cause.
-const NOT_THE_REQUESTS: [(&str, Reason); 8] = [
-    // Gemini.
-    ("api key not valid", Reason::Unauthorized),
-    ("api key expired", Reason::Unauthorized),
-    ("user location is not supported", Reason::Forbidden),
-    // OpenAI, of some models and of accounts it has not verified; and others.
-    ("'stream' does not support true", Reason::NoStream),
-    ("verified to stream this model", Reason::NoStream),
-    ("does not support streaming", Reason::NoStream),
-    ("streaming is not supported", Reason::NoStream),
-    ("stream is not supported", Reason::NoStream),
-];
 
 /// An error answer, as far as it came.
 #[derive(Debug)]
@@ -67,13 +52,12 @@ impl Refusal {
     /// its head.
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
         let body = std::mem::take(&mut self.body);
-        let said = error_message(&body);
-        let by_status = by_status(self.status);
-        let reason = if by_status == Reason::Rejected { by_words(&said) } else { by_status };
-        let detail = match (reason, said.as_str()) {
-            (Reason::Rejected, said) if !said.is_empty() => said.to_owned(),
+        let Reported { message, .. } = Reported::read(&body);
+        let reason = reported::reason(self.status, &message);
+        let detail = match (reason, message.as_str()) {
+            (Reason::Rejected, message) if !message.is_empty() => message.to_owned(),
             (_, "") => format!("{target} answered {}.", self.status),
-            (_, said) => format!("{target} answered {}: {said}", self.status),
+            (_, message) => format!("{target} answered {}: {message}", self.status),
         };
         // What goes back as it came must be readable where an error answer is expected.
         let goes_back = reason == Reason::Rejected
@@ -82,48 +66,5 @@ impl Refusal {
         let waited = now.since(self.since);
         let retry_after = self.retry_after.map(|asked| asked.saturating_sub(waited));
         Failure { retry_after, original, ..Failure::new(reason, detail) }
-    }
-}
-
-fn by_words(said: &str) -> Reason {
-    let said = said.to_lowercase();
-    let found = NOT_THE_REQUESTS.iter().find(|(words, _)| said.contains(words));
-    found.map_or(Reason::Rejected, |(_, reason)| *reason)
-}
-
-fn by_status(status: u16) -> Reason {
-    match status {
-        401 => Reason::Unauthorized,
-        402 => Reason::Payment,
-        403 => Reason::Forbidden,
-        404 => Reason::ModelUnavailable,
-        408 | 409 | 425 | 500..=502 | 504 => Reason::ServerError,
-        429 => Reason::RateLimited,
-        503 | 529 => Reason::Overloaded,
-        400..=499 => Reason::Rejected,
-        _ => Reason::ServerError,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each row: the message of a 400, and its cause.
-    #[test]
-    fn not_every_bad_request_is_the_clients() {
-        for (said, reason) in [
-            ("API key not valid. Please pass a valid API key.", Reason::Unauthorized),
-            ("User location is not supported for the API use.", Reason::Forbidden),
-            (
-                "Unsupported value: 'stream' does not support true with this model.",
-                Reason::NoStream,
-            ),
-            ("Your organization must be verified to stream this model.", Reason::NoStream),
-            ("Invalid value for 'temperature'.", Reason::Rejected),
-            ("", Reason::Rejected),
-        ] {
-            assert_eq!(by_words(said), reason, "{said}");
-        }
     }
 }

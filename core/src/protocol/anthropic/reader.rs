@@ -8,10 +8,9 @@
 use std::borrow::Cow;
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
-use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
-use crate::protocol::{ReadError, Sink, Step, TextKind, Texts, error_message};
+use crate::protocol::{ReadError, Reported, Sink, Step, TextKind, Texts};
 
 /// Reads the stream of one answer.
 #[derive(Debug, Default)]
@@ -46,8 +45,8 @@ impl StreamReader {
         let mut event = StreamEvent::default();
         let malformed = |malformed| garbage("an event of Messages", malformed);
         event.read(data).map_err(malformed)?;
-        if let Some(error) = event.error {
-            return Err(reported(error).map_err(malformed)?);
+        if event.error.is_some() {
+            return Err(ReadError::Provider(Reported::read(data).failure()));
         }
         if let Some(text) = event.emit(self, sink)? {
             self.texts.learn(data, text, None, None);
@@ -69,8 +68,8 @@ pub(in crate::protocol) fn read_complete(
         reader.end()
     };
     read().map_err(malformed)?;
-    if let Some(error) = message.error {
-        return Err(reported(error).map_err(malformed)?);
+    if message.error.is_some() {
+        return Err(ReadError::Provider(Reported::read(body).failure()));
     }
     message.emit(sink);
     Ok(())
@@ -78,24 +77,6 @@ pub(in crate::protocol) fn read_complete(
 
 fn garbage(what: &str, malformed: Malformed) -> ReadError {
     ReadError::Malformed(format!("not {what}: {malformed}"))
-}
-
-/// The failure in an error object: `{"type": "overloaded_error", "message": "Overloaded"}`.
-fn reported(error: &str) -> Result<ReadError, Malformed> {
-    let mut kind = None;
-    let mut reader = Reader::new(error.as_bytes())?;
-    if error.starts_with('{') {
-        reader.object(|value, name| match name {
-            "type" => value.text_or_skip().map(|text| kind = text),
-            _ => value.skip(),
-        })?;
-    }
-    let reason = match kind.map(Text::into_cow).as_deref() {
-        Some("overloaded_error") => Reason::Overloaded,
-        Some("rate_limit_error") => Reason::RateLimited,
-        _ => Reason::InBand,
-    };
-    Ok(ReadError::Provider(Failure::new(reason, error_message(error.as_bytes()))))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
 use crate::protocol::texts::trim;
-use crate::protocol::{Calls, ReadError, Sink, Step, error_message};
+use crate::protocol::{Calls, ReadError, Reported, Sink, Step};
 
 /// Reads the stream of one answer.
 #[derive(Debug, Default)]
@@ -88,7 +88,10 @@ impl<'a> Chunk<'a> {
         self.read_members(json).map_err(|malformed| {
             ReadError::Malformed(format!("not a JSON response of Gemini: {malformed}"))
         })?;
-        self.error.map_or(Ok(()), |error| Err(ReadError::Provider(reported(error))))
+        match self.error {
+            None => Ok(()),
+            Some(_) => Err(ReadError::Provider(Reported::read(json).failure())),
+        }
     }
 
     fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {
@@ -322,19 +325,6 @@ fn finish_reason(name: &str, calls: bool) -> Ended {
         | "IMAGE_RECITATION" => Ended::For(FinishReason::ContentFilter),
         _ => Ended::Broken,
     }
-}
-
-/// The error in the stream: a `google.rpc.Status`.
-fn reported(error: &str) -> Failure {
-    let status = serde_json::from_str::<serde_json::Value>(error)
-        .ok()
-        .and_then(|error| Some(error.get("status")?.as_str()?.to_owned()));
-    let reason = match status.as_deref() {
-        Some("RESOURCE_EXHAUSTED") => Reason::RateLimited,
-        Some("UNAVAILABLE") => Reason::Overloaded,
-        _ => Reason::InBand,
-    };
-    Failure::new(reason, error_message(error.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! A line of the stream, read; a complete answer is one such line.
 
 use crate::chat::{Event, FinishReason, Usage};
-use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
 use crate::protocol::texts::trim;
-use crate::protocol::{Calls, ReadError, Sink, Step, error_message};
+use crate::protocol::{Calls, ReadError, Reported, Sink, Step};
 
 /// Reads the stream of one answer.
 #[derive(Debug, Default)]
@@ -67,10 +66,7 @@ impl<'a> Line<'a> {
         })?;
         match self.error {
             None => Ok(()),
-            Some(error) => {
-                let message = error_message(error.as_bytes());
-                Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
-            }
+            Some(_) => Err(ReadError::Provider(Reported::read(json).failure())),
         }
     }
 

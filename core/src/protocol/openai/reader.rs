@@ -9,7 +9,7 @@ use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::calls::NO_INDEX;
-use crate::protocol::{Calls, ReadError, Sink, Step, TextKind, Texts, error_message};
+use crate::protocol::{Calls, ReadError, Reported, Sink, Step, TextKind, Texts};
 
 /// Reads the stream of one answer.
 #[derive(Debug, Default)]
@@ -103,13 +103,14 @@ impl<'a> Chunk<'a> {
         self.read_members(json).map_err(|malformed| {
             ReadError::Malformed(format!("not a JSON chunk of Chat Completions: {malformed}"))
         })?;
-        let message = match (self.error, self.choice.finish_reason) {
-            (Some(error), _) => error_message(error.as_bytes()),
+        match (self.error, self.choice.finish_reason) {
+            (Some(_), _) => Err(ReadError::Provider(Reported::read(json).failure())),
             // What Mistral and OpenRouter call it, with and without saying more.
-            (None, Some(reason)) if reason.is("error") => String::new(),
-            _ => return Ok(()),
-        };
-        Err(ReadError::Provider(Failure::new(Reason::InBand, message)))
+            (None, Some(reason)) if reason.is("error") => {
+                Err(ReadError::Provider(Failure::from(Reason::InBand)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn read_members(&mut self, json: &'a [u8]) -> Result<(), Malformed> {

@@ -6,16 +6,13 @@ mod response;
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
-
 use calls::PlacedCalls;
 pub(super) use response::{Item, Response};
 use response::{emit_arguments, emit_whole_arguments};
 
 use crate::chat::Event;
-use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Number, Reader, Shape, Text};
-use crate::protocol::{ReadError, Sink, Step, TextKind, Texts, error_message};
+use crate::protocol::{ReadError, Reported, Sink, Step, TextKind, Texts};
 
 /// Between two summaries of reasoning.
 const PARAGRAPH: &str = "\n\n";
@@ -71,18 +68,7 @@ fn garbage(malformed: &Malformed) -> ReadError {
 
 /// The failure of an error, be it flat or in `error`.
 fn failure(json: &[u8]) -> ReadError {
-    let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
-    let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
-    let word = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("");
-    let reason = match (word("code"), word("type")) {
-        ("rate_limit_exceeded", _) | (_, "rate_limit_error" | "too_many_requests") => {
-            Reason::RateLimited
-        }
-        ("server_is_overloaded" | "slow_down" | "overloaded", _) => Reason::Overloaded,
-        _ => Reason::InBand,
-    };
-    let nested = json!({ "error": error }).to_string();
-    ReadError::Provider(Failure::new(reason, error_message(nested.as_bytes())))
+    ReadError::Provider(Reported::read(json).failure())
 }
 
 /// One event of the stream; its type determines which fields count.

@@ -14,6 +14,10 @@ const WHOLE_MS: u64 = 120_000;
 const BETWEEN_TOKENS_MS: u64 = 20_000;
 const AFTER_FINISH_MS: u64 = 2_000;
 const REFUSAL_BODY_MS: u64 = 2_000;
+
+/// What is tried after an error that is reported in place of an answer: as after its status, 500.
+const SERVER_ERROR: Next = Next::Again(RetryAfter::Unsaid);
+
 /// What is tried after a failure, before any content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -228,7 +232,8 @@ impl<'a> Hearing<'a> {
             Frame::Error if self.local && self.finished => return Some(self.verdict(false)),
             Frame::Error if self.local => return Some(Some((500, Next::Target))),
             Frame::Error if self.finished && self.verdict(false).is_none() => return Some(None),
-            Frame::Error => return Some(Some((502, Next::Target))),
+            Frame::Error if self.played.content => return Some(Some((502, Next::Target))),
+            Frame::Error => return Some(Some((502, SERVER_ERROR))),
             _ => {}
         }
         None
@@ -305,7 +310,7 @@ impl<'a> Hearing<'a> {
             return Some((502, Next::Whole));
         }
         if frames.contains(&Frame::Error) {
-            return Some((502, Next::Target));
+            return Some((502, SERVER_ERROR));
         }
         // Its reasoning comes first, then its text, then its tool calls.
         let order = |frame: &&Frame| match frame {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::failure::{Failure, Reason};
 use crate::sse::Decoder;
 
 /// What a stream tells, texts of one kind joined, and how it ended.
@@ -134,7 +135,8 @@ fn a_reported_error_is_told_apart_from_garbage() {
     let rows = [
         ("overloaded_error", Reason::Overloaded),
         ("rate_limit_error", Reason::RateLimited),
-        ("invalid_request_error", Reason::InBand),
+        ("invalid_request_error", Reason::Rejected),
+        ("new_in_2031", Reason::InBand),
     ];
     for (kind, reason) in rows {
         let data = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"no"}}}}"#);

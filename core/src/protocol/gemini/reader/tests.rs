@@ -97,7 +97,11 @@ fn what_is_no_answer_is_told() {
             "MALFORMED_FUNCTION_CALL. print(1)",
         ),
         (r#"{"candidates":[{"finishReason":"OTHER"}]}"#, Reason::InBand, "OTHER."),
-        (r#"{"error":{"code":500,"message":"boom","status":"INTERNAL"}}"#, Reason::InBand, "boom"),
+        (
+            r#"{"error":{"code":500,"message":"boom","status":"INTERNAL"}}"#,
+            Reason::ServerError,
+            "boom",
+        ),
         (
             r#"{"error":{"message":"later","status":"RESOURCE_EXHAUSTED"}}"#,
             Reason::RateLimited,

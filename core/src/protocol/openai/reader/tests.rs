@@ -148,19 +148,19 @@ fn the_end_mark_is_no_json() {
     assert_eq!(read("[DONE]"), (vec![], Ok(Step::Done)));
 }
 
-/// Each row: the data of an event that reports an error, and its message.
+/// Each row: the data of an event that reports an error, its message and reason.
 #[test]
 fn a_reported_error_is_told_apart_from_garbage() {
     let rows = [
-        (r#"{"error":{"message":"boom","type":"server_error"}}"#, "boom"),
-        (r#"{"error":"boom"}"#, "boom"),
-        (r#"{"error":{"code":502},"choices":[{"delta":{"content":"x"}}]}"#, ""),
+        (r#"{"error":{"message":"boom","type":"server_error"}}"#, "boom", Reason::ServerError),
+        (r#"{"error":"boom"}"#, "boom", Reason::InBand),
+        (r#"{"error":{"code":503},"choices":[{"delta":{"content":"x"}}]}"#, "", Reason::Overloaded),
     ];
-    for (data, message) in rows {
+    for (data, message, reason) in rows {
         match read(data) {
             (events, Err(ReadError::Provider(failure))) => {
                 assert!(events.is_empty(), "{data}");
-                assert_eq!(failure.reason, Reason::InBand);
+                assert_eq!(failure.reason, reason, "{data}");
                 assert_eq!(failure.detail, message, "{data}");
             }
             other => panic!("{data}: {other:?}"),

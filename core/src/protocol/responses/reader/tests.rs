@@ -1,4 +1,5 @@
 use super::*;
+use crate::failure::Reason;
 use crate::protocol::Collected;
 use crate::protocol::calls::TOOL_CALLS_MAX;
 
@@ -97,7 +98,7 @@ fn a_reported_error_is_told_apart_from_garbage() {
         (
             r#"{"type":"error","code":"server_error","message":"on fire","param":null}"#,
             "on fire",
-            Reason::InBand,
+            Reason::ServerError,
         ),
         (
             r#"{"type":"error","error":{"type":"x","code":"rate_limit_exceeded","message":"slow"}}"#,

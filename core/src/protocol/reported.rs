@@ -1,0 +1,132 @@
+//! Errors as providers report them: with a status, or within an answer of status 200 under a name. One
+//! table of statuses determines what either means.
+
+use serde_json::Value;
+
+use crate::failure::{Failure, Reason};
+
+/// Longest error detail taken from a provider, in bytes.
+pub(super) const MESSAGE_BYTES_MAX: usize = 2000;
+
+/// The statuses that errors are named after: in lower case, without separators and without the ending
+/// `error` or `exception`, because providers disagree on those. Sources: the references of OpenAI and
+/// Azure (error codes), Anthropic (errors), Google (`google.rpc.Code`), and the sources of vLLM,
+/// llama.cpp and LiteLLM.
+const NAMES: [(u16, &[&str]); 12] = [
+    (400, &["badrequest", "exceedcontextsize", "failedprecondition", "invalidargument"]),
+    (400, &["contextlengthexceeded", "invalidrequest", "outofrange"]),
+    (401, &["authentication", "invalidapikey", "unauthenticated", "unauthorized"]),
+    (402, &["billing", "insufficientcredits", "paymentrequired"]),
+    (403, &["forbidden", "permission", "permissiondenied"]),
+    (404, &["modelnotfound", "notfound"]),
+    (429, &["insufficientquota", "quotaexceeded", "ratelimit", "ratelimited", "ratelimitexceeded"]),
+    (429, &["requests", "resourceexhausted", "throttling", "tokens", "toomanyrequests"]),
+    (500, &["api", "internal", "internalserver", "server"]),
+    (503, &["engineoverloaded", "overloaded", "serverisoverloaded", "serviceunavailable"]),
+    (503, &["modeloverloaded", "serverbusy", "serveroverloaded", "slowdown", "unavailable"]),
+    (504, &["deadlineexceeded", "gatewaytimeout", "timeout"]),
+];
+
+/// Causes that some providers report as an invalid request though the request is not at fault: words
+/// of their messages, in lower case, and the cause.
+const NOT_THE_REQUESTS: [(&str, Reason); 8] = [
+    // Gemini.
+    ("api key not valid", Reason::Unauthorized),
+    ("api key expired", Reason::Unauthorized),
+    ("user location is not supported", Reason::Forbidden),
+    // OpenAI, of some models and of accounts it has not verified; and others.
+    ("'stream' does not support true", Reason::NoStream),
+    ("verified to stream this model", Reason::NoStream),
+    ("does not support streaming", Reason::NoStream),
+    ("streaming is not supported", Reason::NoStream),
+    ("stream is not supported", Reason::NoStream),
+];
+
+/// A provider's error.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    /// The provider's own words; empty where there are none.
+    pub(crate) message: String,
+    /// The HTTP status that it states or is named after.
+    status: Option<u16>,
+}
+
+impl Reported {
+    /// Reads an error, by the shapes providers use: `{"error": {"message"}}`, `{"error": "..."}`,
+    /// `{"message"}`, `{"detail"}`, each also in a list.
+    pub(crate) fn read(json: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<Value>(json) else { return Self::default() };
+        let outer = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
+        let error = outer.get("error").filter(|error| !error.is_null()).unwrap_or(outer);
+        let status = stated_status(error).or_else(|| stated_status(outer));
+        Self { message: message(error), status }
+    }
+
+    /// The failure of an answer that is this error.
+    pub(crate) fn failure(self) -> Failure {
+        let reason = self.status.map_or(Reason::InBand, |status| reason(status, &self.message));
+        Failure::new(reason, self.message)
+    }
+}
+
+/// The message of a provider's error; empty where there is none.
+pub fn error_message(json: &[u8]) -> String {
+    Reported::read(json).message
+}
+
+/// What an error of this status means, given its message.
+pub(crate) fn reason(status: u16, message: &str) -> Reason {
+    match status {
+        401 => Reason::Unauthorized,
+        402 => Reason::Payment,
+        403 => Reason::Forbidden,
+        404 => Reason::ModelUnavailable,
+        408 | 409 | 425 | 500..=502 | 504 => Reason::ServerError,
+        429 => Reason::RateLimited,
+        503 | 529 => Reason::Overloaded,
+        400..=499 => of_a_bad_request(message),
+        _ => Reason::ServerError,
+    }
+}
+
+fn of_a_bad_request(message: &str) -> Reason {
+    let message = message.to_lowercase();
+    let found = NOT_THE_REQUESTS.iter().find(|(words, _)| message.contains(words));
+    found.map_or(Reason::Rejected, |(_, reason)| *reason)
+}
+
+fn message(error: &Value) -> String {
+    let message = [error.get("message"), error.get("detail"), Some(error)]
+        .into_iter()
+        .flatten()
+        .find_map(Value::as_str)
+        .unwrap_or("");
+    message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
+}
+
+/// The status of an error: its code counts before its type, which is often the more general one.
+fn stated_status(error: &Value) -> Option<u16> {
+    let named = ["code", "status", "type"].into_iter().filter_map(|name| error.get(name));
+    named.chain([error]).find_map(|value| match value {
+        Value::Number(number) => error_status(number.as_u64()?),
+        Value::String(text) => {
+            text.parse().ok().and_then(error_status).or_else(|| named_status(text))
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    })
+}
+
+fn error_status(number: u64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+}
+
+fn named_status(name: &str) -> Option<u16> {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    let stem = name.strip_suffix("error").or_else(|| name.strip_suffix("exception"));
+    let stem = stem.unwrap_or(&name);
+    NAMES.iter().find(|(_, names)| names.contains(&stem)).map(|(status, _)| *status)
+}
+
+#[cfg(test)]
+mod tests;
