@@ -157,7 +157,7 @@ pub struct Failure {
     pub param: Option<String>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
-    /// The provider's own error response, which is passed on unchanged.
+    /// The provider's own error response, which is passed on unchanged or quoted.
     pub original: Option<ErrorResponse>,
     /// By how much a conversation is too long.
     pub overflow: Option<Overflow>,
@@ -219,6 +219,11 @@ impl Failure {
         if let Some(original) = &mut self.original {
             original.body.clear();
         }
+    }
+
+    /// Whether the provider's own error response goes back to the client as it came.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.original.is_some() && self.reason == Reason::Rejected
     }
 
     /// The sentence for a person.

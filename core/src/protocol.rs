@@ -35,6 +35,7 @@ mod responses;
 mod session;
 mod texts;
 mod token;
+mod too_long;
 mod ui_message;
 #[cfg(test)]
 mod vectors;

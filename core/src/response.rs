@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::chat::Event;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::protocol::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, Writer, error_body};
 use crate::relay::{Downstream, End, Timeouts};
 use crate::sse;
@@ -147,6 +147,10 @@ impl Response {
             End::Finished(_) | End::Failed(_) | End::Cancelled if self.head != HeadState::Held => {
                 self.writer.end(self.out.buffer(), &closing);
             }
+            End::Failed(failure) if self.streams(failure) => {
+                self.writer.end(self.out.buffer(), &closing);
+                self.head = HeadState::Due;
+            }
             End::Failed(failure) => self.fail(failure),
             End::Finished(_) => {
                 if self.out.is_empty() {
@@ -156,6 +160,12 @@ impl Response {
             }
             End::Cancelled => {}
         }
+    }
+
+    /// Whether a failure is reported within a stream that has not begun.
+    fn streams(&self, failure: &Failure) -> bool {
+        let is_too_long = failure.reason == Reason::ContextLength;
+        self.stream && is_too_long && self.client.streams_overflow()
     }
 
     fn fail(&mut self, failure: &Failure) {

@@ -31,6 +31,7 @@ struct Facts {
     name: &'static str,
     marks_fallback: bool,
     supports_warnings: bool,
+    streams_overflow: bool,
     stream_headers: &'static [(&'static str, &'static str)],
     forwarded_headers: &'static [&'static str],
     error_media_type: &'static str,
@@ -43,7 +44,11 @@ impl ClientProtocol {
     const fn facts(self) -> Facts {
         match self {
             Self::OpenAi => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("openai") },
-            Self::Responses => Facts { forwarded_headers: OPENAI_BETA, ..Facts::of("responses") },
+            Self::Responses => Facts {
+                forwarded_headers: OPENAI_BETA,
+                streams_overflow: true,
+                ..Facts::of("responses")
+            },
             Self::Anthropic => {
                 Facts { forwarded_headers: &["anthropic-beta"], ..Facts::of("anthropic") }
             }
@@ -101,6 +106,12 @@ impl ClientProtocol {
         self.facts().supports_warnings
     }
 
+    /// Whether a stream's client is told that the conversation is too long within the stream, with
+    /// status 200: the only place where Codex looks for it, and where OpenAI reports it.
+    pub(crate) const fn streams_overflow(self) -> bool {
+        self.facts().streams_overflow
+    }
+
     /// Headers of its streams that no other protocol's have.
     pub(crate) const fn stream_headers(self) -> &'static [(&'static str, &'static str)] {
         self.facts().stream_headers
@@ -124,6 +135,7 @@ impl Facts {
             name,
             marks_fallback: false,
             supports_warnings: false,
+            streams_overflow: false,
             stream_headers: &[],
             forwarded_headers: &[],
             error_media_type: "application/json",

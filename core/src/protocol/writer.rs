@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ClientProtocol, Collected, anthropic, content, error, notebook, openai, responses, session,
-    token, ui_message,
+    token, too_long, ui_message,
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;
@@ -166,6 +166,7 @@ pub(crate) fn error_body(protocol: ClientProtocol, failure: &Failure, id: Option
         ClientProtocol::Notebook | ClientProtocol::Session => error::event_body(failure),
         ClientProtocol::Content => content::error_body(failure),
         ClientProtocol::UiMessage => ui_message::error_body(failure),
-        ClientProtocol::OpenAi | ClientProtocol::Responses => openai::error_body(failure),
+        ClientProtocol::OpenAi => openai::error_body(failure, &too_long::OPENAI),
+        ClientProtocol::Responses => openai::error_body(failure, &too_long::RESPONSES),
     }
 }

@@ -108,7 +108,7 @@ impl Relay {
         let Some(refusal) = stated_limits(attempt, failure) else { return false };
         if refusal.is_overflow() {
             self.learn(&attempt.plan.target, &refusal);
-            self.apply_overflow(&refusal, failure);
+            self.apply_overflow(&attempt.plan.limits.terms, &refusal, failure);
             return false;
         }
         let detail = failure.message();
@@ -127,22 +127,25 @@ impl Relay {
         again
     }
 
-    fn apply_overflow(&mut self, refusal: &StatedLimits, failure: &mut Failure) {
-        let window = refusal.context_window.or(refusal.max_input);
-        let input = refusal.input.or(refusal.input_min);
-        *failure = match (input, window) {
-            (Some(input), Some(window)) => {
-                let overflow = Overflow { input, window };
-                self.bounds.note_overflow(overflow);
-                Failure::too_long(overflow, refusal.input.is_some())
-            }
-            (None, Some(window)) => {
-                let input = self.bounds.input.high.max(window);
-                self.bounds.note_overflow(Overflow { input, window });
-                Failure::new(Reason::ContextLength, failure.message()).at("messages")
-            }
-            (_, None) => Failure::new(Reason::ContextLength, failure.message()).at("messages"),
+    /// The provider's own text stays, to be quoted. A number that it does not state is the estimate's
+    /// or the catalogue's: clients look for both.
+    fn apply_overflow(&mut self, terms: &Terms, refusal: &StatedLimits, failure: &mut Failure) {
+        let stated = refusal.context_window.or(refusal.max_input);
+        let window = stated.or(terms.max_input).or(terms.context_window);
+        let said = refusal.input.or(refusal.input_min);
+        let overflow = window.map(|window| {
+            let input = said.unwrap_or_else(|| terms.input.likely.max(window.saturating_add(1)));
+            Overflow { input, window }
+        });
+        if let Some(overflow) = overflow.filter(|_| stated.is_some()) {
+            self.bounds.note_overflow(overflow);
+        }
+        let original = failure.original.take();
+        let too_long = match (overflow, said) {
+            (Some(overflow), Some(_)) => Failure::too_long(overflow, refusal.input.is_some()),
+            _ => Failure::new(Reason::ContextLength, failure.message()).at("messages"),
         };
+        *failure = Failure { original, overflow, ..too_long };
     }
 
     fn learn(&mut self, target: &Target, refusal: &StatedLimits) {

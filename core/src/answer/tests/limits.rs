@@ -127,7 +127,7 @@ fn a_conversation_too_long_by_any_estimate_is_not_sent() {
     assert_eq!(bench.log[0], "head 400 application/json");
     let told = &bench.log[1];
     assert!(told.contains("context_length_exceeded"), "{told}");
-    assert!(told.contains("too many for a context window of 128000"), "{told}");
+    assert!(told.contains("maximum context length is 128000 tokens"), "{told}");
 }
 
 #[test]

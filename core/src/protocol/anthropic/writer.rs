@@ -12,16 +12,16 @@ use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
 use crate::json::{Malformed, Reader, Text};
 use crate::protocol::frame::push_json_string;
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, too_long};
 use crate::sse;
 
 /// The body of an error answer: `{"type": "error", "error": {"type", "message"}, "request_id"}`. A
 /// provider's own answer about a request that is wrong by itself goes back as it came, if it has
 /// this shape.
 pub(in crate::protocol) fn error_body(failure: &Failure, id: Option<&str>) -> Vec<u8> {
-    let original = failure.original.as_ref().map(|original| &original.body);
-    match original.filter(|body| is_error(body)) {
-        Some(body) => body.clone(),
+    let original = failure.original.as_ref().filter(|_| failure.goes_back());
+    match original.filter(|original| is_error(&original.body)) {
+        Some(original) => original.body.clone(),
         None => error_value(failure, id).to_string().into_bytes(),
     }
 }
@@ -46,7 +46,7 @@ fn error_value(failure: &Failure, id: Option<&str>) -> Value {
     };
     json!({
         "type": "error",
-        "error": {"type": kind, "message": failure.message()},
+        "error": {"type": kind, "message": too_long::message(failure, &too_long::ANTHROPIC)},
         "request_id": id,
     })
 }

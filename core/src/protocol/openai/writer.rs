@@ -3,30 +3,33 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
-use crate::failure::{Failure, Who};
+use crate::failure::{Failure, Reason, Who};
 use crate::protocol::frame::{push, push_json_string, push_number};
+use crate::protocol::too_long::{self, Words};
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
 /// answer about a request that is wrong by itself goes back as it came.
-pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
+pub(in crate::protocol) fn error_body(failure: &Failure, words: &Words) -> Vec<u8> {
     match &failure.original {
-        Some(original) if !original.body.is_empty() => original.body.clone(),
-        _ => error_value(failure).to_string().into_bytes(),
+        Some(original) if failure.goes_back() && !original.body.is_empty() => original.body.clone(),
+        _ => error_value(failure, words).to_string().into_bytes(),
     }
 }
 
-/// An error in the form of OpenAI's protocols.
-pub(in crate::protocol) fn error_value(failure: &Failure) -> Value {
+/// An error in the form of OpenAI's protocols, of which one has these words.
+pub(in crate::protocol) fn error_value(failure: &Failure, words: &Words) -> Value {
     let kind = match failure.reason.row().who {
         Who::Client => "invalid_request_error",
         Who::Provider | Who::Operator => "upstream_error",
         Who::Gateway => "server_error",
     };
+    let is_too_long = failure.reason == Reason::ContextLength;
+    let param = if is_too_long { Some(words.param) } else { failure.param.as_deref() };
     json!({"error": {
-        "message": failure.message(),
+        "message": too_long::message(failure, words),
         "type": kind,
-        "param": failure.param,
+        "param": param,
         "code": failure.reason.code(),
     }})
 }
@@ -74,7 +77,7 @@ impl Writer {
     pub(in crate::protocol) fn end(&mut self, out: &mut Vec<u8>, closing: &AnswerEnd<'_>) {
         match closing.end {
             End::Finished(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
-            End::Failed(failure) => push(out, &error_value(failure)),
+            End::Failed(failure) => push(out, &error_value(failure, &too_long::OPENAI)),
             End::Cancelled => {}
         }
     }

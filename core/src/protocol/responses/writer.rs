@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
+use crate::failure::{Failure, Reason};
 use crate::protocol::body::Body;
 use crate::protocol::frame::{push_json_string, push_number};
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai, too_long};
 
 /// Writes the events of one answer.
 #[derive(Debug)]
@@ -70,15 +71,40 @@ impl Writer {
         match closing.end {
             _ if self.ended => {}
             End::Finished(reason) => self.finish(out, *reason),
-            End::Failed(failure) => {
-                let mut event = openai::error_value(failure);
-                for name in ["code", "message", "param"] {
-                    event[name] = event["error"][name].clone();
-                }
-                self.send(out, "error", &event);
+            End::Failed(failure) if failure.reason == Reason::ContextLength => {
+                self.begin(out);
+                let error = self.error(out, failure);
+                self.send_failed(out, error);
             }
+            End::Failed(failure) => drop(self.error(out, failure)),
             End::Cancelled => {}
         }
+    }
+
+    /// The event that SDKs raise; returns the error in it.
+    fn error(&mut self, out: &mut Vec<u8>, failure: &Failure) -> Value {
+        let mut event = openai::error_value(failure, &too_long::RESPONSES);
+        for name in ["code", "message", "param"] {
+            event[name] = event["error"][name].clone();
+        }
+        self.send(out, "error", &event);
+        event["error"].take()
+    }
+
+    /// The response's own end after that, which Codex reads.
+    fn send_failed(&mut self, out: &mut Vec<u8>, mut error: Value) {
+        let error = json!({"code": error["code"].take(), "message": error["message"].take()});
+        let response = json!({"response": {
+            "id": self.opening.id,
+            "object": "response",
+            "created_at": self.opening.created,
+            "status": "failed",
+            "error": error,
+            "model": self.opening.model,
+            "output": [],
+        }});
+        self.ended = true;
+        self.send(out, "response.failed", &response);
     }
 
     pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {

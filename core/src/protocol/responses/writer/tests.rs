@@ -1,6 +1,6 @@
 use super::super::StreamReader;
 use super::*;
-use crate::failure::{Failure, Reason};
+use crate::failure::{Failure, Overflow, Reason};
 use crate::protocol::{ReadError, Sink};
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 use std::sync::Arc;
@@ -289,6 +289,22 @@ fn a_failure_is_an_error_event() {
         \"param\":null,\"type\":\"upstream_error\"},\"message\":\"The engine is on fire.\",\
         \"param\":null}\n\n";
     assert_eq!(String::from_utf8_lossy(&out[before..]), expected);
+}
+
+/// Codex, which compacts the conversation then, reads nothing but the response's own end.
+#[test]
+fn that_the_conversation_is_too_long_ends_the_response_too() {
+    let failure = Failure::too_long(Overflow { input: 9000, window: 8192 }, true);
+    let (mut writer, mut out) = (writer(), Vec::new());
+    writer.end(&mut out, &AnswerEnd { end: &End::Failed(failure), fallback: false });
+    let events = data(&out);
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["response.created", "response.in_progress", "error", "response.failed"]);
+    let response = &events[3]["response"];
+    assert_eq!(response["status"], "failed");
+    assert_eq!(response["error"]["code"], "context_length_exceeded");
+    assert_eq!(response["error"]["message"], events[2]["message"]);
+    assert_eq!(response["id"], events[0]["response"]["id"]);
 }
 
 /// What is asked is repeated in every response, on one line however it was written.
