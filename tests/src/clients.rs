@@ -54,6 +54,9 @@ struct Case {
     /// Whether the command fails.
     #[serde(default)]
     fails: bool,
+    /// Whether the provider rejects a request as too long.
+    #[serde(default)]
+    overflows: bool,
     /// What it prints, among other things.
     prints: Vec<String>,
     /// Why it is not run.
@@ -64,9 +67,9 @@ struct Case {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Script {
-    /// The text of its answers, except to a tool's result: that is repeated in the answer.
+    /// The text of its answers. By default a tool's result is repeated.
     answer: Option<String>,
-    /// It calls this tool first, if it is offered.
+    /// It first calls this tool, where it is offered.
     call: Option<Call>,
     /// It rejects every request, in these words.
     error: Option<String>,
@@ -79,6 +82,13 @@ struct Script {
 struct Call {
     tool: String,
     arguments: Value,
+    /// How often, in all.
+    #[serde(default = "once")]
+    times: usize,
+}
+
+const fn once() -> usize {
+    1
 }
 
 /// One case of one client with one provider.

@@ -66,7 +66,7 @@ fn file_named(text: &str) -> Option<String> {
     let (before, _fence) = text.trim_end().rsplit_once('\n')?;
     let paragraph = before.trim_end().rsplit("\n\n").next()?;
     let span = paragraph.split('`').skip(1).step_by(2).last()?;
-    Some(span.to_owned())
+    span.contains('.').then(|| span.to_owned())
 }
 
 #[cfg(test)]

@@ -2,19 +2,21 @@
 //! of its own (titles, summaries) whose number and order differ between versions.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use super::Script;
 use super::reply::{Reply, Wording};
+use super::{Call, Script};
 use crate::grid::{Asked, PROVIDERS, Provider as Protocol};
 use crate::provider::wire::{Connection, Request};
 
 /// Bytes of a request per token, as good as any.
 const TOKEN_BYTES: usize = 4;
+
+const HELLO: &str = "Hello, wörld 😀!";
 
 /// A provider that listens until it is dropped.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ pub(super) struct Provider {
 struct Shared {
     protocol: &'static Protocol,
     script: Script,
-    /// A conversation that was too long goes on without further calls.
-    was_too_long: AtomicBool,
+    calls: AtomicUsize,
+    overflowed: AtomicBool,
     /// Each request, and what it was answered.
     log: Mutex<Vec<(Request, String)>>,
 }
@@ -44,16 +46,17 @@ impl Provider {
         let shared = Arc::new(Shared {
             protocol,
             script: script.clone(),
-            was_too_long: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            overflowed: AtomicBool::new(false),
             log: Mutex::default(),
         });
         let serving = tokio::spawn(serve(listener, shared.clone())).abort_handle();
         Ok(Self { addr, shared, serving })
     }
 
-    /// Whether it was asked something too long.
-    pub(super) fn was_too_long(&self) -> bool {
-        self.shared.was_too_long.load(Ordering::Relaxed)
+    /// Whether a request was too long.
+    pub(super) fn overflowed(&self) -> bool {
+        self.shared.overflowed.load(Ordering::Relaxed)
     }
 
     /// What it was asked and answered, for a person.
@@ -93,8 +96,8 @@ async fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             protocol: shared.protocol.protocol,
             stream: asked.stream,
             tokens: request.body.len() / TOKEN_BYTES,
+            number: shared.note(request, &reply),
         };
-        shared.note(request, &reply);
         connection.write_all(&wording.http(&reply)).await?;
     }
     Ok(())
@@ -103,34 +106,32 @@ async fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
 impl Shared {
     fn reply(&self, asked: &Asked, bytes: usize) -> Reply {
         if let Some(max) = self.script.request_bytes_max.filter(|max| bytes > *max) {
-            self.was_too_long.store(true, Ordering::Relaxed);
+            self.overflowed.store(true, Ordering::Relaxed);
             return Reply::TooLong { tokens_max: max / TOKEN_BYTES };
         }
         if let Some(error) = &self.script.error {
             return Reply::Error(error.clone());
         }
-        let calls_again = self.script.request_bytes_max.is_some();
-        let may_call = calls_again || asked.results.is_empty();
-        let call = self.script.call.as_ref().filter(|call| {
-            may_call
-                && !self.was_too_long()
-                && asked.tools.iter().any(|(name, _)| *name == call.tool)
-        });
-        match (call, asked.results.last()) {
-            (Some(call), _) => Reply::Call(call.tool.clone(), call.arguments.clone()),
-            (None, Some(result)) if !calls_again => Reply::Text(format!("It gave: {result}")),
-            _ => {
-                Reply::Text(self.script.answer.clone().unwrap_or_else(|| "Hello, wörld 😀!".into()))
-            }
+        if let Some(call) = self.call(asked) {
+            return Reply::Call(call.tool.clone(), call.arguments.clone());
         }
+        let result = asked.results.last().map(|result| format!("It gave: {result}"));
+        let answer = self.script.answer.clone().or(result);
+        Reply::Text(answer.unwrap_or_else(|| HELLO.into()))
     }
 
-    fn was_too_long(&self) -> bool {
-        self.was_too_long.load(Ordering::Relaxed)
+    /// The next call. A conversation that was too long goes on without any.
+    fn call(&self, asked: &Asked) -> Option<&Call> {
+        let call = self.script.call.as_ref()?;
+        let is_offered = asked.tools.iter().any(|(name, _)| *name == call.tool);
+        let is_due = || self.calls.fetch_add(1, Ordering::Relaxed) < call.times;
+        (is_offered && !self.overflowed.load(Ordering::Relaxed) && is_due()).then_some(call)
     }
 
-    fn note(&self, request: Request, reply: &Reply) {
+    /// How many there were before.
+    fn note(&self, request: Request, reply: &Reply) -> usize {
         let mut log = self.log.lock().expect("no one panics while holding the log");
         log.push((request, format!("{reply:?}")));
+        log.len() - 1
     }
 }

@@ -24,10 +24,11 @@ pub(super) struct Wording {
     pub(super) stream: bool,
     /// How long the request is.
     pub(super) tokens: usize,
+    /// How many requests came before: identifiers are made of it.
+    pub(super) number: usize,
 }
 
 const OUTPUT_TOKENS: usize = 7;
-const CALL_ID: &str = "call_1";
 
 impl Wording {
     /// The response.
@@ -62,7 +63,7 @@ impl Wording {
     fn completion(&self, reply: &Reply) -> Value {
         let (message, finish) = match reply {
             Reply::Call(name, arguments) => (
-                json!({"role": "assistant", "content": null, "tool_calls": [call(name, arguments)]}),
+                json!({"role": "assistant", "content": null, "tool_calls": [self.call(name, arguments)]}),
                 "tool_calls",
             ),
             _ => (json!({"role": "assistant", "content": text(reply), "refusal": null}), "stop"),
@@ -93,7 +94,7 @@ impl Wording {
         };
         let (delta, finish) = match reply {
             Reply::Call(name, arguments) => {
-                let mut call = call(name, arguments);
+                let mut call = self.call(name, arguments);
                 call["index"] = json!(0);
                 (json!({"tool_calls": [call]}), "tool_calls")
             }
@@ -113,7 +114,7 @@ impl Wording {
     fn message(&self, reply: &Reply) -> Value {
         let (block, stop) = match reply {
             Reply::Call(name, arguments) => (
-                json!({"type": "tool_use", "id": CALL_ID, "name": name, "input": arguments}),
+                json!({"type": "tool_use", "id": self.call_id(), "name": name, "input": arguments}),
                 "tool_use",
             ),
             _ => (json!({"type": "text", "text": text(reply)}), "end_turn"),
@@ -133,7 +134,7 @@ impl Wording {
         start["usage"]["output_tokens"] = json!(1);
         let (block, delta) = match reply {
             Reply::Call(name, arguments) => (
-                json!({"type": "tool_use", "id": CALL_ID, "name": name, "input": {}}),
+                json!({"type": "tool_use", "id": self.call_id(), "name": name, "input": {}}),
                 json!({"type": "input_json_delta", "partial_json": arguments.to_string()}),
             ),
             _ => (
@@ -156,7 +157,7 @@ impl Wording {
     fn response(&self, reply: &Reply) -> Value {
         json!({
             "id": "resp_1", "object": "response", "created_at": 1_750_000_000, "status": "completed",
-            "model": "fake-1", "output": [item(reply)], "error": null, "incomplete_details": null,
+            "model": "fake-1", "output": [self.item(reply)], "error": null, "incomplete_details": null,
             "usage": {
                 "input_tokens": self.tokens, "input_tokens_details": {"cached_tokens": 0},
                 "output_tokens": OUTPUT_TOKENS, "output_tokens_details": {"reasoning_tokens": 0},
@@ -171,7 +172,7 @@ impl Wording {
         start["status"] = json!("in_progress");
         start["output"] = json!([]);
         start["usage"] = Value::Null;
-        let mut added = item(reply);
+        let mut added = self.item(reply);
         added["status"] = json!("in_progress");
         let delta = match reply {
             Reply::Call(_, arguments) => {
@@ -193,13 +194,37 @@ impl Wording {
             json!({"type": "response.created", "response": start}),
             json!({"type": "response.output_item.added", "output_index": 0, "item": added}),
             delta,
-            json!({"type": "response.output_item.done", "output_index": 0, "item": item(reply)}),
+            json!({"type": "response.output_item.done", "output_index": 0, "item": self.item(reply)}),
             json!({"type": "response.completed", "response": whole}),
         ];
         for (number, event) in events.iter_mut().enumerate() {
             event["sequence_number"] = json!(number);
         }
         events
+    }
+
+    /// A call of Chat Completions.
+    fn call(&self, name: &str, arguments: &Value) -> Value {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        json!({"id": self.call_id(), "type": "function", "function": function})
+    }
+
+    /// An output item of Responses.
+    fn item(&self, reply: &Reply) -> Value {
+        match reply {
+            Reply::Call(name, arguments) => json!({
+                "type": "function_call", "id": "fc_1", "call_id": self.call_id(), "status": "completed",
+                "name": name, "arguments": arguments.to_string(),
+            }),
+            _ => json!({
+                "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+                "content": [{"type": "output_text", "text": text(reply), "annotations": [], "logprobs": []}],
+            }),
+        }
+    }
+
+    fn call_id(&self) -> String {
+        format!("call_{}", self.number)
     }
 
     fn error(&self, message: &str, code: Option<&str>) -> Value {
@@ -247,26 +272,6 @@ const WINDOW_EXCEEDED: &str =
 
 fn text(reply: &Reply) -> &str {
     if let Reply::Text(text) = reply { text } else { "" }
-}
-
-/// A call of Chat Completions.
-fn call(name: &str, arguments: &Value) -> Value {
-    let function = json!({"name": name, "arguments": arguments.to_string()});
-    json!({"id": CALL_ID, "type": "function", "function": function})
-}
-
-/// An output item of Responses.
-fn item(reply: &Reply) -> Value {
-    match reply {
-        Reply::Call(name, arguments) => json!({
-            "type": "function_call", "id": "fc_1", "call_id": CALL_ID, "status": "completed",
-            "name": name, "arguments": arguments.to_string(),
-        }),
-        _ => json!({
-            "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-            "content": [{"type": "output_text", "text": text(reply), "annotations": [], "logprobs": []}],
-        }),
-    }
 }
 
 /// Events that repeat their type as their name.

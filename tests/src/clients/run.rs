@@ -81,8 +81,8 @@ fn verdict(trial: &Trial, output: &Output, provider: &Provider) -> Result<(), St
     if let Some(missing) = case.prints.iter().find(|text| !printed.contains(*text)) {
         return Err(format!("{} does not print {missing:?}", trial.name()));
     }
-    if case.provider.request_bytes_max.is_some() && !provider.was_too_long() {
-        return Err(format!("{} was never too long", trial.name()));
+    if provider.overflowed() != case.overflows {
+        return Err(format!("{} overflows: {}", trial.name(), provider.overflowed()));
     }
     Ok(())
 }
