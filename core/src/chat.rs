@@ -30,6 +30,9 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// What the model may call.
     pub tools: Vec<Tool>,
+    /// Those of the tools whose calls the client reads as a text, by name; see
+    /// `protocol/custom_tools.rs`.
+    pub custom_tools: Vec<String>,
     /// Whether it must call one; `None` leaves it to the provider.
     pub tool_choice: Option<ToolChoice>,
     /// Whether it may call several at once; `None` leaves it to the provider.

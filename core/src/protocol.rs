@@ -41,6 +41,7 @@ mod ui_message;
 mod vectors;
 mod writer;
 
+pub(crate) use self::adapted::ToolNames;
 use self::body::{Body, Stretch};
 use self::call_names::CallNames;
 use self::calls::Calls;

@@ -2,12 +2,15 @@
 //! corrected before it is written.
 
 mod instructions;
+mod tool_names;
 
 use std::borrow::Cow;
 
 use crate::chat::{ChatRequest, Message, Part, Role, ToolChoice};
 
 pub(super) use instructions::{with_instructions_as_users, with_one_instruction};
+pub(crate) use tool_names::ToolNames;
+pub(super) use tool_names::with_names_taken;
 
 /// A choice among tools only where there are tools, and only of one that is there: those of a
 /// provider's own were left out. OpenAI and vLLM refuse `tool_choice` and `parallel_tool_calls`

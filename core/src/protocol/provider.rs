@@ -99,7 +99,7 @@ impl ProviderProtocol {
         let (target, passes_through) = (ask.target, ask.passes_through());
         let mut request = adapted::with_choice_of_tools_there(ask.request);
         if !passes_through {
-            request = adapted::with_results_first(request);
+            request = adapted::with_names_taken(adapted::with_results_first(request), self);
         }
         let takes_midway = || anthropic::Generation::of(&target.model).instructed_midway;
         match self {

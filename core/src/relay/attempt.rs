@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::{CallLimits, Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
-use crate::protocol::{Step, StreamReader};
+use crate::protocol::{Step, StreamReader, ToolNames};
 use crate::sse;
 use crate::target::{Continuation, ProviderProtocol, Target, Upstream};
 use crate::time::Instant;
@@ -92,6 +92,8 @@ pub(super) struct Plan {
     pub(super) bytes_before: usize,
     pub(super) text_before: usize,
     pub(super) forwarding: Forwarding,
+    /// The client's names for the tools.
+    pub(super) names: ToolNames,
     pub(super) event_bytes_max: usize,
 }
 
@@ -124,8 +126,9 @@ impl Wire {
 }
 
 impl Attempt {
-    pub(super) fn new(id: AttemptId, plan: Plan, began: Instant) -> Self {
-        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some());
+    pub(super) fn new(id: AttemptId, mut plan: Plan, began: Instant) -> Self {
+        let names = std::mem::take(&mut plan.names);
+        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some(), names);
         let wire = match plan.target.provider.upstream {
             Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
             Upstream::Local => {

@@ -5,7 +5,7 @@ use super::delivery::Delivery;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::Halves;
-use crate::protocol::{ReadError, Step, StreamReader};
+use crate::protocol::{ReadError, Step, StreamReader, ToolNames};
 use crate::target::ProviderProtocol;
 use crate::time::Instant;
 
@@ -49,6 +49,7 @@ pub(super) struct Reading {
     halves: Halves,
     /// Whether it continues an answer that broke.
     continues: bool,
+    names: ToolNames,
     pub(super) content: bool,
     /// The answer made calls.
     calls: bool,
@@ -91,10 +92,11 @@ struct Seen {
 }
 
 impl Reading {
-    pub(super) fn new(forwarding: Forwarding, continues: bool) -> Self {
+    pub(super) fn new(forwarding: Forwarding, continues: bool, names: ToolNames) -> Self {
         Self {
             forwarding,
             continues,
+            names,
             halves: Halves::default(),
             start: None,
             held: Vec::new(),
@@ -286,6 +288,8 @@ impl Reading {
         seen: &mut Seen,
         delivery: &mut Delivery<'_>,
     ) {
+        let restored = self.names.restore(event);
+        let event = restored.as_ref().unwrap_or(event);
         match event {
             Event::Start { id, model } => {
                 if !self.content && !self.continues && self.start.is_none() {

@@ -7,6 +7,7 @@ use super::reading::Forwarding;
 use super::{AttemptId, Call, CallLimits, Downstream, Output, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
+use crate::protocol::ToolNames;
 use crate::target::{ApiKey, Continuation, Target};
 
 impl Relay {
@@ -99,6 +100,7 @@ impl Relay {
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
             forwarding: self.forwarding(&target, continues.is_some()),
+            names: ToolNames::of(&self.job.request, self.job.client, target.provider.upstream),
             event_bytes_max: self.job.limits.event_bytes,
             target,
         };

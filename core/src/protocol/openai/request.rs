@@ -252,6 +252,7 @@ impl From<Request> for ChatRequest {
                 Some(Stop::Several(texts)) => texts,
             },
             tools: tools.chain(functions).collect(),
+            custom_tools: Vec::new(),
             tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),
             parallel_tool_calls: request.parallel_tool_calls,
             format: request.response_format.and_then(format),

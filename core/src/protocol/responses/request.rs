@@ -246,8 +246,10 @@ impl TryFrom<Request<'_>> for ChatRequest {
     type Error = Failure;
 
     fn try_from(request: Request<'_>) -> Result<Self, Failure> {
+        let custom_tools = custom_tools(request.tools.as_deref().unwrap_or_default());
         let tools = request.tools.into_iter().flatten().enumerate();
         Ok(Self {
+            custom_tools,
             model: request.model,
             stream: request.stream.unwrap_or(false),
             // It is a part of every answer.
@@ -392,6 +394,11 @@ fn medium(
 }
 
 // --- the rest ------------------------------------------------------------------------------------
+
+fn custom_tools(tools: &[WireTool]) -> Vec<String> {
+    let custom = tools.iter().filter(|tool| tool.r#type == "custom");
+    custom.filter_map(|tool| tool.name.clone()).collect()
+}
 
 /// A tool of the provider's own is in the original alone.
 fn tool(place: usize, tool: WireTool) -> Option<Result<Tool, Failure>> {

@@ -109,7 +109,7 @@ impl Writer {
 
     pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let finish = answer.finish.unwrap_or(FinishReason::Stop);
-        let items: Vec<_> = collected(answer)
+        let items: Vec<_> = collected(answer, &self.opening.request)
             .into_iter()
             .zip(0..)
             .map(|((kind, parts), place)| {
@@ -153,8 +153,8 @@ impl Writer {
         let at = at.unwrap_or_else(|| self.open_call(out, call));
         let item = &mut self.items[at];
         item.add_name(call.name.as_deref().unwrap_or(""));
-        if !call.arguments.is_empty() {
-            item.add(&call.arguments);
+        item.add(&call.arguments);
+        if !call.arguments.is_empty() && !item.is_custom() {
             self.head(out, "response.function_call_arguments.delta");
             self.items[at].push_place(out);
             out.extend_from_slice(b",\"delta\":");
@@ -213,7 +213,8 @@ impl Writer {
             _ => format!("call_{}_{}", self.name, self.place),
         };
         let name = call.name.as_deref().unwrap_or("").to_owned();
-        let at = self.open(out, Kind::Call { index: call.index, id, name });
+        let is_custom = self.opening.request.custom_tools.contains(&name);
+        let at = self.open(out, Kind::Call { index: call.index, id, name, is_custom });
         self.items[at].parts.push(Part::new(TextKind::Answer));
         at
     }
@@ -239,8 +240,8 @@ impl Writer {
             return;
         }
         self.close_part(out, at);
-        if let Some(fields) = self.items[at].arguments() {
-            self.send(out, "response.function_call_arguments.done", &fields);
+        for (event, fields) in self.items[at].done() {
+            self.send(out, event, &fields);
         }
         self.head(out, "response.output_item.done");
         let item = &mut self.items[at];
@@ -371,7 +372,7 @@ fn echo(request: &ChatRequest) -> String {
 }
 
 /// The items of a complete answer, with the texts of their parts.
-fn collected(answer: &Collected) -> Vec<(Kind, Vec<Part>)> {
+fn collected(answer: &Collected, request: &ChatRequest) -> Vec<(Kind, Vec<Part>)> {
     let part = |kind, text: &String| Part { text: text.clone(), ..Part::new(kind) };
     let said = |kind, text: &String| (!text.is_empty()).then(|| part(kind, text));
     let thought = said(TextKind::Reasoning, &answer.reasoning);
@@ -383,7 +384,9 @@ fn collected(answer: &Collected) -> Vec<(Kind, Vec<Part>)> {
         items.push((Kind::Message, texts));
     }
     items.extend(answer.tool_calls.iter().zip(0..).map(|(call, index)| {
-        let kind = Kind::Call { index, id: call.id.clone(), name: call.name.clone() };
+        let (id, name) = (call.id.clone(), call.name.clone());
+        let is_custom = request.custom_tools.contains(&name);
+        let kind = Kind::Call { index, id, name, is_custom };
         (kind, vec![part(TextKind::Answer, &call.arguments)])
     }));
     items

@@ -183,6 +183,7 @@ fn custom_tools_are_functions_of_one_text() {
     let description = patch.description.as_deref().unwrap();
     assert!(description.starts_with("Patches.\n") && description.ends_with("start: /.+/"));
     assert_eq!(say.description, None);
+    assert_eq!(request.custom_tools, ["apply_patch", "say"]);
     assert_eq!(patch.parameters.as_ref().unwrap()["properties"]["input"]["type"], "string");
     assert_eq!(request.tool_choice, Some(ToolChoice::Tool("say".into())));
     let roles: Vec<_> = request.messages.iter().map(|message| message.role).collect();

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::protocol::TextKind;
+use crate::protocol::custom_tools;
 use crate::protocol::frame::{push_json_string, push_number};
 
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) enum Kind {
         index: u32,
         id: String,
         name: String,
+        /// Its arguments are a text.
+        is_custom: bool,
     },
     /// A provider's own, handed on as it came.
     Other,
@@ -102,7 +105,8 @@ impl Kind {
         match self {
             Self::Message | Self::Other => "msg",
             Self::Reasoning => "rs",
-            Self::Call { .. } => "fc",
+            Self::Call { is_custom: false, .. } => "fc",
+            Self::Call { is_custom: true, .. } => "ctc",
         }
     }
 }
@@ -141,6 +145,11 @@ impl Item {
     /// Whether it is the call of this number.
     pub(super) fn is_call(&self, number: u32) -> bool {
         matches!(self.kind, Kind::Call { index, .. } if index == number)
+    }
+
+    /// Whether it is a call whose arguments are a text: one that is known when all of it is.
+    pub(super) fn is_custom(&self) -> bool {
+        matches!(self.kind, Kind::Call { is_custom: true, .. })
     }
 
     /// The last part, if it grows and is one of a message or of reasoning.
@@ -184,13 +193,21 @@ impl Item {
     pub(super) fn value(&self, status: &str) -> Value {
         let parts: Vec<_> = self.parts.iter().map(Part::value).collect();
         match &self.kind {
-            Kind::Call { id, name, .. } => json!({
+            Kind::Call { id, name, is_custom: true, .. } => json!({
+                "id": self.id,
+                "type": "custom_tool_call",
+                "status": status,
+                "call_id": id,
+                "name": name,
+                "input": custom_tools::input(self.arguments()),
+            }),
+            Kind::Call { id, name, is_custom: false, .. } => json!({
                 "id": self.id,
                 "type": "function_call",
                 "status": status,
                 "call_id": id,
                 "name": name,
-                "arguments": self.parts.first().map_or("", |part| &part.text),
+                "arguments": self.arguments(),
             }),
             Kind::Reasoning => json!({"id": self.id, "type": "reasoning", "summary": parts}),
             Kind::Message | Kind::Other => json!({
@@ -227,10 +244,22 @@ impl Item {
         push_number(out, self.last());
     }
 
-    /// The fields of the event with a call's complete arguments.
-    pub(super) fn arguments(&self) -> Option<Value> {
-        let Kind::Call { name, .. } = &self.kind else { return None };
-        let arguments = self.parts.first().map_or("", |part| &part.text);
-        Some(self.at(json!({"name": name, "arguments": arguments})))
+    /// The events with a call's complete arguments.
+    pub(super) fn done(&self) -> Vec<(&'static str, Value)> {
+        let Kind::Call { name, is_custom, .. } = &self.kind else { return Vec::new() };
+        let arguments = self.arguments();
+        if !is_custom {
+            let fields = self.at(json!({"name": name, "arguments": arguments}));
+            return vec![("response.function_call_arguments.done", fields)];
+        }
+        let input = custom_tools::input(arguments);
+        vec![
+            ("response.custom_tool_call_input.delta", self.at(json!({"delta": input}))),
+            ("response.custom_tool_call_input.done", self.at(json!({"input": input}))),
+        ]
+    }
+
+    fn arguments(&self) -> &str {
+        self.parts.first().map_or("", |part| &part.text)
     }
 }

@@ -112,13 +112,17 @@ fn accumulate(item: &mut Value, kind: &str, event: &Value) {
         _ => ("", None),
     };
     let Some(index) = index else {
-        let arguments = item["arguments"].as_str().unwrap();
-        match kind {
-            "response.function_call_arguments.delta" => {
-                item["arguments"] =
-                    (arguments.to_owned() + event["delta"].as_str().unwrap()).into();
+        let is_custom = item["type"] == "custom_tool_call";
+        let (field, stem) = match is_custom {
+            true => ("input", "response.custom_tool_call_input"),
+            false => ("arguments", "response.function_call_arguments"),
+        };
+        let arguments = item[field].as_str().unwrap();
+        match kind.strip_prefix(stem) {
+            Some(".delta") => {
+                item[field] = (arguments.to_owned() + event["delta"].as_str().unwrap()).into();
             }
-            "response.function_call_arguments.done" => assert_eq!(event["arguments"], arguments),
+            Some(".done") => assert_eq!(event[field], arguments),
             _ => panic!("{event}"),
         }
         return;
@@ -501,4 +505,37 @@ fn items_beyond_the_bound_are_left_out() {
     assert_eq!(events[0]["output_index"], 3);
     let output = events.last().unwrap()["response"]["output"].as_array().unwrap();
     assert_eq!(output.len(), 2, "one image and the message");
+}
+
+/// The function that stood for a custom tool is that tool again, beside others.
+#[test]
+fn a_custom_tool_is_called_by_its_text() {
+    let body = r#"{"input":"hi","stream":true,"tools":[{"type":"custom","name":"apply_patch"},
+        {"type":"function","name":"f","parameters":{}}]}"#;
+    let events = [
+        call(0, Some(("c1", "apply_patch")), ""),
+        call(1, Some(("c2", "f")), "{\"a\""),
+        call(0, None, "{\"input\":\"*** Be"),
+        call(1, None, ":1}"),
+        call(0, None, "gin\\n\"}"),
+    ];
+    let (mut writer, mut out) = (writer_of(body), Vec::new());
+    events.iter().for_each(|event| writer.event(&mut out, event));
+    finish(&mut writer, &mut out, FinishReason::ToolCalls);
+    let (response, types) = accumulated(&out);
+    let expected = json!([
+        {"id": "ctc_07_0", "type": "custom_tool_call", "status": "completed", "call_id": "c1",
+            "name": "apply_patch", "input": "*** Begin\n"},
+        {"id": "fc_07_1", "type": "function_call", "status": "completed", "call_id": "c2",
+            "name": "f", "arguments": "{\"a\":1}"},
+    ]);
+    assert_eq!(response["output"], expected);
+    let custom = types.iter().filter(|kind| kind.contains("custom")).count();
+    assert_eq!(custom, 2, "the whole text at once, then that it is complete: {types:?}");
+
+    let mut answer = Collected::default();
+    events.iter().for_each(|event| answer.add(event));
+    let mut out = Vec::new();
+    writer_of(body).write_complete(&mut out, &answer);
+    assert_eq!(serde_json::from_slice::<Value>(&out).unwrap()["output"], expected);
 }
