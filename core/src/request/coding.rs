@@ -152,12 +152,12 @@ fn read_zstd(mut body: &[u8], bytes_max: usize) -> Result<Option<Vec<u8>>, Strin
 
 /// What follows a frame that is to be skipped, if that is the error.
 fn after_skipped<'a>(error: &FrameDecoderError, body: &'a [u8]) -> Option<&'a [u8]> {
-    match error {
-        FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-            length, ..
-        }) => body.get(*length as usize..),
-        _ => None,
-    }
+    let FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. }) =
+        error
+    else {
+        return None;
+    };
+    body.get(*length as usize..)
 }
 
 fn text(error: impl Display) -> String {

@@ -70,7 +70,8 @@ fn what_is_not_compressed_after_all_is_taken_as_it_is() {
 fn no_more_is_decompressed_than_a_body_may_have() {
     const BYTES_MAX: usize = 1 << 20;
     let zeros = |bytes| vec![b' '; bytes];
-    let rows: [(&str, fn(&[u8]) -> Vec<u8>); 4] =
+    type Compress = fn(&[u8]) -> Vec<u8>;
+    let rows: [(&str, Compress); 4] =
         [("gzip", gzip), ("deflate", zlib), ("deflate", deflate), ("zstd", zstd)];
     for (header, compress) in rows {
         let within = compress(&zeros(BYTES_MAX));
