@@ -5,6 +5,7 @@
 
 mod clients;
 mod connect;
+mod decoder;
 mod direct;
 mod exchange;
 mod idle;
@@ -20,6 +21,7 @@ use streamgate_core::target::Transport;
 use crate::progress::Progress;
 use clients::Clients;
 use connect::{Connector, Reach, TlsConfig};
+use decoder::Undecodable;
 use direct::Direct;
 
 /// The most that is read of a response after its answer is complete, so that its connection can be
@@ -91,5 +93,9 @@ impl Call {
 }
 
 fn lost(target: &str, error: &std::io::Error) -> Failure {
+    if let Some(undecodable) = error.get_ref().and_then(|error| error.downcast_ref::<Undecodable>())
+    {
+        return Failure::new(Reason::Garbage, format!("{target}: its response has {undecodable}."));
+    }
     Failure::new(Reason::Lost, format!("{target}: the connection was lost ({error})."))
 }

@@ -23,7 +23,8 @@ use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
 
 use super::connect::{Broken, TlsConfig};
-use super::exchange::{AGENT, Gunzip, facts};
+use super::decoder::Decoder;
+use super::exchange::{AGENT, facts};
 use super::idle::{IDLE_MAX, IDLE_TIME_MAX};
 use super::{LEFTOVER_BYTES_MAX, LEFTOVER_TIME_MAX, lost};
 use crate::progress::Progress;
@@ -62,11 +63,11 @@ impl Clients {
         let why = |error: reqwest::Error| broken(&error, url).message().to_owned();
         let request = self.client(None).map_err(why)?.get(url);
         let mut response = uncompressed(request).send().await.map_err(why)?;
-        let mut gunzip = Gunzip::of(response.headers());
+        let mut decoder = Decoder::of(response.headers());
         let mut body = Vec::new();
         while let Some(bytes) = response.chunk().await.map_err(why)? {
             let mut take = |bytes: &[u8]| body.extend_from_slice(bytes);
-            decode(&mut gunzip, &bytes, &mut take).map_err(|error| error.to_string())?;
+            decode(&mut decoder, &bytes, &mut take).map_err(|error| error.to_string())?;
             if body.len() > bytes_max {
                 return Err(format!("it is longer than {bytes_max} bytes"));
             }
@@ -118,12 +119,12 @@ fn uncompressed(request: RequestBuilder) -> RequestBuilder {
 
 /// Passes a body's bytes on, decompressed where its server compresses unasked.
 fn decode(
-    gunzip: &mut Option<Box<Gunzip>>,
+    decoder: &mut Option<Box<Decoder>>,
     bytes: &[u8],
     take: &mut dyn FnMut(&[u8]),
 ) -> io::Result<()> {
-    match gunzip {
-        Some(gunzip) => gunzip.receive(bytes, take),
+    match decoder {
+        Some(decoder) => decoder.receive(bytes, take),
         None => {
             take(bytes);
             Ok(())
@@ -140,7 +141,7 @@ pub(crate) struct Call {
 
 enum State {
     Beginning(Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send>>),
-    Reading(Body, Option<Box<Gunzip>>),
+    Reading(Body, Option<Box<Decoder>>),
     Over,
 }
 
@@ -157,15 +158,15 @@ impl Call {
                 Ok(response) => {
                     let response = http::Response::from(response);
                     take(Input::Head { attempt, head: facts(&response) });
-                    let gunzip = Gunzip::of(response.headers());
-                    self.state = State::Reading(response.into_body(), gunzip);
+                    let decoder = Decoder::of(response.headers());
+                    self.state = State::Reading(response.into_body(), decoder);
                     return Poll::Ready(Progress::More);
                 }
                 Err(failure) => Err(failure),
             },
-            State::Reading(body, gunzip) => {
+            State::Reading(body, decoder) => {
                 let mut bytes = |bytes: &[u8]| take(Input::Bytes { attempt, bytes });
-                match ready!(read(body, gunzip, context, &mut bytes)) {
+                match ready!(read(body, decoder, context, &mut bytes)) {
                     Ok(Progress::More) => return Poll::Ready(Progress::More),
                     Ok(Progress::Over) => Ok(()),
                     Err(error) => Err(lost(&self.target, &error)),
@@ -192,14 +193,14 @@ impl Call {
 /// Reads one frame of a response's body.
 fn read(
     body: &mut Body,
-    gunzip: &mut Option<Box<Gunzip>>,
+    decoder: &mut Option<Box<Decoder>>,
     context: &mut Context<'_>,
     take: &mut dyn FnMut(&[u8]),
 ) -> Poll<io::Result<Progress>> {
     Poll::Ready(match ready!(Pin::new(body).poll_frame(context)) {
         Some(Ok(frame)) => {
             let bytes = frame.data_ref().map_or(&[][..], |bytes| bytes);
-            decode(gunzip, bytes, take).map(|()| Progress::More)
+            decode(decoder, bytes, take).map(|()| Progress::More)
         }
         Some(Err(error)) => Err(io::Error::other(root(&error).to_string())),
         None => Ok(Progress::Over),

@@ -1,22 +1,20 @@
 //! One request and its response as bytes, without IO.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 
-use flate2::write::GzDecoder;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::{Request, Response};
 use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::Head;
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
+use super::decoder::Decoder;
+
 /// The `user-agent` of every request.
 pub(super) const AGENT: &str = concat!("streamgate/", env!("CARGO_PKG_VERSION"));
-
-/// What is decompressed at once; at worst it becomes a thousand times as much.
-const GZIP_BYTES: usize = 512;
 
 /// A part of a response.
 pub(super) enum Part<'a> {
@@ -33,7 +31,7 @@ pub(super) enum Exchange {
     /// The end of its head.
     Head(Call<RecvResponse>),
     /// More of its body.
-    Body(Call<RecvBody>, Option<Box<Gunzip>>),
+    Body(Call<RecvBody>, Option<Box<Decoder>>),
     /// Nothing: it is complete.
     Over {
         /// Another request may follow on the connection.
@@ -122,7 +120,7 @@ impl Exchange {
         };
         *self = match call.proceed() {
             Some(RecvResponseResult::RecvBody(call)) => {
-                Self::Body(call, Gunzip::of(response.headers()))
+                Self::Body(call, Decoder::of(response.headers()))
             }
             Some(RecvResponseResult::Redirect(call)) => over(call.must_close_connection(), take),
             Some(RecvResponseResult::Cleanup(call)) => over(call.must_close_connection(), take),
@@ -137,12 +135,14 @@ impl Exchange {
         body: &mut [u8],
         take: &mut dyn FnMut(Part<'_>),
     ) -> io::Result<usize> {
-        let Self::Body(call, gunzip) = self else { return Ok(0) };
+        let Self::Body(call, decoder) = self else { return Ok(0) };
         let (used, read) = call.read(received, body).map_err(invalid)?;
-        match gunzip {
+        match decoder {
             None if read > 0 => take(Part::Body(&body[..read])),
             None => {}
-            Some(gunzip) => gunzip.receive(&body[..read], &mut |bytes| take(Part::Body(bytes)))?,
+            Some(decoder) => {
+                decoder.receive(&body[..read], &mut |bytes| take(Part::Body(bytes)))?;
+            }
         }
         if call.can_proceed() && call.body_mode() != BodyMode::CloseDelimited {
             self.end(take);
@@ -190,34 +190,10 @@ fn invalid(error: ureq_proto::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Decompresses the body of a server that compresses unasked.
-pub(super) struct Gunzip(GzDecoder<Vec<u8>>);
-
-impl Gunzip {
-    /// One for a response with these headers; `None` if it is not compressed.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Box<Self>> {
-        let coding = headers.get(CONTENT_ENCODING)?;
-        let is_gzip = coding.as_bytes().eq_ignore_ascii_case(b"gzip");
-        is_gzip.then(|| Box::new(Self(GzDecoder::new(Vec::new()))))
-    }
-
-    /// Hands over what `bytes` decompress to.
-    pub(super) fn receive(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        for bytes in bytes.chunks(GZIP_BYTES) {
-            self.0.write_all(bytes)?;
-            self.0.flush()?;
-            let text = self.0.get_mut();
-            if !text.is_empty() {
-                take(text);
-                text.clear();
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use flate2::{Compression, write::GzEncoder};
 
