@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use streamgate_core::relay::AttemptId;
 use streamgate_core::request::{Head, Input, Output, Request};
 use streamgate_core::store::Statement;
@@ -18,8 +17,10 @@ use streamgate_core::time::Instant;
 
 use crate::call::Call;
 use crate::log;
-use crate::pending::Pending;
+use crate::pending::{Completed, Pending};
 use crate::progress::Progress;
+use crate::request_body::{Connection, RequestBody};
+use crate::serve::Carried;
 use crate::serving_thread::{ActiveGuard, ServingThread};
 use crate::timer::Timer;
 
@@ -32,8 +33,9 @@ const FRAME_BYTES_MAX: usize = 32 * 1024;
 pub(crate) struct Driver {
     request: Request,
     thread: Arc<ServingThread>,
-    /// The request's body, until it is read.
-    incoming: Option<Incoming>,
+    /// The request's body, while nobody reads it and it may have more.
+    unread: Option<RequestBody>,
+    carried: Carried,
     pending: Option<Pending>,
     calls: Vec<(AttemptId, Call)>,
     /// Something has begun that nobody has polled yet.
@@ -53,10 +55,21 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A driver of `request`, which nobody has polled yet.
-    pub(crate) fn new(thread: Arc<ServingThread>, request: Request, incoming: Incoming) -> Self {
+    pub(crate) fn new(
+        thread: Arc<ServingThread>,
+        carried: Carried,
+        request: Request,
+        body: RequestBody,
+    ) -> Self {
+        if body.is_empty() {
+            carried.awaits_response();
+        } else {
+            carried.begins();
+        }
         let mut driver = Self {
             request,
-            incoming: Some(incoming),
+            unread: Some(body),
+            carried,
             pending: None,
             calls: Vec::new(),
             begun: false,
@@ -104,11 +117,18 @@ impl Driver {
         }
     }
 
-    /// Hands the request what it pending, if that has come. Returns how much it was handed.
+    /// Hands the request the result of what is pending, if it has come. Returns how much it was handed.
     fn feed_pending(&mut self, context: &mut Context<'_>) -> usize {
         let Some(pending) = &mut self.pending else { return 0 };
         let Poll::Ready(mut came) = pending.poll(context) else { return 0 };
-        self.pending = None;
+        if let Some(Pending::Body { body, .. }) = self.pending.take() {
+            match &came {
+                Completed::Body(Err(_)) => self.unread = Some(body),
+                Completed::Body(Ok(_)) | Completed::Rows(_) | Completed::KeySet(_) => {
+                    self.carried.awaits_response();
+                }
+            }
+        }
         self.request.handle(self.thread.clock.now(), came.as_input());
         1
     }
@@ -177,8 +197,8 @@ impl Driver {
     }
 
     fn read_body(&mut self, bytes_max: usize) {
-        if let Some(incoming) = self.incoming.take() {
-            self.await_next(Pending::body(incoming, bytes_max));
+        if let Some(body) = self.unread.take() {
+            self.await_next(Pending::Body { body, bytes_max });
         }
     }
 
@@ -187,12 +207,16 @@ impl Driver {
         self.begun = true;
     }
 
-    fn begin_response(&mut self, head: Head) {
+    fn begin_response(&mut self, mut head: Head) {
         self.stream = head.headers.contains(&("content-type", "text/event-stream".into()));
+        self.carried.is_answered();
+        if let Some(Pending::Body { body, .. }) = self.pending.take() {
+            self.unread = Some(body);
+        }
+        if self.unread.take().map(RequestBody::discard) == Some(Connection::Closed) {
+            head.headers.push(("connection", "close".to_owned()));
+        }
         self.head = Some(head);
-        // hyper discards what is left of the request's body.
-        self.incoming = None;
-        self.pending = None;
     }
 
     fn keep(&self, statements: Vec<Statement>) {

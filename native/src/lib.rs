@@ -22,6 +22,7 @@ mod models;
 mod pending;
 mod progress;
 mod provider_keys;
+mod request_body;
 mod serve;
 mod service;
 mod serving_thread;

@@ -6,18 +6,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body_util::combinators::Collect;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use streamgate_core::failure::Reason;
 use streamgate_core::request::{BodyFailure, Input};
 use streamgate_core::store::{Outcome, Statement};
 
+use crate::request_body::RequestBody;
 use crate::serving_thread::ServingThread;
 
 /// An operation in progress.
 pub(crate) enum Pending {
-    Body(Collect<Limited<Incoming>>),
+    Body { body: RequestBody, bytes_max: usize },
     Rows(Pin<Box<dyn Future<Output = Outcome> + Send>>),
     KeySet(Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>),
 }
@@ -30,11 +28,6 @@ pub(crate) enum Completed {
 }
 
 impl Pending {
-    /// Reads a request's body.
-    pub(crate) fn body(incoming: Incoming, bytes_max: usize) -> Self {
-        Self::Body(Limited::new(incoming, bytes_max).collect())
-    }
-
     /// Runs statements in the store, if there is one.
     pub(crate) fn rows(thread: &ServingThread, statements: Vec<Statement>) -> Self {
         let store = thread.store.clone();
@@ -54,11 +47,9 @@ impl Pending {
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Completed> {
         Poll::Ready(match self {
-            Self::Body(body) => Completed::Body(match ready!(Pin::new(body).poll(context)) {
-                Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => Err(BodyFailure::TooLarge),
-                Err(error) => Err(BodyFailure::Broken(error.to_string())),
-            }),
+            Self::Body { body, bytes_max } => {
+                Completed::Body(ready!(body.poll(context, *bytes_max)))
+            }
             Self::Rows(rows) => Completed::Rows(ready!(rows.as_mut().poll(context))),
             Self::KeySet(key_set) => Completed::KeySet(ready!(key_set.as_mut().poll(context))),
         })

@@ -1,6 +1,7 @@
 //! The server: one thread accepts connections and deals them out in turn to threads that serve
 //! them; on Ctrl-C or SIGTERM it stops accepting and lets running answers finish.
 
+mod client_socket;
 mod connection;
 mod listener;
 mod signals;
@@ -23,6 +24,7 @@ use crate::startup::StartupError;
 use crate::store::{Store, StoreThread};
 use crate::upstream::Upstream;
 use crate::{learned, log, models};
+pub(crate) use client_socket::Carried;
 use connection::Connections;
 use signals::Signals;
 

@@ -6,23 +6,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::header::EXPECT;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use streamgate_core::request::{self, Head, RequestHead};
 
 use crate::driver::Driver;
+use crate::request_body::RequestBody;
+use crate::serve::Carried;
 use crate::serving_thread::ServingThread;
 
-/// The service of one thread. Cheap to clone.
+/// The service of one thread, for one connection. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Service(Arc<ServingThread>);
+pub(crate) struct Service {
+    thread: Arc<ServingThread>,
+    carried: Carried,
+}
 
 /// A response whose head is not known yet.
 pub(crate) struct Responding(Option<Box<Driver>>);
 
 impl Service {
     pub(crate) fn new(thread: ServingThread) -> Self {
-        Self(Arc::new(thread))
+        Self { thread: Arc::new(thread), carried: Carried::default() }
+    }
+
+    /// The same service for the connection whose socket knows this.
+    pub(crate) fn carried(&self, carried: Carried) -> Self {
+        Self { thread: self.thread.clone(), carried }
     }
 }
 
@@ -40,7 +51,7 @@ impl Service {
     /// `None` if the system has no random numbers: no secret can be made, so the connection is closed
     /// without a response.
     fn begin(&self, request: Request<Incoming>) -> Option<Driver> {
-        let arrival = self.0.arrival().inspect_err(|error| {
+        let arrival = self.thread.arrival().inspect_err(|error| {
             tracing::error!(%error, "no random numbers");
         });
         let (parts, incoming) = request.into_parts();
@@ -49,8 +60,13 @@ impl Service {
             path: parts.uri.path(),
             header: &|name| joined(&parts.headers, name),
         };
-        let request = request::Request::new(&self.0.gateway, &head, &arrival.ok()?);
-        Some(Driver::new(self.0.clone(), request, incoming))
+        let request = request::Request::new(&self.thread.gateway, &head, &arrival.ok()?);
+        let expects_continue = parts.headers.contains_key(EXPECT);
+        let body = RequestBody::new(incoming, expects_continue);
+        // HTTP/1.0 knows no interim responses.
+        let is_old = parts.version < Version::HTTP_11;
+        let carried = if is_old { Carried::default() } else { self.carried.clone() };
+        Some(Driver::new(self.thread.clone(), carried, request, body))
     }
 }
 

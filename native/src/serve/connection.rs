@@ -2,18 +2,16 @@
 //! last by one task.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 
 use super::Phase;
+use super::client_socket::{Carried, ClientSocket};
 use crate::service::Service;
 use crate::serving_thread::ServingThread;
 
@@ -21,8 +19,6 @@ use crate::serving_thread::ServingThread;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// The most that is buffered for a client that does not read, in bytes; also the longest head.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// How long a client may read nothing of what is sent to it.
-const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What the connections of one thread share.
 pub(super) struct Connections {
@@ -64,34 +60,37 @@ impl Connections {
         let (http, phase) = (self.http.clone(), self.phase.clone());
         let service = self.service.clone();
         async move {
-            let stream = match prepare(socket) {
-                Ok(stream) => stream,
+            let carried = Carried::default();
+            let socket = match ClientSocket::new(socket, carried.clone()) {
+                Ok(socket) => socket,
                 Err(error) => return tracing::debug!(%error, "the client is gone already"),
             };
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = until_drained(connection, phase).await {
+            let service = service.carried(carried.clone());
+            let mut connection = http.serve_connection(TokioIo::new(socket), service);
+            if let Err(error) = until_drained(&mut connection, &carried, phase.clone()).await {
                 tracing::debug!(%error, "a connection broke");
+            }
+            let mut changes = phase.clone();
+            tokio::select! {
+                () = connection.into_parts().io.into_inner().linger() => {}
+                _ = changes.wait_for(|phase| *phase != Phase::Serving) => {}
             }
         }
     }
 }
 
-/// The socket on this thread's event loop: every write leaves at once, and one that stalls fails.
-fn prepare(socket: std::net::TcpStream) -> io::Result<Pin<Box<TimeoutStream<TcpStream>>>> {
-    socket.set_nodelay(true)?;
-    let mut stream = TimeoutStream::new(TcpStream::from_std(socket)?);
-    stream.set_write_timeout(Some(STALL_TIME_MAX));
-    Ok(Box::pin(stream))
-}
+type Connection = http1::Connection<TokioIo<ClientSocket>, Service>;
 
-type Connection = http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, Service>;
-
-/// Runs a connection; once the server drains, only until its answer ends.
-async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
+/// Runs a connection; once the server drains, or its client sends no more, only until its answer ends.
+async fn until_drained(
+    connection: &mut Connection,
+    carried: &Carried,
+    phase: watch::Receiver<Phase>,
+) -> hyper::Result<()> {
+    let mut connection = Pin::new(connection);
     let mut changes = phase.clone();
     let mut draining = pin!(changes.wait_for(|phase| *phase != Phase::Serving));
-    let (mut subscribed, mut is_draining) = (false, false);
+    let (mut subscribed, mut is_draining, mut is_last) = (false, false, false);
     poll_fn(|context| {
         // Polling the channel takes a lock, which checking for a change does not, and every token
         // passes here. Once polled, the channel wakes this task.
@@ -102,23 +101,12 @@ async fn until_drained(connection: Connection, phase: watch::Receiver<Phase>) ->
                 connection.as_mut().graceful_shutdown();
             }
         }
-        connection.as_mut().poll(context)
+        let poll = connection.as_mut().poll(context);
+        if poll.is_pending() && !is_last && carried.is_half_closed() {
+            is_last = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        poll
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Else a token could wait 40 ms for the acknowledgement of the one before (F69).
-    #[tokio::test]
-    async fn what_is_written_leaves_at_once() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
-        accepted.set_nonblocking(true).unwrap();
-        let stream = prepare(accepted).unwrap();
-        assert!(stream.get_ref().nodelay().unwrap());
-    }
 }

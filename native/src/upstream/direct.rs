@@ -13,7 +13,7 @@ use streamgate_core::failure::{Failure, Reason};
 use streamgate_core::protocol::HttpRequest;
 use streamgate_core::relay::{self, AttemptId};
 use streamgate_core::request::Input;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::connect::{Connector, Origin, Reach, Stream};
 use super::exchange::{self, Exchange, Part};
@@ -60,12 +60,12 @@ impl Direct {
         let target = call.target.to_string();
         let (direct, http, name) = (self.clone(), call.http(), target.clone());
         let reach = Reach::of(&call.target.provider);
-        let begun = async move { direct.send(http?, reach, &name).await };
+        let begun = async move { direct.begin(http?, reach, &name).await };
         Call { target, idle: self.idle.clone(), state: State::Beginning(Box::pin(begun)) }
     }
 
-    /// Sends the request, over a connection that was used before if one is still good.
-    async fn send(
+    /// Begins to send the request, over a connection that was used before if one is still good.
+    async fn begin(
         self,
         call: HttpRequest,
         reach: Reach,
@@ -76,15 +76,14 @@ impl Direct {
         let origin = Origin::of(&call.url, reach).map_err(invalid)?;
         if let Some(mut stream) = self.idle.take(&origin) {
             // One that broke meanwhile is no failure of the call.
-            if stream.write_all(&request).await.is_ok() && stream.flush().await.is_ok() {
-                return Ok(Reading::new(origin, stream, exchange));
+            if let Ok(sent) = stream.write(&request).await {
+                let sending = Sending::Rest { request, sent };
+                return Ok(Reading::new(origin, stream, sending, exchange));
             }
         }
-        let mut stream = self.connector.connect(&origin, target).await?;
-        let lost = |error| lost(target, &error);
-        stream.write_all(&request).await.map_err(lost)?;
-        stream.flush().await.map_err(lost)?;
-        Ok(Reading::new(origin, stream, exchange))
+        let stream = self.connector.connect(&origin, target).await?;
+        let sending = Sending::Rest { request, sent: 0 };
+        Ok(Reading::new(origin, stream, sending, exchange))
     }
 }
 
@@ -102,13 +101,25 @@ enum State {
     Over,
 }
 
-/// A response on its way.
+/// A response on its way, which may begin before its request is sent: whoever rejects a request for
+/// its head or its length does not wait for the rest.
 struct Reading {
     origin: Origin,
     stream: Stream,
+    sending: Sending,
     exchange: Exchange,
     /// What was received and could not be used yet: a part of the head or of a chunk's frame.
     rest: Vec<u8>,
+}
+
+/// What is still to be sent of a request.
+enum Sending {
+    /// All after the first `sent` bytes.
+    Rest { request: Vec<u8>, sent: usize },
+    /// Nothing.
+    Complete,
+    /// Nothing, because the other side takes no more. Its response may have come before that.
+    Broken,
 }
 
 impl Call {
@@ -157,8 +168,28 @@ impl Call {
 }
 
 impl Reading {
-    fn new(origin: Origin, stream: Stream, exchange: Exchange) -> Box<Self> {
-        Box::new(Self { origin, stream, exchange, rest: Vec::new() })
+    fn new(origin: Origin, stream: Stream, sending: Sending, exchange: Exchange) -> Box<Self> {
+        Box::new(Self { origin, stream, sending, exchange, rest: Vec::new() })
+    }
+
+    /// Sends what the connection takes.
+    fn send(&mut self, context: &mut Context<'_>) {
+        while let Sending::Rest { request, sent } = &mut self.sending {
+            let stream = Pin::new(&mut self.stream);
+            let step = match &request[*sent..] {
+                [] => stream.poll_flush(context).map_ok(|()| None),
+                rest => stream.poll_write(context, rest).map_ok(Some),
+            };
+            self.sending = match step {
+                Poll::Pending => return,
+                Poll::Ready(Ok(Some(0)) | Err(_)) => Sending::Broken,
+                Poll::Ready(Ok(Some(more))) => {
+                    *sent += more;
+                    continue;
+                }
+                Poll::Ready(Ok(None)) => Sending::Complete,
+            };
+        }
     }
 
     /// Reads once, and hands over what was read.
@@ -167,6 +198,7 @@ impl Reading {
         context: &mut Context<'_>,
         take: &mut dyn FnMut(Part<'_>),
     ) -> Poll<std::io::Result<Progress>> {
+        self.send(context);
         BUFFERS.with_borrow_mut(|Buffers { received, body }| {
             let mut buffer = ReadBuf::new(received);
             buffer.put_slice(&self.rest);
@@ -207,7 +239,8 @@ impl Reading {
 
     /// Keeps the connection, if the response left it in a state to be used again.
     fn put_back(self, idle: &Idle) {
-        if self.exchange.is_reusable() && self.rest.is_empty() {
+        let is_sent = matches!(self.sending, Sending::Complete);
+        if is_sent && self.exchange.is_reusable() && self.rest.is_empty() {
             idle.put(self.origin, self.stream);
         }
     }
