@@ -14,7 +14,8 @@ pub mod tokens;
 
 pub use bytes::ByteLimits;
 
-/// What an unknown model is trusted with, in tokens.
+/// What an unknown model is trusted with, in tokens, where the client names no limit of its own or
+/// a plan binds it.
 pub const UNKNOWN_MODEL_MAX_OUTPUT: u32 = 4096;
 
 /// How much room an answer must be sure to have before the context window is let shorten it to

@@ -165,8 +165,8 @@ fn fill(learned: &Learned) {
 fn policy(request: &ChatRequest, target: &Target, learned: &Learned) -> Option<Limit> {
     let input = tokens::of_request(request);
     let learned = learned.find(&target.provider.base_url, &target.model, 2);
-    let known = Known::of(target, learned.as_ref()).terms();
-    let terms = Terms { requested: request.max_output_tokens, plan: Some(8000), input, ..known };
+    let known = Known::of(target, learned.as_ref());
+    let terms = Terms { input, ..known.terms(request.max_output_tokens, Some(8000)) };
     terms.fits().ok()?;
     terms.limit()
 }

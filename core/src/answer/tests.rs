@@ -210,11 +210,11 @@ fn the_limit_is_asked_for_and_named() {
     let mut bench = Bench::new(ClientProtocol::OpenAi, &asked, CONFIG);
     assert_eq!(bench.log[0], "call 0 a/gpt-4-turbo stream max 4096 by model");
     bench.step(&Lost(0, crate::failure::Reason::Connect));
-    assert_eq!(bench.log[2], "call 1 b/unknown stream max 4096 by model");
+    assert_eq!(bench.log[2], "call 1 b/unknown stream max 8000 by requested");
     // The catalogue knows this one's window, and not how long it answers.
     let half_known = CONFIG.replace("gpt-4-turbo", "z-ai/glm-4.5v");
     let bench = Bench::new(ClientProtocol::OpenAi, &asked, &half_known);
-    assert_eq!(bench.log[0], "call 0 a/z-ai/glm-4.5v stream max 4096 by model");
+    assert_eq!(bench.log[0], "call 0 a/z-ai/glm-4.5v stream max 8000 by requested");
 }
 
 #[test]

@@ -83,12 +83,20 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The terms that follow from it.
-    pub fn terms(&self) -> Terms {
+    /// The terms that follow from it for a client that asks for so many tokens, under a plan that
+    /// allows so many.
+    ///
+    /// The default for an unknown model is a guess, which bounds what a plan allows. A client's own
+    /// limit it does not: the provider states its real one if that is less.
+    pub fn terms(&self, requested: Option<u32>, plan: Option<u32>) -> Terms {
+        let is_guess = |fact: &Fact<'_>| fact.source == Source::Default;
+        let counts = |fact: &Fact<'_>| !is_guess(fact) || requested.is_none() || plan.is_some();
         let tokens = |fact: Option<Fact<'_>>| fact.map(|fact| fact.tokens);
         let learned = |fact: Fact<'_>| matches!(fact.source, Source::Learned { .. });
         Terms {
-            model: tokens(self.model),
+            requested,
+            plan,
+            model: tokens(self.model.filter(counts)),
             learned: tokens(self.learned),
             context_window: tokens(self.context_window),
             window_learned: self.context_window.is_some_and(learned),
@@ -136,6 +144,25 @@ mod tests {
 
     fn fact(tokens: u32, source: &str) -> Option<(u32, String)> {
         Some((tokens, source.to_owned()))
+    }
+
+    /// Each row: what the client asks for, what its plan allows -> the model's term.
+    #[test]
+    fn a_guess_bounds_a_plan_and_not_a_client() {
+        let guess = Fact { tokens: UNKNOWN_MODEL_MAX_OUTPUT, source: Source::Default };
+        let known = Known { model: Some(guess), ..Known::default() };
+        let rows = [
+            (Some(8000), None, None),
+            (Some(8000), Some(8000), Some(4096)),
+            (None, Some(8000), Some(4096)),
+            (None, None, Some(4096)),
+        ];
+        for (requested, plan, expected) in rows {
+            assert_eq!(known.terms(requested, plan).model, expected, "{requested:?} {plan:?}");
+        }
+        let configured = Fact { source: Source::Configured, ..guess };
+        let known = Known { model: Some(configured), ..known };
+        assert_eq!(known.terms(Some(8000), None).model, Some(4096));
     }
 
     #[test]

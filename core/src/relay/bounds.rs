@@ -90,12 +90,11 @@ impl Relay {
             false => [Length::default(); 2],
             true => [self.delivered.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
         };
+        let plan = job.caller.as_ref().and_then(Caller::max_output_tokens);
         Terms {
-            requested: job.request.max_output_tokens,
-            plan: job.caller.as_ref().and_then(Caller::max_output_tokens),
             input: self.bounds.input.plus(delivered).plus(instruction),
             delivered: delivered.high,
-            ..Known::of(target, learned.as_ref()).terms()
+            ..Known::of(target, learned.as_ref()).terms(job.request.max_output_tokens, plan)
         }
     }
 

@@ -20,8 +20,6 @@ const MESSAGE_TOKENS_MAX: u32 = 16;
 const HEAD: Instant = Instant::from_millis(10_000);
 /// When every answer is over at the latest.
 const TOTAL: Instant = Instant::from_millis(600_000);
-/// What a model that nobody knows is trusted with, in tokens.
-const UNKNOWN_MODEL_MAX_TOKENS: u32 = 4096;
 
 /// Watches a run.
 pub struct Promises<'a> {
@@ -115,10 +113,7 @@ impl<'a> Promises<'a> {
     /// Promise 5: the smallest of what the client and the model allow, less what was delivered: at
     /// most a token for each byte of it and for the frame of its message, at least one for eight.
     fn allowed(&self, call: &Call, asked: &Asked) -> Kept {
-        let model = self.script.providers[place(call)].max_tokens;
-        // A model in this process knows its own limit.
-        let known = (!self.script.providers[place(call)].local).then_some(UNKNOWN_MODEL_MAX_TOKENS);
-        let model = model.or(known).unwrap_or(u32::MAX);
+        let model = self.script.providers[place(call)].max_tokens.unwrap_or(u32::MAX);
         let less = |spent: u32| {
             let wanted = self.script.client.max_tokens?;
             Some(wanted.saturating_sub(spent).max(1).min(model))
