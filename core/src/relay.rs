@@ -173,7 +173,8 @@ impl Relay {
             (Some(usage), _) => usage.output_tokens,
             (None, true) => {
                 let bytes = self.delivered.bytes - attempt.plan.bytes_before;
-                u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX)
+                let tokens = u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
+                tokens.saturating_mul(attempt.plan.copies)
             }
             (None, false) => 0,
         };

@@ -14,6 +14,8 @@ pub struct Original {
     pub body: Arc<[u8]>,
     /// The headers beside it that belong to the protocol, by lower-case name.
     pub headers: Vec<(&'static str, String)>,
+    /// How many answers it asks for.
+    pub(crate) copies: u32,
     /// Where each of [`ChatRequest::messages`] is; messages beyond are not in the body.
     places: Vec<Place>,
 }
@@ -43,7 +45,7 @@ pub(crate) enum Piece<'a> {
 impl Original {
     /// A body without headers, with the place of each of its messages.
     pub(crate) fn new(body: &[u8], places: Vec<Place>) -> Self {
-        Self { body: body.into(), headers: Vec::new(), places }
+        Self { body: body.into(), headers: Vec::new(), copies: 1, places }
     }
 
     /// The conversation in the order of its messages; `None` where nothing was edited.

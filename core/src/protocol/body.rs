@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The fields of a JSON object, each value as the text it was written in.
-pub(super) struct Body<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(super) struct Body<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 /// What a list is put together from.
 pub(super) enum Stretch {
@@ -19,26 +19,6 @@ pub(super) enum Stretch {
     /// New elements.
     New(Vec<Value>),
 }
-
-/// What servers read as the length of an answer, beside the name of their protocol: `n_predict` of
-/// llama-server, `num_predict` of Ollama, `max_new_tokens` of TGI, SGLang and LMDeploy, `max_length`
-/// of transformers, `max_gen_len` of Llama at Bedrock, `max_tokens_to_sample` of Anthropic's
-/// completions, `min_tokens` of vLLM, and the others' names.
-const LIMITS: &[&str] = &[
-    "max_completion_tokens",
-    "max_gen_len",
-    "max_generated_tokens",
-    "max_length",
-    "max_new_tokens",
-    "max_output_tokens",
-    "max_tokens",
-    "max_tokens_to_sample",
-    "min_length",
-    "min_new_tokens",
-    "min_tokens",
-    "n_predict",
-    "num_predict",
-];
 
 impl<'a> Body<'a> {
     /// The fields of `body`, which a protocol's `parse_request` took.
@@ -55,13 +35,6 @@ impl<'a> Body<'a> {
     pub(super) fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let place = self.0.iter().position(|(field, _)| field == name)?;
         Some(self.0.remove(place).1)
-    }
-
-    /// Takes out every limit that is not within this one, so that whichever field a server reads is.
-    pub(super) fn bound_limits(&mut self, tokens_max: u32) {
-        let is_within =
-            |text: &str| text.parse::<u32>().is_ok_and(|tokens| (1..=tokens_max).contains(&tokens));
-        self.0.retain(|(name, text)| !LIMITS.contains(&name.as_ref()) || is_within(text));
     }
 
     /// The values of the fields of these names.

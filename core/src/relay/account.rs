@@ -83,9 +83,11 @@ impl Account {
         let estimate = || match attempt.reading.content {
             false => Usage::default(),
             true => Usage {
+                // Only the first of several answers is read.
                 output_tokens: delivered
                     .tokens(attempt.plan.bytes_before, attempt.plan.text_before)
-                    .likely,
+                    .likely
+                    .saturating_mul(attempt.plan.copies),
                 estimated: true,
                 ..attempt.reading.prompt.unwrap_or(Usage { input_tokens, ..Usage::default() })
             },

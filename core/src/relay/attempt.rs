@@ -86,6 +86,8 @@ pub(super) struct Plan {
     pub(super) continues: Option<Continuation>,
     /// How long an answer it asks for.
     pub(super) limits: CallLimits,
+    /// How many answers it asks for at once.
+    pub(super) copies: u32,
     /// It follows a refusal that stated the target's limit.
     pub(super) is_retry: bool,
     /// Bytes of content that were delivered before it, and how many of them were text.

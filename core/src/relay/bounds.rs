@@ -91,11 +91,21 @@ impl Relay {
             true => [self.delivered.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
         };
         let plan = job.caller.as_ref().and_then(Caller::max_output_tokens);
+        // What a plan allows is for all answers to a request together.
+        let plan = plan.map(|tokens| tokens / self.copies(target));
         Terms {
             input: self.bounds.input.plus(delivered).plus(instruction),
             delivered: delivered.high,
             ..Known::of(target, learned.as_ref()).terms(job.request.max_output_tokens, plan)
         }
+    }
+
+    /// How many answers this target is asked for at once: only its own protocol can ask for more
+    /// than one.
+    pub(super) fn copies(&self, target: &Target) -> u32 {
+        let original = self.job.request.original.as_ref();
+        let sent = original.filter(|_| self.job.client.is_spoken_by(target.provider.upstream));
+        sent.map_or(1, |original| original.copies)
     }
 
     /// Learns the limits that a failed attempt states, and makes the failure one of limits. `true`: the

@@ -96,6 +96,7 @@ impl Relay {
             stream,
             continues,
             limits: CallLimits { terms, limit },
+            copies: self.copies(&target),
             is_retry: retry.is_some(),
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),

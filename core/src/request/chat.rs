@@ -1,5 +1,6 @@
 //! A chat request, from its body to the answer's beginning.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::chat::ChatRequest;
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
-use crate::protocol::AnswerMeta;
+use crate::protocol::{AnswerMeta, bound_copies};
 use crate::provider_keys;
 use crate::relay::{Exhausted, Job};
 use crate::store::{self, Outcome, Statement};
@@ -46,6 +47,9 @@ impl Chat {
         request.stream = client.stream.unwrap_or(request.stream);
         if let Some(original) = &mut request.original {
             original.headers = headers;
+        }
+        if let Some(plan) = caller.as_ref().and_then(|caller| caller.plan.as_ref()) {
+            bound_copies(&mut request, plan.max_output_tokens.map(NonZeroU32::get));
         }
         let model = model(config, request.model.as_deref())?.to_owned();
         Ok(Self { client, caller, request, model })

@@ -55,7 +55,7 @@ fn patched(
     max_output: u32,
 ) -> Result<String, Failure> {
     body.set("model", &ask.target.model.as_str().into());
-    body.bound_limits(max_output);
+    body.bound_lengths(max_output);
     body.set("max_tokens", &max_output.into());
     body.set("stream", &ask.stream.into());
     let pieces = pieces.unwrap_or_default();

@@ -62,7 +62,7 @@ fn patched(
         body.remove("stream_options");
     }
     if let Some(max_output) = ask.max_output {
-        body.bound_limits(max_output);
+        body.bound_lengths(max_output);
         body.set(dialect.limit(new_name), &max_output.into());
     }
     if let Some(pieces) = pieces {
@@ -516,28 +516,5 @@ mod tests {
         let contents: Vec<_> =
             messages.as_array().unwrap().iter().map(|message| &message["content"]).collect();
         assert_eq!(contents, ["be brief\nbe kind", "", "", "\n"]);
-    }
-
-    /// Each row: fields beside the messages, and what is sent of them under a limit of 50 tokens.
-    #[test]
-    fn no_field_goes_beyond_the_limit() {
-        let rows = [
-            (r#""n_predict":60000"#, json!({})),
-            (r#""n_predict":-1,"num_predict":40.5,"max_length":"9""#, json!({})),
-            (
-                r#""max_new_tokens":20,"min_tokens":50"#,
-                json!({"max_new_tokens": 20, "min_tokens": 50}),
-            ),
-            (r#""max_tokens_to_sample":null,"top_a":60000"#, json!({"top_a": 60000})),
-        ];
-        for (fields, expected) in rows {
-            let body = format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{fields}}}"#);
-            let request = parse_request(body.as_bytes()).unwrap();
-            let sent = sent(&request, ClientProtocol::OpenAi, false);
-            let mut sent: Map<String, Value> = serde_json::from_slice(&sent).unwrap();
-            assert_eq!(sent.remove("max_completion_tokens"), Some(50.into()));
-            sent.retain(|name, _| !["messages", "model", "stream"].contains(&name.as_str()));
-            assert_eq!(Value::Object(sent), expected);
-        }
     }
 }

@@ -39,7 +39,7 @@ fn patched(
         body.remove("stream_options");
     }
     if let Some(max_output) = ask.max_output {
-        body.bound_limits(max_output);
+        body.bound_lengths(max_output);
         body.set("max_output_tokens", &max_output.into());
     }
     if let Some(pieces) = pieces {
