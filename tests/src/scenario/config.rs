@@ -33,7 +33,11 @@ impl Scenario {
         }
         let mut config = toml::Table::new();
         config.insert("providers".into(), providers.into());
-        config.insert("fallback".into(), table(json!({ "exhausted": "error", "retries": 0 })));
+        let mut fallback = json!({ "retries": 0 });
+        if !self.config.contains_key("fallback") {
+            fallback["exhausted"] = "error".into();
+        }
+        config.insert("fallback".into(), table(fallback));
         if !self.config.contains_key("models") {
             config.insert("models".into(), table(json!({ "m": { "targets": targets } })));
         }
