@@ -33,6 +33,9 @@ pub struct ChatRequest {
     /// Those of the tools whose calls the client reads as a text, by name; see
     /// `protocol/custom_tools.rs`.
     pub custom_tools: Vec<String>,
+    /// Whether the client names them by their first name, functions: it reads one call at a time,
+    /// without an identifier.
+    pub functions: bool,
     /// Whether it must call one; `None` leaves it to the provider.
     pub tool_choice: Option<ToolChoice>,
     /// Whether it may call several at once; `None` leaves it to the provider.

@@ -136,7 +136,10 @@ impl Relay {
     /// What of this target's answer the client is sent as it came. The frames of a continuation do
     /// not belong to the stream that broke, so they never are.
     fn forwarding(&self, target: &Target, continues: bool) -> Forwarding {
-        let same = self.job.client.is_spoken_by(target.provider.upstream) && !continues;
+        let spoken = self.job.client.is_spoken_by(target.provider.upstream);
+        // Where functions became tools the calls in an answer must become functions again.
+        let renamed = self.job.request.functions && !target.provider.dialect().functions;
+        let same = spoken && !continues && !renamed;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
         Forwarding { frames: same && stream, body: same && !stream, usage, events: self.job.keep }

@@ -41,6 +41,8 @@ pub struct Dialect {
     pub(crate) required: &'static str,
     /// Whether a call's identifier must be nine letters and digits.
     pub(crate) short_ids: bool,
+    /// Whether tools may be named `functions`, as they were at first.
+    pub(crate) functions: bool,
     /// Fields that are refused.
     pub(crate) refused: &'static [&'static str],
     /// `Some` where every field that is not known is refused, so that no client's own body can be
@@ -122,6 +124,7 @@ const COMPATIBLE: Dialect = Dialect {
     seed: "seed",
     required: "required",
     short_ids: false,
+    functions: true,
     refused: &[],
     strict: None,
 };
@@ -144,6 +147,7 @@ const DEEPSEEK: Dialect = Dialect {
     at: &["api.deepseek.com"],
     limit: Some("max_tokens"),
     effort: EffortField::Thinking,
+    functions: false,
     ..COMPATIBLE
 };
 
@@ -179,6 +183,7 @@ pub static DIALECTS: &[Dialect] = &[
             "compound_custom",
             "disable_tool_validation",
         ]),
+        functions: false,
         ..COMPATIBLE
     },
     Dialect {
@@ -197,6 +202,7 @@ pub static DIALECTS: &[Dialect] = &[
         thought: Thought::Field("reasoning"),
         prefix: Prefix::Plain,
         top_k: true,
+        functions: false,
         ..COMPATIBLE
     },
     // "Unexpected role 'system' after role 'assistant'" (swarmauri/swarmauri-sdk#162), "Unexpected role
@@ -223,6 +229,7 @@ pub static DIALECTS: &[Dialect] = &[
             "document_image_limit",
             "document_page_limit",
         ]),
+        functions: false,
         ..COMPATIBLE
     },
     Dialect {
@@ -230,9 +237,10 @@ pub static DIALECTS: &[Dialect] = &[
         thought: Thought::Field("reasoning"),
         prefix: Prefix::Option,
         top_k: true,
+        functions: false,
         ..COMPATIBLE
     },
-    Dialect { name: "llama-server", prefix: Prefix::Option, top_k: true, ..COMPATIBLE },
+    Dialect { name: "llama-server", prefix: Prefix::Option, top_k: true, functions: false, ..COMPATIBLE },
     Dialect {
         name: "together",
         at: &["api.together.xyz", "api.together.ai"],
@@ -240,6 +248,7 @@ pub static DIALECTS: &[Dialect] = &[
         effort: EffortField::FromLowOrOff,
         thought: Thought::Field("reasoning"),
         top_k: true,
+        functions: false,
         ..COMPATIBLE
     },
     Dialect {
@@ -248,6 +257,7 @@ pub static DIALECTS: &[Dialect] = &[
         limit: Some("max_tokens"),
         effort: EffortField::FromLow,
         top_k: true,
+        functions: false,
         ..COMPATIBLE
     },
     // Its reasoning models refuse penalties, and stop texts, which are not left out: without them an
@@ -260,6 +270,7 @@ pub static DIALECTS: &[Dialect] = &[
         effort: EffortField::FromLow,
         thought: Thought::Unsupported,
         refused: &["presence_penalty", "frequency_penalty"],
+        functions: false,
         ..COMPATIBLE
     },
 ];

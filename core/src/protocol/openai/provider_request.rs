@@ -16,13 +16,15 @@ use crate::target::{ApiKey, Dialect, EffortField, Prefix, Thought};
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let dialect = ask.target.provider.dialect();
     let body = match (ask.original(), dialect.strict) {
-        (Some((body, pieces)), None) => patched(body, pieces, ask, dialect)?,
+        (Some((body, pieces)), None) if dialect.functions || !ask.request.functions => {
+            patched(body, pieces, ask, dialect)?
+        }
         (Some((body, _)), Some(known)) => {
             let mut written = written(ask, dialect)?;
             written.extend(body.take(known));
             Value::Object(written).to_string()
         }
-        (None, _) => Value::Object(written(ask, dialect)?).to_string(),
+        (Some(_) | None, _) => Value::Object(written(ask, dialect)?).to_string(),
     };
     let url = format!("{}/chat/completions", ask.target.provider.base_url);
     Ok(HttpRequest::new(url, headers(ask), body.into_bytes()))

@@ -231,7 +231,10 @@ impl From<Request> for ChatRequest {
     fn from(request: Request) -> Self {
         let max_output_tokens = request.max_completion_tokens.or(request.max_tokens);
         let tools = request.tools.into_iter().flatten().filter_map(tool);
-        let functions = request.functions.into_iter().flatten().map(function);
+        let has_tools = request.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+        let functions: Vec<_> = request.functions.into_iter().flatten().map(function).collect();
+        // A message of that time has one call.
+        let is_single = !has_tools && !functions.is_empty();
         Self {
             model: request.model,
             messages: messages(request.messages),
@@ -253,8 +256,9 @@ impl From<Request> for ChatRequest {
             },
             tools: tools.chain(functions).collect(),
             custom_tools: Vec::new(),
+            functions: is_single,
             tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),
-            parallel_tool_calls: request.parallel_tool_calls,
+            parallel_tool_calls: if is_single { Some(false) } else { request.parallel_tool_calls },
             format: request.response_format.and_then(format),
             effort: request.reasoning_effort.as_deref().and_then(effort),
             conversation: None,
@@ -460,6 +464,7 @@ mod tests {
         .unwrap();
         let names: Vec<_> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
         assert_eq!(names, ["p", "f"]);
+        assert!(!request.functions, "there are tools too");
         assert_eq!(request.tool_choice, Some(ToolChoice::Tool("f".into())));
         let call = |id: &str, name: &str, arguments: &str| Part::ToolCall {
             id: id.into(),

@@ -6,7 +6,7 @@ use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason, Who};
 use crate::protocol::frame::{push, push_json_string, push_number};
 use crate::protocol::too_long::{self, Words};
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
 /// answer about a request that is wrong by itself goes back as it came.
@@ -64,6 +64,7 @@ impl Writer {
             Event::Text(text) => self.delta(out, "content", text),
             Event::Reasoning(text) => self.delta(out, "reasoning_content", text),
             Event::Refusal(text) => self.delta(out, "refusal", text),
+            Event::ToolCall(call) if self.opening.request.functions => self.function(out, call),
             Event::ToolCall(call) => self.call(out, call),
             Event::Finish(reason) => {
                 self.begin(out);
@@ -90,16 +91,12 @@ impl Writer {
         message["refusal"] =
             if answer.refusal.is_empty() { Value::Null } else { answer.refusal.as_str().into() };
         if !answer.tool_calls.is_empty() {
-            let calls = answer.tool_calls.iter().map(|call| {
-                json!({"id": call.id, "type": "function",
-                       "function": {"name": call.name, "arguments": call.arguments}})
-            });
-            message["tool_calls"] = calls.collect();
+            self.add_calls(&mut message, &answer.tool_calls);
             if answer.text.is_empty() {
                 message["content"] = Value::Null;
             }
         }
-        let finish = answer.finish.map(FinishReason::as_str);
+        let finish = answer.finish.map(|reason| self.finish(reason));
         let body = json!({
             "id": self.opening.id,
             "object": "chat.completion",
@@ -109,6 +106,25 @@ impl Writer {
             "usage": answer.usage.as_ref().map(usage_value),
         });
         out.extend_from_slice(body.to_string().as_bytes());
+    }
+
+    fn add_calls(&self, message: &mut Value, calls: &[CollectedCall]) {
+        let function = |call: &CollectedCall| json!({"name": call.name, "arguments": call.arguments});
+        if self.opening.request.functions {
+            message["function_call"] = function(&calls[0]);
+            return;
+        }
+        let calls = calls.iter().map(
+            |call| json!({"id": call.id, "type": "function", "function": function(call)}),
+        );
+        message["tool_calls"] = calls.collect();
+    }
+
+    fn finish(&self, reason: FinishReason) -> &'static str {
+        match reason {
+            FinishReason::ToolCalls if self.opening.request.functions => "function_call",
+            reason => reason.as_str(),
+        }
     }
 
     fn delta(&mut self, out: &mut Vec<u8>, field: &str, text: &str) {
@@ -132,14 +148,20 @@ impl Writer {
             out.extend_from_slice(b",\"type\":\"function\"");
         }
         out.extend_from_slice(b",\"function\":{");
-        if let Some(name) = &call.name {
-            out.extend_from_slice(b"\"name\":");
-            push_json_string(out, name);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"arguments\":");
-        push_json_string(out, &call.arguments);
+        push_function(out, call);
         out.extend_from_slice(b"}}]},\"finish_reason\":null}]}\n\n");
+    }
+
+    /// A call as it was before there could be several: the first is the answer's only one.
+    fn function(&mut self, out: &mut Vec<u8>, call: &ToolCall<'_>) {
+        if call.index > 0 {
+            return;
+        }
+        self.begin(out);
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(b"{\"function_call\":{");
+        push_function(out, call);
+        out.extend_from_slice(b"}},\"finish_reason\":null}]}\n\n");
     }
 
     /// The provider's names, so that chunks of ours and of its own belong together. Once chunks
@@ -179,7 +201,7 @@ impl Writer {
         out.extend_from_slice(b",\"finish_reason\":");
         match finish {
             None => out.extend_from_slice(b"null"),
-            Some(reason) => push_json_string(out, reason.as_str()),
+            Some(reason) => push_json_string(out, self.finish(reason)),
         }
         out.extend_from_slice(b"}]}\n\n");
     }
@@ -189,6 +211,17 @@ impl Writer {
         out.extend_from_slice(usage_value(usage).to_string().as_bytes());
         out.extend_from_slice(b"}\n\n");
     }
+}
+
+/// The members of a called function.
+fn push_function(out: &mut Vec<u8>, call: &ToolCall<'_>) {
+    if let Some(name) = &call.name {
+        out.extend_from_slice(b"\"name\":");
+        push_json_string(out, name);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"arguments\":");
+    push_json_string(out, &call.arguments);
 }
 
 fn usage_value(usage: &Usage) -> Value {
