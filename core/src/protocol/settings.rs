@@ -172,7 +172,10 @@ mod tests {
         let rows = [
             (r#"{"n_predict":60000}"#, "{}"),
             (r#"{"n_predict":-1,"num_predict":40.5,"max_length":"9"}"#, "{}"),
-            (r#"{"max_new_tokens":20,"min_tokens":50}"#, r#"{"max_new_tokens":20,"min_tokens":50}"#),
+            (
+                r#"{"max_new_tokens":20,"min_tokens":50}"#,
+                r#"{"max_new_tokens":20,"min_tokens":50}"#,
+            ),
             (r#"{"max_tokens_to_sample":null,"top_a":60000}"#, r#"{"top_a":60000}"#),
             (r#"{"max_tokens":50,"max_tokens":51,"Max_Tokens":52}"#, r#"{"max_tokens":50}"#),
             (r#"{"max\u005ftokens":51}"#, "{}"),
@@ -214,9 +217,11 @@ mod tests {
             (r#"{"n":51}"#, "{}", 1),
             (r#"{"n":"7","best_of":2.5,"N":0}"#, "{}", 1),
             (r#"{"n":2,"n":99}"#, r#"{"n":2}"#, 2),
-            (r#"{"generation_config":{"candidateCount":8,"k":1}}"#, {
-                r#"{"generation_config":{"candidateCount":8,"k":1}}"#
-            }, 8),
+            (
+                r#"{"generation_config":{"candidateCount":8,"k":1}}"#,
+                { r#"{"generation_config":{"candidateCount":8,"k":1}}"# },
+                8,
+            ),
             (r#"{"extra_body":{"n":100}}"#, r#"{"extra_body":{}}"#, 1),
             (r#"{"metadata":{"n":100}}"#, r#"{"metadata":{"n":100}}"#, 1),
         ];

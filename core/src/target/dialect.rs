@@ -240,7 +240,13 @@ pub static DIALECTS: &[Dialect] = &[
         functions: false,
         ..COMPATIBLE
     },
-    Dialect { name: "llama-server", prefix: Prefix::Option, top_k: true, functions: false, ..COMPATIBLE },
+    Dialect {
+        name: "llama-server",
+        prefix: Prefix::Option,
+        top_k: true,
+        functions: false,
+        ..COMPATIBLE
+    },
     Dialect {
         name: "together",
         at: &["api.together.xyz", "api.together.ai"],

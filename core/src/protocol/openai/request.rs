@@ -230,11 +230,11 @@ impl Request {
 impl From<Request> for ChatRequest {
     fn from(request: Request) -> Self {
         let max_output_tokens = request.max_completion_tokens.or(request.max_tokens);
-        let tools = request.tools.into_iter().flatten().filter_map(tool);
-        let has_tools = request.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+        let mut tools: Vec<_> = request.tools.into_iter().flatten().filter_map(tool).collect();
         let functions: Vec<_> = request.functions.into_iter().flatten().map(function).collect();
         // A message of that time has one call.
-        let is_single = !has_tools && !functions.is_empty();
+        let is_single = tools.is_empty() && !functions.is_empty();
+        tools.extend(functions);
         Self {
             model: request.model,
             messages: messages(request.messages),
@@ -254,8 +254,8 @@ impl From<Request> for ChatRequest {
                 Some(Stop::One(text)) => vec![text],
                 Some(Stop::Several(texts)) => texts,
             },
-            tools: tools.chain(functions).collect(),
             custom_tools: Vec::new(),
+            tools,
             functions: is_single,
             tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),
             parallel_tool_calls: if is_single { Some(false) } else { request.parallel_tool_calls },

@@ -109,14 +109,15 @@ impl Writer {
     }
 
     fn add_calls(&self, message: &mut Value, calls: &[CollectedCall]) {
-        let function = |call: &CollectedCall| json!({"name": call.name, "arguments": call.arguments});
+        let function =
+            |call: &CollectedCall| json!({"name": call.name, "arguments": call.arguments});
         if self.opening.request.functions {
             message["function_call"] = function(&calls[0]);
             return;
         }
-        let calls = calls.iter().map(
-            |call| json!({"id": call.id, "type": "function", "function": function(call)}),
-        );
+        let calls = calls
+            .iter()
+            .map(|call| json!({"id": call.id, "type": "function", "function": function(call)}));
         message["tool_calls"] = calls.collect();
     }
 
