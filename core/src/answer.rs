@@ -32,7 +32,7 @@ use crate::chat::{ChatRequest, Usage};
 use crate::failure::Failure;
 use crate::journal::{Bounds, Journal, Wire};
 use crate::log::{self, Answered, Record};
-use crate::protocol::{AnswerMeta, ClientProtocol};
+use crate::protocol::{AnswerMeta, ClientProtocol, Times};
 use crate::reader::{self, Expired, Reader};
 use crate::relay::{self, AttemptId, Call, Downstream, Input, Job, Relay, Settlement, Timeouts};
 pub use crate::response::Head;
@@ -314,9 +314,12 @@ impl Outlet {
     }
 
     fn end(&mut self, settlement: &Settlement) {
+        let times = Times { first_content: settlement.first_content, end: settlement.took };
         match self {
-            Self::Client(response) => response.end(&settlement.end, settlement.fallback),
-            Self::Journal(kept) => kept.journal.end(settlement.end.clone(), settlement.fallback),
+            Self::Client(response) => response.end(&settlement.end, settlement.fallback, times),
+            Self::Journal(kept) => {
+                kept.journal.end(settlement.end.clone(), settlement.fallback, times);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::chat::{Event, ToolCall};
-use crate::protocol::ClientProtocol;
+use crate::protocol::{ClientProtocol, Times};
 use crate::relay::{Downstream, End};
 
 /// How many entries are kept.
@@ -73,6 +73,7 @@ pub(crate) struct Part {
 pub(crate) struct JournalEnd {
     pub(crate) end: End,
     pub(crate) fallback: bool,
+    pub(crate) times: Times,
 }
 
 impl Default for Bounds {
@@ -141,8 +142,8 @@ impl Journal {
     }
 
     /// The answer is over.
-    pub(crate) fn end(&mut self, end: End, fallback: bool) {
-        self.end = Some(JournalEnd { end, fallback });
+    pub(crate) fn end(&mut self, end: End, fallback: bool, times: Times) {
+        self.end = Some(JournalEnd { end, fallback, times });
     }
 
     fn push(&mut self, entry: Entry) {

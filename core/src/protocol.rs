@@ -54,7 +54,7 @@ pub(crate) use self::reported::Reported;
 pub use self::reported::error_message;
 pub(crate) use self::settings::bound_copies;
 use self::texts::{TextKind, Texts};
-pub(crate) use self::writer::{AnswerEnd, Writer, error_body};
+pub(crate) use self::writer::{AnswerEnd, Times, Writer, error_body};
 pub use self::writer::{AnswerMeta, End};
 
 /// What one event of a provider's stream was, beside the [`Event`]s read from it.

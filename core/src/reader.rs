@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::failure::{Failure, Reason};
 use crate::journal::{Entry, Journal, JournalEnd, Wire};
+use crate::protocol::Times;
 use crate::relay::{Downstream, End};
 use crate::response::{Calls, Head, Response, Timer};
 use crate::time::Instant;
@@ -181,7 +182,7 @@ impl Reader {
     fn cut_off(&mut self) {
         let detail = "The client fell too far behind the answer.";
         let failure = Failure::new(Reason::AnswerTooLong, detail);
-        self.response.end(&End::Failed(failure), false);
+        self.response.end(&End::Failed(failure), false, Times::default());
         self.over = true;
     }
 
@@ -195,7 +196,7 @@ impl Reader {
             End::Cancelled => self.response.begin(),
             End::Failed(_) | End::Finished(_) => {}
         }
-        self.response.end(&end, ending.fallback);
+        self.response.end(&end, ending.fallback, ending.times);
         self.over = true;
     }
 }

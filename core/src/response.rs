@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
-use crate::protocol::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, Writer, error_body};
+use crate::protocol::{
+    AnswerEnd, AnswerMeta, ClientProtocol, Collected, Times, Writer, error_body,
+};
 use crate::relay::{Downstream, End, Timeouts};
-use crate::sse;
+use crate::sse::{self, Framing};
 use crate::time::Instant;
 
 /// A response's status and headers.
@@ -30,11 +32,8 @@ pub(crate) struct Calls {
 }
 
 /// Headers of every stream, so that nothing between us and the client holds it back.
-const STREAM_HEADERS: [(&str, &str); 3] = [
-    ("content-type", "text/event-stream"),
-    ("cache-control", "no-cache, no-transform"),
-    ("x-accel-buffering", "no"),
-];
+const STREAM_HEADERS: [(&str, &str); 2] =
+    [("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")];
 
 /// How large a buffer is kept for the body's next bytes, in bytes.
 const BODY_BYTES_KEPT_MAX: usize = 64 * 1024;
@@ -48,7 +47,7 @@ pub enum Timer {
     Heartbeat,
 }
 
-/// The comment that is sent when there is nothing else to send.
+/// The comment that an event stream is sent when there is nothing else to send.
 const HEARTBEAT: &str = "waiting";
 
 /// Where the response's head stands.
@@ -140,9 +139,9 @@ impl Response {
 
     /// The answer is over: writes the response's end, by how the answer ended and how far the
     /// response is.
-    pub(crate) fn end(&mut self, end: &End, fallback: bool) {
+    pub(crate) fn end(&mut self, end: &End, fallback: bool, times: Times) {
         self.fallback = fallback;
-        let closing = AnswerEnd { end, fallback };
+        let closing = AnswerEnd { end, fallback, times };
         match end {
             End::Finished(_) | End::Failed(_) | End::Cancelled if self.head != HeadState::Held => {
                 self.writer.end(self.out.buffer(), &closing);
@@ -154,7 +153,7 @@ impl Response {
             End::Failed(failure) => self.fail(failure),
             End::Finished(_) => {
                 if self.out.is_empty() {
-                    self.writer.write_complete(self.out.buffer(), &self.collected);
+                    self.writer.write_complete(self.out.buffer(), &self.collected, times);
                 }
                 self.head = HeadState::Due;
             }
@@ -202,8 +201,14 @@ impl Response {
     }
 
     fn stream_headers(&self) -> Headers {
+        let media_type = ("content-type", self.client.stream_media_type());
         let own = self.client.stream_headers();
-        STREAM_HEADERS.iter().chain(own).map(|&(name, value)| (name, value.to_owned())).collect()
+        [media_type]
+            .iter()
+            .chain(&STREAM_HEADERS)
+            .chain(own)
+            .map(|&(name, value)| (name, value.to_owned()))
+            .collect()
     }
 
     /// Whether bytes of the body are to be sent now.
@@ -231,7 +236,11 @@ impl Response {
     /// Sends a heartbeat if the client of a running answer has been without a byte for too long.
     pub(crate) fn heartbeat(&mut self, now: Instant) {
         if self.out.is_empty() && self.due().is_some_and(|(due, _)| due <= now) {
-            sse::comment(self.out.buffer(), HEARTBEAT);
+            match self.client.framing() {
+                Framing::Events => sse::comment(self.out.buffer(), HEARTBEAT),
+                // Before a JSON text, blanks are no part of it; a blank line would be none.
+                Framing::Lines => self.out.buffer().push(b' '),
+            }
             self.begin();
         }
     }

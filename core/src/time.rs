@@ -2,7 +2,7 @@
 //! still (a Worker's clock does between I/O), and it never runs back.
 
 use std::ops::Add;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,15 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// A point in time as RFC 3339 has it, in UTC, by the seconds since 1970.
+pub(crate) fn rfc3339(unix_seconds: u64) -> String {
+    let time = UNIX_EPOCH + Duration::from_secs(unix_seconds.min(LAST_SECOND));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// The last second of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +69,11 @@ mod tests {
             Instant::from_millis(3).since(Instant::from_millis(1)),
             Duration::from_millis(2)
         );
+    }
+
+    #[test]
+    fn a_date_has_four_digits_of_a_year() {
+        assert_eq!(rfc3339(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 }

@@ -189,6 +189,7 @@ fn a_translated_chunk_allocates_nothing() {
         ClientProtocol::Anthropic,
         ClientProtocol::UiMessage,
         ClientProtocol::Token,
+        ClientProtocol::Ollama,
     ];
     for client in others {
         check(client, stream);

@@ -208,7 +208,7 @@ impl Driver {
     }
 
     fn begin_response(&mut self, mut head: Head) {
-        self.stream = head.headers.contains(&("content-type", "text/event-stream".into()));
+        self.stream = head.headers.iter().any(|(name, _)| *name == "x-accel-buffering");
         self.carried.is_answered();
         if let Some(Pending::Body { body, .. }) = self.pending.take() {
             self.unread = Some(body);

@@ -30,7 +30,7 @@ fn entries_are_numbered_from_none() {
     assert_eq!(journal.entry(0).unwrap().events(), [text("a")]);
     assert_eq!(journal.entry(1).unwrap().events(), [text("b")]);
     assert!(journal.entry(2).is_none() && journal.end_at(2).is_none());
-    journal.end(End::Cancelled, false);
+    journal.end(End::Cancelled, false, Times::default());
     assert!(journal.end_at(2).is_some() && journal.end_at(1).is_none());
 }
 

@@ -1,8 +1,9 @@
 //! The protocols that clients speak.
 
-use super::{anthropic, content, notebook, openai, responses, session, token, ui_message};
+use super::{anthropic, content, notebook, ollama, openai, responses, session, token, ui_message};
 use crate::chat::ChatRequest;
 use crate::failure::Failure;
+use crate::sse::Framing;
 use crate::target::{ProviderProtocol, Upstream};
 
 /// A protocol that faces the client: its requests are read, its answers written.
@@ -24,6 +25,10 @@ pub enum ClientProtocol {
     Session,
     /// The AI SDK's UI message stream.
     UiMessage,
+    /// Ollama's chat.
+    Ollama,
+    /// Ollama's completion of one prompt.
+    OllamaGenerate,
 }
 
 /// What is particular to a protocol.
@@ -32,6 +37,7 @@ struct Facts {
     marks_fallback: bool,
     supports_warnings: bool,
     streams_overflow: bool,
+    framing: Framing,
     stream_headers: &'static [(&'static str, &'static str)],
     forwarded_headers: &'static [&'static str],
     error_media_type: &'static str,
@@ -63,6 +69,10 @@ impl ClientProtocol {
                 error_media_type: "text/plain; charset=utf-8",
                 ..Facts::of("ui-message")
             },
+            Self::Ollama => Facts { framing: Framing::Lines, ..Facts::of("ollama") },
+            Self::OllamaGenerate => {
+                Facts { framing: Framing::Lines, ..Facts::of("ollama-generate") }
+            }
         }
     }
 
@@ -78,7 +88,13 @@ impl ClientProtocol {
             Self::OpenAi => matches!(provider, ProviderProtocol::OpenAi),
             Self::Responses => matches!(provider, ProviderProtocol::Responses),
             Self::Anthropic => matches!(provider, ProviderProtocol::Anthropic),
-            Self::Token | Self::Notebook | Self::Content | Self::Session | Self::UiMessage => false,
+            Self::Ollama => matches!(provider, ProviderProtocol::Ollama),
+            Self::Token
+            | Self::Notebook
+            | Self::Content
+            | Self::Session
+            | Self::UiMessage
+            | Self::OllamaGenerate => false,
         }
     }
 
@@ -93,6 +109,16 @@ impl ClientProtocol {
             Self::Content => content::parse_request(body),
             Self::Session => session::parse_request(body),
             Self::UiMessage => ui_message::parse_request(body),
+            Self::Ollama => ollama::parse_chat(body),
+            Self::OllamaGenerate => ollama::parse_generate(body),
+        }
+    }
+
+    /// The protocol that a request's body is in: a path may serve two.
+    pub(crate) fn of_body(self, body: &[u8]) -> Self {
+        match self {
+            Self::UiMessage if ollama::is_chat(body) => Self::Ollama,
+            other => other,
         }
     }
 
@@ -110,6 +136,19 @@ impl ClientProtocol {
     /// status 200: the only place where Codex looks for it, and where OpenAI reports it.
     pub(crate) const fn streams_overflow(self) -> bool {
         self.facts().streams_overflow
+    }
+
+    /// How its streams are cut into events.
+    pub const fn framing(self) -> Framing {
+        self.facts().framing
+    }
+
+    /// The media type of its streams.
+    pub(crate) const fn stream_media_type(self) -> &'static str {
+        match self.framing() {
+            Framing::Events => "text/event-stream",
+            Framing::Lines => "application/x-ndjson",
+        }
     }
 
     /// Headers of its streams that no other protocol's have.
@@ -136,6 +175,7 @@ impl Facts {
             marks_fallback: false,
             supports_warnings: false,
             streams_overflow: false,
+            framing: Framing::Events,
             stream_headers: &[],
             forwarded_headers: &[],
             error_media_type: "application/json",
@@ -158,6 +198,8 @@ mod tests {
             (ClientProtocol::Content, "content"),
             (ClientProtocol::Session, "session"),
             (ClientProtocol::UiMessage, "ui-message"),
+            (ClientProtocol::Ollama, "ollama"),
+            (ClientProtocol::OllamaGenerate, "ollama-generate"),
         ];
         for (protocol, name) in names {
             assert_eq!(protocol.name(), name);

@@ -1,5 +1,7 @@
 //! An answer collected for a client that does not stream.
 
+use serde_json::{Value, json};
+
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 
 /// The events of one answer, joined.
@@ -56,6 +58,15 @@ impl Collected {
 }
 
 impl CollectedCall {
+    /// What it is made with, where that is an object by the protocol: what is none is put into one.
+    pub(crate) fn input(&self) -> Value {
+        match serde_json::from_str(&self.arguments) {
+            Ok(Value::Object(input)) => Value::Object(input),
+            _ if self.arguments.trim().is_empty() => json!({}),
+            _ => json!({"arguments": self.arguments}),
+        }
+    }
+
     /// Adds one fragment.
     pub(crate) fn add(&mut self, fragment: &ToolCall<'_>) {
         self.id.push_str(fragment.id.as_deref().unwrap_or(""));

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, End, Writer};
+use super::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, End, Times, Writer};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 
@@ -57,7 +58,7 @@ pub(super) fn written(
         Some(reason) => End::Finished(reason),
         None => End::Failed(Failure::new(Reason::InBand, "The engine is on fire.")),
     };
-    writer.end(&mut out, &AnswerEnd { end: &end, fallback: false });
+    writer.end(&mut out, &AnswerEnd { end: &end, fallback: false, times: times() });
     String::from_utf8(out).unwrap()
 }
 
@@ -70,7 +71,7 @@ pub(super) fn collected(
     let mut collected = Collected::default();
     events.iter().for_each(|event| collected.add(event));
     let mut out = Vec::new();
-    writer(protocol, request).write_complete(&mut out, &collected);
+    writer(protocol, request).write_complete(&mut out, &collected, times());
     String::from_utf8(out).unwrap()
 }
 
@@ -107,6 +108,10 @@ fn call(
         name: name.map(|(_, name)| Cow::Borrowed(name)),
         arguments: arguments.into(),
     })
+}
+
+fn times() -> Times {
+    Times { first_content: Some(Duration::from_millis(40)), end: Duration::from_millis(100) }
 }
 
 fn writer(protocol: ClientProtocol, request: ChatRequest) -> Writer {

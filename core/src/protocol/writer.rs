@@ -1,10 +1,11 @@
 //! The answer to a client, written in its protocol: as a stream, or whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
-    ClientProtocol, Collected, anthropic, content, error, notebook, openai, responses, session,
-    token, too_long, ui_message,
+    ClientProtocol, Collected, anthropic, content, error, notebook, ollama, openai, responses,
+    session, token, too_long, ui_message,
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;
@@ -47,6 +48,17 @@ pub(crate) struct AnswerEnd<'a> {
     pub(crate) end: &'a End,
     /// The text is a fallback message, not a model's answer.
     pub(crate) fallback: bool,
+    /// How long it took.
+    pub(crate) times: Times,
+}
+
+/// How long an answer took, from the request on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// To its first content, if it had any.
+    pub(crate) first_content: Option<Duration>,
+    /// To its end.
+    pub(crate) end: Duration,
 }
 
 /// Writes answers in a client's protocol.
@@ -68,6 +80,8 @@ pub(crate) enum Writer {
     Session(session::Writer),
     /// The AI SDK's UI message stream.
     UiMessage(ui_message::Writer),
+    /// Ollama's chat and its completions.
+    Ollama(ollama::Writer),
 }
 
 impl Writer {
@@ -82,6 +96,12 @@ impl Writer {
             ClientProtocol::Session => Self::Session(session::Writer::new(&opening)),
             ClientProtocol::UiMessage => Self::UiMessage(ui_message::Writer::new(opening)),
             ClientProtocol::OpenAi => Self::OpenAi(openai::Writer::new(opening)),
+            ClientProtocol::Ollama => {
+                Self::Ollama(ollama::Writer::new(ollama::Form::Chat, opening))
+            }
+            ClientProtocol::OllamaGenerate => {
+                Self::Ollama(ollama::Writer::new(ollama::Form::Generate, opening))
+            }
         }
     }
 
@@ -95,7 +115,8 @@ impl Writer {
             | Self::Anthropic(_)
             | Self::Token(_)
             | Self::Content(_)
-            | Self::UiMessage(_) => {}
+            | Self::UiMessage(_)
+            | Self::Ollama(_) => {}
         }
     }
 
@@ -106,6 +127,7 @@ impl Writer {
             Self::OpenAi(writer) => writer.forwarded(),
             Self::Responses(writer) => writer.forwarded(frames),
             Self::Anthropic(writer) => writer.forwarded(frames),
+            Self::Ollama(writer) => writer.forwarded(frames),
             // No provider speaks these.
             Self::Token(_)
             | Self::Notebook(_)
@@ -126,6 +148,7 @@ impl Writer {
             Self::Content(writer) => writer.event(out, event),
             Self::Session(writer) => writer.event(out, event),
             Self::UiMessage(writer) => writer.event(out, event),
+            Self::Ollama(writer) => writer.event(out, event),
         }
     }
 
@@ -140,11 +163,12 @@ impl Writer {
             Self::Content(writer) => writer.end(out, closing),
             Self::Session(writer) => writer.end(out, closing),
             Self::UiMessage(writer) => writer.end(out, closing),
+            Self::Ollama(writer) => writer.end(out, closing),
         }
     }
 
-    /// Writes a non-streaming answer.
-    pub(crate) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
+    /// Writes a non-streaming answer, and how long it took.
+    pub(crate) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected, times: Times) {
         match self {
             Self::OpenAi(writer) => writer.write_complete(out, answer),
             Self::Responses(writer) => writer.write_complete(out, answer),
@@ -154,6 +178,7 @@ impl Writer {
             Self::Content(writer) => writer.write_complete(out, answer),
             Self::Session(writer) => writer.write_complete(out, answer),
             Self::UiMessage(writer) => writer.write_complete(out, answer),
+            Self::Ollama(writer) => writer.write_complete(out, answer, times),
         }
     }
 }
@@ -166,6 +191,7 @@ pub(crate) fn error_body(protocol: ClientProtocol, failure: &Failure, id: Option
         ClientProtocol::Notebook | ClientProtocol::Session => error::event_body(failure),
         ClientProtocol::Content => content::error_body(failure),
         ClientProtocol::UiMessage => ui_message::error_body(failure),
+        ClientProtocol::Ollama | ClientProtocol::OllamaGenerate => ollama::error_body(failure),
         ClientProtocol::OpenAi => openai::error_body(failure, &too_long::OPENAI),
         ClientProtocol::Responses => openai::error_body(failure, &too_long::RESPONSES),
     }

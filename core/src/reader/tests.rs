@@ -37,12 +37,13 @@ retries = 0
 "#;
 
 /// The protocols of the readers.
-const PROTOCOLS: [ClientProtocol; 5] = [
+const PROTOCOLS: [ClientProtocol; 6] = [
     ClientProtocol::OpenAi,
     ClientProtocol::Anthropic,
     ClientProtocol::Responses,
     ClientProtocol::UiMessage,
     ClientProtocol::Token,
+    ClientProtocol::Ollama,
 ];
 
 const NOW: Instant = Instant::ZERO;
@@ -221,7 +222,7 @@ impl Client {
 /// The answer's text in a stream of any protocol.
 fn said(stream: &[u8]) -> String {
     let stream = std::str::from_utf8(stream).unwrap();
-    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let data = stream.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
     data.filter_map(|data| serde_json::from_str::<Value>(data).ok()).filter_map(said_by).collect()
 }
 
@@ -232,6 +233,7 @@ fn said_by(event: Value) -> Option<String> {
         event if is_delta => &event["delta"],
         event if event["delta"]["type"] == "text_delta" => &event["delta"]["text"],
         event if event["token"].is_string() => &event["token"],
+        event if event["message"]["content"].is_string() => &event["message"]["content"],
         event => &event["choices"][0]["delta"]["content"],
     };
     text.as_str().map(Into::into)

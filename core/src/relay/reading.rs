@@ -171,7 +171,8 @@ impl Reading {
         let step = frame.reader.read(frame.data, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
-        if forwarded && step == Step::More {
+        // An end mark that says nothing else is written anew.
+        if forwarded && (step == Step::More || seen.finish.is_some()) {
             self.forward(frame, &seen, delivery).map_err(ReadError::Provider)?;
         }
         self.finish = seen.finish.or(self.finish);

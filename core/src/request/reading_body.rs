@@ -49,7 +49,7 @@ impl ReadingBody {
             Wanted::OwnKey { action, provider } => {
                 return StoringKey::begin(context, action, &provider, body, caller.as_ref());
             }
-            Wanted::Chat { client, headers } => (client, headers),
+            Wanted::Chat { client, headers } => (client.of_body(body), headers),
         };
         let config = context.gateway.config();
         match Chat::parse(config, client, caller.clone(), headers, body) {

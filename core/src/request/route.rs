@@ -85,6 +85,7 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
         "/chat/execute/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Notebook))),
         "/chat/execute" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Notebook))),
         "/api/chat" => chat(|| Route::Chat(Client::streaming(ClientProtocol::UiMessage))),
+        "/api/generate" => chat(|| Route::Chat(Client::new(ClientProtocol::OllamaGenerate))),
         "/api/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Content))),
         "/api/ai/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Session))),
         "/api/ai/chat" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Session))),
@@ -143,6 +144,14 @@ impl Client {
         Self { protocol, stream: Some(false) }
     }
 
+    /// What a client of this path speaks that sends this body.
+    pub(super) fn of_body(self, body: &[u8]) -> Self {
+        match self.protocol.of_body(body) {
+            protocol if protocol == self.protocol => self,
+            protocol => Self::new(protocol),
+        }
+    }
+
     /// The request's headers that a provider of the same protocol gets too; `header` finds them by
     /// their lower-case names.
     pub fn headers<S: Into<String>>(
@@ -175,6 +184,7 @@ mod tests {
             ("POST", "/chat/execute/stream", None),
             ("POST", "/chat/execute", None),
             ("POST", "/api/chat", None),
+            ("POST", "/api/generate", None),
             ("POST", "/api/chat/stream", None),
             ("POST", "/api/ai/chat/stream", None),
             ("POST", "/api/ai/chat", None),

@@ -77,7 +77,8 @@ impl Case {
         match self {
             Self::Conversation => Some("tools"),
             Self::Structured => Some("schema"),
-            Self::ImageData | Self::ImageUrl => Some("images"),
+            Self::ImageData => Some("images"),
+            Self::ImageUrl => Some("image-urls"),
             _ => None,
         }
     }

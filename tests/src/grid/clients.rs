@@ -10,6 +10,7 @@ use super::meaning::Meaning;
 
 mod anthropic;
 mod apps;
+mod ollama;
 mod openai;
 mod responses;
 mod ui_message;
@@ -25,7 +26,7 @@ pub struct Client {
     pub ways: &'static [bool],
     /// Whether its streams begin before a provider is asked.
     pub(super) opens_at_once: bool,
-    /// What it has a form for in a request: `tools`, `schema`, `images`, `limit`.
+    /// What it has a form for in a request: `tools`, `schema`, `images`, `image-urls`, `limit`.
     pub(super) asks: &'static [&'static str],
     /// What it has words for: `tools`, `reasoning`, `refusal`, `finish`, `usage`.
     pub carries: &'static [&'static str],
@@ -47,7 +48,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/chat/completions"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images", "limit"],
+        asks: &["tools", "schema", "images", "image-urls", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: openai::request,
         read_stream: openai::read_stream,
@@ -58,7 +59,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/responses"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images", "limit"],
+        asks: &["tools", "schema", "images", "image-urls", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: responses::request,
         read_stream: responses::read_stream,
@@ -69,7 +70,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/v1/messages"; 2],
         ways: BOTH,
         opens_at_once: false,
-        asks: &["tools", "schema", "images", "limit"],
+        asks: &["tools", "schema", "images", "image-urls", "limit"],
         carries: &["tools", "reasoning", "refusal", "finish", "usage"],
         request: anthropic::request,
         read_stream: anthropic::read_stream,
@@ -80,7 +81,7 @@ pub static CLIENTS: &[Client] = &[
         paths: ["/api/chat"; 2],
         ways: STREAM,
         opens_at_once: false,
-        asks: &["tools", "images", "limit"],
+        asks: &["tools", "images", "image-urls", "limit"],
         carries: &["tools", "reasoning", "finish"],
         request: ui_message::request,
         read_stream: ui_message::read_stream,
@@ -129,6 +130,28 @@ pub static CLIENTS: &[Client] = &[
         request: apps::ask_session,
         read_stream: apps::read_session,
         read_whole: apps::whole_session,
+    },
+    Client {
+        protocol: "ollama",
+        paths: ["/api/chat"; 2],
+        ways: BOTH,
+        opens_at_once: false,
+        asks: &["tools", "schema", "images", "limit"],
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: ollama::request,
+        read_stream: ollama::read_stream,
+        read_whole: ollama::read_whole,
+    },
+    Client {
+        protocol: "ollama-generate",
+        paths: ["/api/generate"; 2],
+        ways: BOTH,
+        opens_at_once: false,
+        asks: &["schema", "images", "limit"],
+        carries: &["reasoning", "finish", "usage"],
+        request: ollama::ask_generate,
+        read_stream: ollama::read_generate,
+        read_whole: ollama::whole_generate,
     },
 ];
 

@@ -81,7 +81,11 @@ impl Meaning {
             refusal: if is_refusal { self.refusal } else { String::new() },
             reasoning: if carries("reasoning") { self.reasoning } else { String::new() },
             calls: if carries("tools") { self.calls } else { Vec::new() },
-            finish: self.finish.filter(|_| carries("finish")),
+            // What has no calls stops like any other.
+            finish: self.finish.filter(|_| carries("finish")).map(|finish| match &*finish {
+                "tool_calls" if !carries("tools") => "stop".into(),
+                _ => finish,
+            }),
             usage: self.usage.filter(|_| carries("usage")),
             ..self
         }

@@ -45,7 +45,7 @@ pub const PROVIDERS: [ProviderProtocol; 5] = [
 ];
 
 /// What clients speak.
-pub const CLIENTS: [ClientProtocol; 8] = [
+pub const CLIENTS: [ClientProtocol; 10] = [
     ClientProtocol::OpenAi,
     ClientProtocol::Responses,
     ClientProtocol::Anthropic,
@@ -54,6 +54,8 @@ pub const CLIENTS: [ClientProtocol; 8] = [
     ClientProtocol::Notebook,
     ClientProtocol::Content,
     ClientProtocol::Session,
+    ClientProtocol::Ollama,
+    ClientProtocol::OllamaGenerate,
 ];
 
 const EVENT_BYTES_MAX: usize = 1 << 20;

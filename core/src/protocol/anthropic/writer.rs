@@ -166,8 +166,7 @@ impl Writer {
             }
         }
         content.extend(answer.tool_calls.iter().map(|call| {
-            let input = input(&call.arguments);
-            json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input})
+            json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.input()})
         }));
         let declined = !answer.refusal.is_empty();
         let mut message = self.message(&answer.usage.unwrap_or_default());
@@ -377,15 +376,6 @@ impl Arguments {
                 _ => {}
             }
         }
-    }
-}
-
-/// What a call is made with: an object by the protocol, so that what is none is put into one.
-fn input(arguments: &str) -> Value {
-    match serde_json::from_str(arguments) {
-        Ok(Value::Object(input)) => Value::Object(input),
-        _ if arguments.trim().is_empty() => json!({}),
-        _ => json!({"arguments": arguments}),
     }
 }
 

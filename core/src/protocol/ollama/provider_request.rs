@@ -1,13 +1,14 @@
-//! The call to Ollama, written.
+//! The call to Ollama, written: the client's own body where it speaks this protocol too, else a new
+//! one.
 
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Role, Tool,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{CallNames, HttpRequest, ProviderRequest, unsupported};
+use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
 use crate::target::ApiKey;
 
 /// The call that asks for an answer.
@@ -20,10 +21,39 @@ pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<Htt
         headers.push(("authorization", format!("Bearer {key}")));
     }
     let url = format!("{}/api/chat", provider.base_url);
-    Ok(HttpRequest::new(url, headers, body(ask)?.to_string().into_bytes()))
+    let body = match ask.original() {
+        Some((body, pieces)) => patched(body, pieces, ask)?,
+        None => written(ask)?.to_string(),
+    };
+    Ok(HttpRequest::new(url, headers, body.into_bytes()))
 }
 
-fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
+/// The client's own body.
+fn patched(
+    mut body: Body<'_>,
+    pieces: Option<Vec<Piece<'_>>>,
+    ask: &ProviderRequest<'_>,
+) -> Result<String, Failure> {
+    body.set("model", &ask.target.model.as_str().into());
+    body.set("stream", &ask.stream.into());
+    if let Some(max_output) = ask.max_output {
+        body.bound_lengths(max_output);
+        body.set_in("options", "num_predict", &max_output.into());
+    }
+    if let Some(pieces) = pieces {
+        let stretch = |piece: &Piece<'_>| match piece {
+            // No message of this protocol is in a field of its own.
+            Piece::Field(_) => Ok(Stretch::Kept(0..0)),
+            Piece::Kept(range) => Ok(Stretch::Kept(range.clone())),
+            Piece::Written(written) => messages(written).map(Stretch::New),
+        };
+        let stretches = pieces.iter().map(stretch).collect::<Result<Vec<_>, _>>()?;
+        body.set_list("messages", &stretches);
+    }
+    Ok(body.text())
+}
+
+fn written(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     let request = ask.request;
     let mut body = json!({
         "model": ask.target.model,

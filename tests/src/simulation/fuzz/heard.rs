@@ -92,6 +92,7 @@ pub(super) fn request(client: ClientProtocol, model: &str) -> Value {
         ClientProtocol::Token | ClientProtocol::Content | ClientProtocol::Session => {
             json!({"model": model, "message": "hi"})
         }
+        ClientProtocol::OllamaGenerate => json!({"model": model, "prompt": "hi"}),
         _ => json!({"model": model, "stream": true, "messages": said}),
     }
 }
@@ -137,7 +138,7 @@ impl Hearing {
     }
 
     fn read(&mut self, mut bytes: &[u8]) {
-        let mut decoder = Decoder::new(1 << 30);
+        let mut decoder = Decoder::framed(self.protocol.framing(), 1 << 30);
         while let Some(event) = decoder.next(&mut bytes).expect("no event is that long") {
             assert!(!self.done, "an event after the end");
             self.done = is_end(self.protocol, event.data);

@@ -59,7 +59,7 @@ const WORDS: [&str; 40] = [
 const CHANGES_MAX: u32 = 6;
 
 /// Requests that say more than a text, beside the plain one of each protocol.
-const REQUESTS: [(ClientProtocol, &str); 4] = [
+const REQUESTS: [(ClientProtocol, &str); 5] = [
     (
         ClientProtocol::OpenAi,
         r#"{"model":"m","max_completion_tokens":9,"stop":["x"],"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},{"role":"assistant","reasoning_content":"r","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"auto","response_format":{"type":"json_object"}}"#,
@@ -75,6 +75,10 @@ const REQUESTS: [(ClientProtocol, &str); 4] = [
     (
         ClientProtocol::UiMessage,
         r#"{"model":"m","messages":[{"role":"user","parts":[{"type":"text","text":"t"},{"type":"file","mediaType":"image/png","url":"data:image/png;base64,AAAA"}]},{"role":"assistant","parts":[{"type":"reasoning","text":"r"},{"type":"tool-f","toolCallId":"c","state":"output-available","input":{},"output":4},{"type":"text","text":"u"}]},{"role":"user","parts":[{"type":"text","text":"v"}]}]}"#,
+    ),
+    (
+        ClientProtocol::Ollama,
+        r#"{"model":"m","think":true,"format":"json","options":{"num_predict":9,"stop":["x"],"top_k":4},"messages":[{"role":"system","content":"s"},{"role":"user","content":"t","images":["iVBORw0KGgo="]},{"role":"assistant","content":"","thinking":"r","tool_calls":[{"id":"c","function":{"name":"f","arguments":{}}}]},{"role":"tool","tool_call_id":"c","tool_name":"f","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]}"#,
     ),
 ];
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::super::{StreamReader, read_complete};
 use super::*;
 use crate::failure::{ErrorResponse, Reason};
+use crate::protocol::Times;
 
 fn writer() -> Writer {
     Writer::new(AnswerMeta {
@@ -28,7 +29,7 @@ fn write(events: &[Event<'_>], end: &End) -> String {
     for event in events {
         writer.event(&mut out, event);
     }
-    writer.end(&mut out, &AnswerEnd { end, fallback: false });
+    writer.end(&mut out, &AnswerEnd { end, fallback: false, times: Times::default() });
     String::from_utf8(out).unwrap()
 }
 

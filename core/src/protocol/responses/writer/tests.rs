@@ -1,7 +1,7 @@
 use super::super::StreamReader;
 use super::*;
 use crate::failure::{Failure, Overflow, Reason};
-use crate::protocol::{ReadError, Sink};
+use crate::protocol::{ReadError, Sink, Times};
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT};
 use std::sync::Arc;
 
@@ -44,7 +44,10 @@ const USAGE: Usage = Usage {
 fn finish(writer: &mut Writer, out: &mut Vec<u8>, reason: FinishReason) {
     writer.event(out, &Event::Finish(reason));
     writer.event(out, &Event::Usage(USAGE));
-    writer.end(out, &AnswerEnd { end: &End::Finished(reason), fallback: false });
+    writer.end(
+        out,
+        &AnswerEnd { end: &End::Finished(reason), fallback: false, times: Times::default() },
+    );
 }
 
 fn written(events: &[Event<'_>], reason: FinishReason) -> Vec<u8> {
@@ -283,7 +286,8 @@ fn an_incomplete_answer_says_why() {
 fn a_failure_is_an_error_event() {
     let failure = Failure::new(Reason::InBand, "The engine is on fire.");
     let (mut writer, mut out) = (writer(), Vec::new());
-    let closing = AnswerEnd { end: &End::Failed(failure), fallback: false };
+    let closing =
+        AnswerEnd { end: &End::Failed(failure), fallback: false, times: Times::default() };
     writer.event(&mut out, &text("Hel"));
     let before = out.len();
     writer.end(&mut out, &closing);
@@ -300,7 +304,10 @@ fn a_failure_is_an_error_event() {
 fn that_the_conversation_is_too_long_ends_the_response_too() {
     let failure = Failure::too_long(Overflow { input: 9000, window: 8192 }, true);
     let (mut writer, mut out) = (writer(), Vec::new());
-    writer.end(&mut out, &AnswerEnd { end: &End::Failed(failure), fallback: false });
+    writer.end(
+        &mut out,
+        &AnswerEnd { end: &End::Failed(failure), fallback: false, times: Times::default() },
+    );
     let events = data(&out);
     let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["response.created", "response.in_progress", "error", "response.failed"]);
