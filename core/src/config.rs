@@ -9,6 +9,8 @@
 
 mod exposure;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use crate::access::{Auth, AuthEntry, Plan};
 use crate::limit::ByteLimits;
 use crate::relay::{Fallback, Timeouts};
 use crate::store::{Store, StoreEntry};
-use crate::target::{Model, ModelEntry, Provider, ProviderEntry};
+use crate::target::{Model, ModelEntry, Pattern, Provider, ProviderEntry, Target};
 use crate::toml::{Document, Error, one_of};
 
 /// The model name under which native serves its embedded model.
@@ -44,6 +46,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// Models by the names clients use.
     pub models: BTreeMap<String, Model>,
+    /// Further models by how their names begin, the longest beginning first.
+    pub patterns: Vec<Pattern>,
     /// The five deadlines and the two courtesies.
     pub timeouts: Timeouts,
     /// What happens when a target fails.
@@ -57,6 +61,19 @@ impl Config {
     pub fn parse(text: &str, secret: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let file: File = toml::from_str(text)?;
         file.resolve(&Document::new(text, &secret))
+    }
+
+    /// The model that a name stands for: the one that has it, else the one of which it has the longest
+    /// beginning.
+    pub fn model(&self, name: &str) -> Option<Cow<'_, Model>> {
+        let pattern = || self.patterns.iter().find_map(|pattern| pattern.model(name));
+        self.models.get(name).map(Cow::Borrowed).or_else(|| pattern().map(Cow::Owned))
+    }
+
+    /// The targets of all models and patterns.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let named = self.models.values().flat_map(|model| &model.targets);
+        named.chain(self.patterns.iter().flat_map(Pattern::targets))
     }
 
     /// What native serves when there is no configuration at all: the embedded model, under its
@@ -119,18 +136,14 @@ impl File {
                 Ok((name, Arc::new(provider)))
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let models = self
-            .models
-            .into_iter()
-            .map(|(name, entry)| Ok((name, entry.into_inner().resolve(document, &providers)?)))
-            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let (models, patterns) = models(&self.models, document, &providers)?;
         let plan = |(name, plan): (String, Plan)| (name.clone(), Arc::new(Plan { name, ..plan }));
         let plans = self.plans.into_iter().map(plan).collect();
         let auth = self.auth.map(|entry| {
             let start = entry.span().start;
             entry.into_inner().resolve(document, start, &plans, self.store.is_some())
         });
-        if models.is_empty() {
+        if models.is_empty() && patterns.is_empty() {
             return Err(Error::new("there is no model: expected at least one [models.NAME]"));
         }
         let store = self.store.map(|entry| entry.into_inner().resolve(document)).transpose()?;
@@ -151,11 +164,41 @@ impl File {
             store,
             providers,
             models,
+            patterns,
             timeouts: self.timeouts,
             fallback: self.fallback,
             limits: self.limits,
         })
     }
+}
+
+/// The models by their names and aliases, and the patterns.
+fn models(
+    entries: &BTreeMap<String, Spanned<ModelEntry>>,
+    document: &Document<'_>,
+    providers: &BTreeMap<String, Arc<Provider>>,
+) -> Result<(BTreeMap<String, Model>, Vec<Pattern>), Error> {
+    let (mut models, mut patterns) = (BTreeMap::new(), Vec::new());
+    for (name, entry) in entries {
+        let (start, entry) = (entry.span().start, entry.get_ref());
+        let aliases = entry.aliases.iter().map(|alias| (alias.get_ref(), alias.span().start));
+        for (name, at) in [(name, start)].into_iter().chain(aliases) {
+            let is_taken = at != start && entries.contains_key(name);
+            match Pattern::new(name, entry.resolve(name, document, providers)?) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(model) if !name.contains('*') && !is_taken && !models.contains_key(name) => {
+                    models.insert(name.clone(), model);
+                }
+                Err(_) => {
+                    let what = format!("`{name}` is no name, or another model's");
+                    let expected = "a name of its own, with `*` at its end if at all";
+                    return Err(document.at(at, "models", &what, expected));
+                }
+            }
+        }
+    }
+    patterns.sort_by_key(|pattern| Reverse(pattern.prefix_bytes()));
+    Ok((models, patterns))
 }
 
 /// The named one, else `auto`, else the only one.

@@ -78,6 +78,7 @@ failures! {
     UnknownModel      "model_not_found"       Client Never 404 "The model does not exist.";
     NotFound          "not_found"             Client Never 404 "The path does not exist.";
     MethodNotAllowed  "method_not_allowed"    Client Never 405 "The path does not support this method.";
+    WebSocket         "websocket_unsupported" Client Never 426 "WebSockets are not supported: send the request by POST.";
     CredentialsMissing "missing_credentials"  Client Never 401 "Missing API key: send it as `Authorization: Bearer KEY`.";
     CredentialsInvalid "invalid_api_key"      Client Never 401 "The API key or token is invalid.";
     CredentialsExpired "token_expired"        Client Never 401 "The token has expired.";
@@ -246,6 +247,10 @@ impl Failure {
         let mut headers = Vec::new();
         if let Some(after) = self.retry_after {
             headers.push(("retry-after", after.as_secs_f64().ceil().to_string()));
+        }
+        if self.reason == Reason::WebSocket {
+            // RFC 9110, section 15.5.22.
+            headers.push(("upgrade", "HTTP/1.1".to_owned()));
         }
         if self.reason == Reason::CodingUnknown {
             // RFC 9110, section 15.5.16.

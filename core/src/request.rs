@@ -31,6 +31,7 @@ mod context;
 mod models;
 mod nonces;
 mod own_keys;
+mod path;
 mod reading_body;
 mod route;
 
@@ -272,7 +273,14 @@ impl Request {
     pub fn new(gateway: &Gateway, head: &RequestHead<'_>, arrival: &Arrival) -> Self {
         let mut context = Context::new(gateway, head, arrival);
         let header = |name: &'static str| (head.header)(name);
-        let purpose = match Route::of(head.method, head.path) {
+        let wants_websocket =
+            header("upgrade").is_some_and(|name| name.eq_ignore_ascii_case("websocket"));
+        let route = if wants_websocket {
+            Route::of_websocket(head.path)
+        } else {
+            Route::of(head.method, head.path)
+        };
+        let purpose = match route {
             Route::Reply(reply) => {
                 let state = context.reply(reply);
                 return Self { context, state };
@@ -281,6 +289,10 @@ impl Request {
             Route::Model(name) => Purpose::Model(name),
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
             Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },
+            Route::Deployment { client, model } => {
+                context.model = Some(model);
+                Purpose::Chat { client, headers: client.headers(header) }
+            }
         };
         let credentials = Credentials::read(header);
         let state = Admitting::begin(&mut context, purpose, &credentials);

@@ -4,6 +4,7 @@
 mod dialect;
 mod headers;
 mod model;
+mod pattern;
 mod provider;
 mod upstream;
 
@@ -18,6 +19,7 @@ use crate::limit::catalogue;
 pub use dialect::{DIALECTS, Dialect};
 pub(crate) use dialect::{EffortField, Instructions, Prefix, Thought};
 pub(crate) use model::ModelEntry;
+pub use pattern::Pattern;
 pub(crate) use provider::ProviderEntry;
 pub use upstream::{ProviderProtocol, Upstream};
 

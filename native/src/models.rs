@@ -64,7 +64,7 @@ fn is_local(target: &Target) -> bool {
 }
 
 fn local_targets(config: &Config) -> impl Iterator<Item = &Arc<Target>> {
-    config.models.values().flat_map(|model| &model.targets).filter(|target| is_local(target))
+    config.targets().filter(|target| is_local(target))
 }
 
 fn by_model(config: &Config) -> BTreeMap<&str, &[Arc<Target>]> {

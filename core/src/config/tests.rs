@@ -261,3 +261,55 @@ fn every_mistake_names_the_line_the_key_and_what_was_expected() {
     }
     assert!(parse("").unwrap_err().to_string().contains("[models.NAME]"));
 }
+
+#[test]
+fn the_longest_beginning_of_a_name_decides() {
+    let config = parse(
+        "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+         [models.\"*\"]\ntargets = [\"p/any\"]\n\
+         [models.\"gpt-*\"]\ntargets = [\"p/*\", \"p/azure-*\"]\n\
+         [models.\"or/*\"]\ntargets = [\"p/*\"]\naliases = [\"open/router-*\", \"best\"]\n\
+         [models.gpt-4]\ntargets = [\"p/four\"]\n",
+    );
+    // An exact name has nothing to put in the place of a `*`.
+    assert!(config.unwrap_err().to_string().contains("targets"));
+    let config = parse(
+        "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+         [models.\"*\"]\ntargets = [\"p/any\"]\n\
+         [models.\"gpt-*\"]\ntargets = [\"p/*\", \"p/azure-*\"]\n\
+         [models.\"or/*\"]\ntargets = [\"p/*\"]\naliases = [\"open/router-*\"]\n\
+         [models.gpt-4]\ntargets = [\"p/four\"]\naliases = [\"best\"]\n",
+    )
+    .unwrap();
+    let rows: [(&str, &[&str]); 7] = [
+        ("gpt-4", &["four"]),
+        ("best", &["four"]),
+        ("gpt-4o", &["gpt-4o", "azure-4o"]),
+        ("gpt-", &["gpt-", "azure-"]),
+        ("or/meta/llama", &["meta/llama"]),
+        ("open/router-x", &["router-x"]),
+        ("claude", &["any"]),
+    ];
+    for (name, expected) in rows {
+        let model = config.model(name).unwrap();
+        let names: Vec<_> = model.targets.iter().map(|target| target.model.as_str()).collect();
+        assert_eq!(names, expected, "{name}");
+    }
+    assert_eq!(config.models.keys().collect::<Vec<_>>(), ["best", "gpt-4"]);
+}
+
+#[test]
+fn a_name_is_one_models_and_has_a_star_at_its_end_at_most() {
+    let provider = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                    [providers.l]\nprotocol = \"local\"\n";
+    for models in [
+        "[models.\"a*b\"]\ntargets = [\"p/x\"]",
+        "[models.\"a*\"]\ntargets = [\"l/*\"]",
+        "[models.a]\ntargets = [\"p/*\"]",
+        "[models.a]\ntargets = [\"p/x\"]\naliases = [\"b\"]\n[models.b]\ntargets = [\"p/x\"]",
+        "[models.a]\ntargets = [\"p/x\"]\naliases = [\"c\"]\n\
+         [models.b]\ntargets = [\"p/x\"]\naliases = [\"c\"]",
+    ] {
+        assert!(parse(&format!("{provider}{models}")).is_err(), "{models}");
+    }
+}

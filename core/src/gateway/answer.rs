@@ -33,7 +33,7 @@ impl Gateway {
         let unix_now = Duration::from_secs(arrival.unix_seconds);
         let began = Began { id: arrival.random, unix_now };
         let (caller, headers) = (arrival.caller.clone(), arrival.headers.clone());
-        match Chat::parse(&self.config, client, caller.clone(), headers, body) {
+        match Chat::parse(&self.config, client, caller.clone(), headers, None, body) {
             Ok(chat) => {
                 let (job, meta) = chat.job(self, &arrival.own_keys, began);
                 Answer::new(job, meta, arrival.now)

@@ -15,14 +15,16 @@ use crate::protocol::{AnswerMeta, bound_copies};
 use crate::provider_keys;
 use crate::relay::{Exhausted, Job};
 use crate::store::{self, Outcome, Statement};
+use crate::target::{Pattern, Target};
 
 /// A chat request that can be answered, or refused.
 pub(crate) struct Chat {
     client: Client,
     caller: Option<Caller>,
     request: ChatRequest,
-    /// The configured name of the model; empty if the request named none that is configured.
+    /// The model's name; empty if the request named none that is configured.
     model: String,
+    targets: Vec<Arc<Target>>,
 }
 
 /// An answer's name, and when it begins.
@@ -35,12 +37,13 @@ pub(crate) struct Began {
 }
 
 impl Chat {
-    /// Reads a request's body.
+    /// Reads a request's body. A model that is `named` elsewhere is the one that is meant.
     pub(crate) fn parse(
         config: &Config,
         client: Client,
         caller: Option<Caller>,
         headers: Headers,
+        named: Option<String>,
         body: &[u8],
     ) -> Result<Self, Failure> {
         let mut request = client.protocol.parse_request(body)?;
@@ -51,19 +54,22 @@ impl Chat {
         if let Some(plan) = caller.as_ref().and_then(|caller| caller.plan.as_ref()) {
             bound_copies(&mut request, plan.max_output_tokens.map(NonZeroU32::get));
         }
-        let model = model(config, request.model.as_deref())?.to_owned();
-        Ok(Self { client, caller, request, model })
+        if named.is_some() {
+            request.model = named;
+        }
+        let (model, targets) = model(config, request.model.as_deref())?;
+        Ok(Self { client, caller, request, model, targets })
     }
 
     /// A request that cannot be read, or must not be answered.
     pub(crate) fn unread(client: Client, caller: Option<Caller>) -> Self {
-        Self { client, caller, request: ChatRequest::default(), model: String::new() }
+        let (model, targets) = (String::new(), Vec::new());
+        Self { client, caller, request: ChatRequest::default(), model, targets }
     }
 
     /// What finds the user's own keys, if a target is called with them.
-    pub(crate) fn own_keys(&self, config: &Config) -> Option<Statement> {
-        let model = config.models.get(&self.model)?;
-        let needed = model.targets.iter().any(|target| target.provider.user_keys);
+    pub(crate) fn own_keys(&self) -> Option<Statement> {
+        let needed = self.targets.iter().any(|target| target.provider.user_keys);
         needed.then(|| store::provider_keys::of_user(owner(self.caller.as_ref())))
     }
 
@@ -79,10 +85,7 @@ impl Chat {
         let by_protocol =
             if client.marks_fallback() { Exhausted::Message } else { Exhausted::Error };
         let user = owner(self.caller.as_ref());
-        let targets = config
-            .models
-            .get(&self.model)
-            .map(|model| provider_keys::apply(&model.targets, config, user, own_keys));
+        let targets = provider_keys::apply(&self.targets, config, user, own_keys);
         let request = Arc::new(self.request);
         let meta = AnswerMeta {
             id: format!("chatcmpl-{:032x}", began.id),
@@ -91,7 +94,7 @@ impl Chat {
             request: request.clone(),
         };
         let job = Job {
-            targets: targets.unwrap_or_default(),
+            targets,
             request,
             client,
             caller: self.caller,
@@ -110,16 +113,18 @@ impl Chat {
     }
 }
 
-/// The configured name that a request's model stands for.
-fn model<'a>(config: &'a Config, asked: Option<&str>) -> Result<&'a str, Failure> {
+/// The model's name, and the targets that it stands for.
+fn model(config: &Config, asked: Option<&str>) -> Result<(String, Vec<Arc<Target>>), Failure> {
     let Some(name) = asked.or(config.default_model.as_deref()) else {
         let detail = "model: expected a name, for no default_model is configured";
         return Err(Failure::new(Reason::InvalidRequest, detail).at("model"));
     };
-    if let Some((name, _)) = config.models.get_key_value(name) {
-        return Ok(name);
+    if let Some(model) = config.model(name) {
+        return Ok((name.to_owned(), model.into_owned().targets));
     }
-    let known: Vec<_> = config.models.keys().map(|name| format!("`{name}`")).collect();
+    let patterns = config.patterns.iter().map(Pattern::name);
+    let names = config.models.keys().cloned().chain(patterns);
+    let known: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     let detail = format!("There is no model `{name}`: expected one of {}.", known.join(", "));
     Err(Failure::new(Reason::UnknownModel, detail).at("model"))
 }

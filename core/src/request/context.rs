@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) nonces: Nonces,
     /// The `content-encoding` of the request's body.
     pub(super) content_encoding: Option<String>,
+    /// The model that the path names, whatever the body says.
+    pub(super) model: Option<String>,
     arrived: Instant,
     unix_arrived: Duration,
     answer_id: u128,
@@ -37,6 +39,7 @@ impl Context {
             deadline: None,
             nonces: Nonces::new(seed),
             content_encoding: (head.header)("content-encoding"),
+            model: None,
             arrived: arrival.now,
             unix_arrived: arrival.unix_now,
             answer_id: u128::from_be_bytes(id),

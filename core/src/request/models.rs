@@ -30,8 +30,10 @@ pub(super) fn list(gateway: &Gateway) -> Reply {
 
 /// One of the configured models, as the list has it.
 pub(super) fn one(gateway: &Gateway, name: &str) -> Reply {
-    match gateway.config().models.get(name) {
-        Some(model) => Reply::json(200, description(gateway, name, model).to_string().into_bytes()),
+    match gateway.config().model(name) {
+        Some(model) => {
+            Reply::json(200, description(gateway, name, &model).to_string().into_bytes())
+        }
         None => {
             let detail = format!("There is no model {name}. GET /v1/models lists the models.");
             Reply::failure(&Failure::new(Reason::UnknownModel, detail))

@@ -23,7 +23,7 @@ pub(super) fn owner(caller: Option<&Caller>) -> &str {
 impl LoadingKeys {
     /// Loads the keys, if a target is called with them.
     pub(super) fn begin(context: &mut Context, chat: Chat) -> State {
-        match chat.own_keys(context.gateway.config()) {
+        match chat.own_keys() {
             Some(statement) => {
                 context.query(vec![statement]);
                 State::LoadingKeys(Box::new(Self(chat)))

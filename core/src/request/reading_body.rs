@@ -51,8 +51,9 @@ impl ReadingBody {
             }
             Wanted::Chat { client, headers } => (client.of_body(body), headers),
         };
+        let named = context.model.take();
         let config = context.gateway.config();
-        match Chat::parse(config, client, caller.clone(), headers, body) {
+        match Chat::parse(config, client, caller.clone(), headers, named, body) {
             Ok(chat) => LoadingKeys::begin(context, chat),
             Err(failure) => answering::refuse(context, client, caller, failure),
         }

@@ -1,5 +1,6 @@
 //! Which path is what, the same on both shells.
 
+use super::path;
 use crate::failure::{Failure, Reason};
 use crate::protocol::ClientProtocol;
 use crate::provider_keys::Action;
@@ -16,6 +17,8 @@ const MODELS: &str = "/v1/models/";
 pub(super) enum Route {
     /// An answer to a chat request.
     Chat(Client),
+    /// The same, by the model that the path names.
+    Deployment { client: Client, model: String },
     /// Something about a user's own key for a provider.
     ProviderKey { action: Action, provider: String },
     /// The list of models.
@@ -39,31 +42,57 @@ pub struct Client {
 pub(crate) type Headers = Vec<(&'static str, String)>;
 
 impl Route {
-    /// What this path is for. `path` has no query.
+    /// What this path is for. `path` has no query. One that is nearly right is served as what is
+    /// meant by it.
     pub(super) fn of(method: &str, path: &str) -> Self {
+        let is_known = |path: &str| Self::known(method, path).is_some();
+        let known = Self::known(method, path).or_else(|| Self::of_deployment(method, path));
+        known
+            .or_else(|| Self::known(method, &path::meant(path, is_known)?))
+            .unwrap_or_else(|| Self::Reply(not_found(path)))
+    }
+
+    /// What a path is for that is written as it should be.
+    fn known(method: &str, path: &str) -> Option<Self> {
         if let Some(provider) = path.strip_prefix(PROVIDER_KEYS) {
-            return match Action::of(method) {
-                Some(action) => Self::ProviderKey { action, provider: provider.to_owned() },
+            return Some(match Action::of(method) {
+                Some(action) => Self::ProviderKey { action, provider: path::decoded(provider) },
                 None => Self::Reply(not_allowed(method, path, "PUT, GET, DELETE")),
-            };
+            });
         }
         if let Some(name) = path.strip_prefix(MODELS).filter(|name| !name.is_empty()) {
-            return match method {
-                "GET" | "HEAD" => Self::Model(name.to_owned()),
+            return Some(match method {
+                "GET" | "HEAD" => Self::Model(path::decoded(name)),
                 _ => Self::Reply(not_allowed(method, path, "GET")),
-            };
+            });
         }
-        let Some((allow, route)) = find(path) else { return Self::Reply(not_found(path)) };
-        if method == allow || (method == "HEAD" && allow == "GET") {
-            return route();
+        let (allow, route) = find(path)?;
+        let is_allowed = method == allow || (method == "HEAD" && allow == "GET");
+        Some(if is_allowed { route() } else { Self::Reply(not_allowed(method, path, allow)) })
+    }
+
+    /// A path of Azure's, which names the model.
+    fn of_deployment(method: &str, path: &str) -> Option<Self> {
+        let (model, path) = path::deployment(path)?;
+        match Self::known(method, &path)? {
+            Self::Chat(client) => Some(Self::Deployment { client, model }),
+            Self::Reply(reply) => Some(Self::Reply(reply)),
+            Self::Deployment { .. } | Self::ProviderKey { .. } | Self::Models | Self::Model(_) => {
+                None
+            }
         }
-        Self::Reply(not_allowed(method, path, allow))
+    }
+
+    /// The response to whoever asks for a WebSocket at this path.
+    pub(super) fn of_websocket(path: &str) -> Self {
+        let failure = Failure::from(Reason::WebSocket);
+        Self::Reply(Reply::failure_to(protocol_of(path), &failure))
     }
 
     /// The protocol in which the path's errors are written.
     fn protocol(&self) -> ClientProtocol {
         match self {
-            Self::Chat(client) => client.protocol,
+            Self::Chat(client) | Self::Deployment { client, .. } => client.protocol,
             Self::ProviderKey { .. } | Self::Models | Self::Model(_) | Self::Reply(_) => {
                 ClientProtocol::OpenAi
             }
@@ -96,28 +125,18 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
     }
 }
 
-/// Nothing is at this path. Most clients get here by a base URL with a `/v1` too many or too few.
 fn not_found(path: &str) -> Reply {
-    let mut detail = format!("There is no {path} here.");
-    let meant = meant(path);
-    if let Some(meant) = &meant {
-        detail += &format!(" Did you mean {meant}? Check the base URL of the client.");
-    }
-    let protocol = protocol_of(meant.as_deref().unwrap_or(path));
-    Reply::failure_to(protocol, &Failure::new(Reason::NotFound, detail))
+    let failure = Failure::new(Reason::NotFound, format!("There is no {path} here."));
+    Reply::failure_to(protocol_of(path), &failure)
 }
 
-/// The path that a client most likely meant.
-fn meant(path: &str) -> Option<String> {
-    let trimmed = path.trim_end_matches('/');
-    let without_version = trimmed.trim_start_matches("/v1");
-    [trimmed.to_owned(), without_version.to_owned(), format!("/v1{without_version}")]
-        .into_iter()
-        .find(|candidate| find(candidate).is_some())
-}
-
+/// The protocol of a path's errors, also where it is only the beginning of one that is known.
 fn protocol_of(path: &str) -> ClientProtocol {
-    find(path).map_or(ClientProtocol::OpenAi, |(_, route)| route().protocol())
+    match find(path) {
+        Some((_, route)) => route().protocol(),
+        None if path.contains("/messages") => ClientProtocol::Anthropic,
+        None => ClientProtocol::OpenAi,
+    }
 }
 
 fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
@@ -169,7 +188,11 @@ mod tests {
 
     fn status(method: &str, path: &str) -> Option<u16> {
         match Route::of(method, path) {
-            Route::Chat(_) | Route::ProviderKey { .. } | Route::Models | Route::Model(_) => None,
+            Route::Chat(_)
+            | Route::Deployment { .. }
+            | Route::ProviderKey { .. }
+            | Route::Models
+            | Route::Model(_) => None,
             Route::Reply(reply) => Some(reply.status),
         }
     }
@@ -202,7 +225,7 @@ mod tests {
             ("DELETE", "/v1/provider-keys/openai", None),
             ("POST", "/v1/provider-keys/openai", Some(405)),
             ("GET", "/v1/provider-keys", Some(404)),
-            ("POST", "/v1/models/", Some(404)),
+            ("POST", "/v1/models/", Some(405)),
             ("GET", "/v1/models/m", None),
             ("HEAD", "/v1/models/a/b", None),
             ("DELETE", "/v1/models/m", Some(405)),
@@ -227,28 +250,38 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_nearly_one_is_answered_with_the_one_meant() {
+    fn a_path_that_is_nearly_one_is_served() {
         let rows = [
-            ("/v1/v1/chat/completions", "/v1/chat/completions"),
-            ("/chat/completions", "/v1/chat/completions"),
-            ("/v1/chat/completions/", "/v1/chat/completions"),
-            ("/v1/v1/v1/models", "/v1/models"),
-            ("/messages", "/v1/messages"),
-            ("/v1/api/chat", "/api/chat"),
-            ("/v1/healthz", "/healthz"),
+            ("POST", "/chat/completions", "/v1/chat/completions"),
+            ("POST", "/v1/v1/messages", "/v1/messages"),
+            ("POST", "/openai/v1/responses", "/v1/responses"),
+            ("GET", "/models", "/v1/models"),
+            ("GET", "/v1/v1/models/a/b", "/v1/models/a/b"),
+            ("GET", "/v1/models/a%2Fb", "/v1/models/a/b"),
+            ("GET", "/v1/healthz", "/healthz"),
+            ("GET", "/messages", "/v1/messages"),
         ];
-        for (path, meant) in rows {
-            let body = body("POST", path);
-            assert!(body.contains(&format!("Did you mean {meant}?")), "{path}: {body}");
+        for (method, path, meant) in rows {
+            assert_eq!(Route::of(method, path), Route::of(method, meant), "{path}");
         }
-        assert!(!body("POST", "/nowhere").contains("Did you mean"));
+        assert!(body("POST", "/nowhere").contains("There is no /nowhere here."));
+    }
+
+    #[test]
+    fn a_deployment_names_the_model() {
+        let (client, model) = (Client::new(ClientProtocol::OpenAi), "gpt-4o".to_owned());
+        let path = "/openai/deployments/gpt-4o/chat/completions";
+        assert_eq!(Route::of("POST", path), Route::Deployment { client, model });
+        assert_eq!(status("GET", path), Some(405));
+        assert_eq!(status("POST", "/openai/deployments/gpt-4o/embeddings"), Some(404));
     }
 
     #[test]
     fn errors_have_the_shape_of_the_paths_protocol() {
         let anthropic = r#""type":"error""#;
         assert!(body("GET", "/v1/messages").contains(anthropic));
-        assert!(body("POST", "/v1/v1/messages").contains(anthropic));
+        assert!(body("GET", "/v1/v1/messages").contains(anthropic));
+        assert!(body("POST", "/v1/messages/batches").contains(anthropic));
         assert!(!body("GET", "/v1/chat/completions").contains(anthropic));
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Model, Provider, Target};
+use super::pattern::REST;
+use super::{Model, Provider, Target, Upstream};
 use crate::limit::catalogue;
 use crate::toml::{Document, Error, one_of};
 
@@ -15,13 +16,17 @@ use crate::toml::{Document, Error, one_of};
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelEntry {
     targets: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(crate) aliases: Vec<Spanned<String>>,
     max_output_tokens: Option<std::num::NonZeroU32>,
     context_window: Option<std::num::NonZeroU32>,
 }
 
 impl ModelEntry {
+    /// What it means under `name`, or under one of its aliases.
     pub(crate) fn resolve(
-        self,
+        &self,
+        name: &str,
         document: &Document<'_>,
         providers: &BTreeMap<String, Arc<Provider>>,
     ) -> Result<Model, Error> {
@@ -30,10 +35,15 @@ impl ModelEntry {
         let start = self.targets.span().start;
         let targets = self
             .targets
-            .into_inner()
+            .get_ref()
             .iter()
             .map(|written| {
                 let (provider, model) = target(written, document, providers)?;
+                if model.contains(REST) && !takes_rest(name, &provider) {
+                    let what = format!("`{}` has no name to put in", written.get_ref());
+                    let expected = "`*` only under [models.\"PREFIX*\"], and not for local models";
+                    return Err(document.at(written.span().start, "targets", &what, expected));
+                }
                 let listed = catalogue::find(&provider.name, &model);
                 Ok(Arc::new(Target { provider, model, max_output_tokens, context_window, listed }))
             })
@@ -43,6 +53,11 @@ impl ModelEntry {
         }
         Ok(Model { targets })
     }
+}
+
+/// Whether a target may take its name from the request: a local model's file is known before.
+fn takes_rest(name: &str, provider: &Provider) -> bool {
+    name.ends_with(REST) && provider.upstream != Upstream::Local
 }
 
 /// The provider and the model in "PROVIDER/MODEL"; the model may hold more slashes.

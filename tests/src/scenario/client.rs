@@ -93,7 +93,7 @@ impl Client {
     /// What is spoken at the path.
     pub fn protocol(&self) -> Protocol {
         match self.path().split('?').next().unwrap_or_default() {
-            "/v1/chat/completions" => Protocol::Chat,
+            path if path.ends_with("/chat/completions") => Protocol::Chat,
             "/chat/stream" => Protocol::Token,
             "/chat/execute/stream" | "/chat/execute" => Protocol::Notebook,
             "/api/chat/stream" => Protocol::Content,

@@ -372,6 +372,7 @@ fn gateway(script: &Script) -> Gateway {
         store: None,
         providers: BTreeMap::new(),
         models: BTreeMap::from([(MODEL.to_owned(), model)]),
+        patterns: Vec::new(),
         timeouts: TIMEOUTS.clone(),
         fallback: Fallback {
             midstream: knobs.midstream,
