@@ -338,6 +338,10 @@ pub enum Event<'a> {
     Refusal(Cow<'a, str>),
     /// More of one tool call.
     ToolCall(ToolCall<'a>),
+    /// Content that only the provider's own protocol has, by its name there: a sound, an image, a
+    /// step of a tool of the provider's. It is in the provider's own bytes; a client of another
+    /// protocol is given the rest of the answer.
+    Other(Cow<'a, str>),
     /// Tokens of the prompt by the provider's own count, where that comes before the answer; the
     /// answer is not counted in it.
     Prompt(Usage),
@@ -356,6 +360,7 @@ impl Event<'_> {
             Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => text.len(),
             Self::ToolCall(call) => call.arguments.len(),
             Self::Start { .. }
+            | Self::Other(_)
             | Self::Prompt(_)
             | Self::Usage(_)
             | Self::Finish(_)
@@ -379,6 +384,7 @@ impl Event<'_> {
                 name: call.name.map(own),
                 arguments: own(call.arguments),
             }),
+            Self::Other(name) => Event::Other(own(name)),
             Self::Prompt(usage) => Event::Prompt(usage),
             Self::Usage(usage) => Event::Usage(usage),
             Self::Finish(reason) => Event::Finish(reason),
@@ -390,7 +396,7 @@ impl Event<'_> {
     pub fn is_content(&self) -> bool {
         match self {
             Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => !text.is_empty(),
-            Self::ToolCall(_) => true,
+            Self::ToolCall(_) | Self::Other(_) => true,
             Self::Start { .. }
             | Self::Prompt(_)
             | Self::Usage(_)
@@ -405,7 +411,7 @@ impl Event<'_> {
 pub struct ToolCall<'a> {
     /// Which of the parallel calls.
     pub index: u32,
-    /// Its identifier, in the first fragment.
+    /// Its identifier, in the first fragment; empty where the provider has none for it.
     pub id: Option<Cow<'a, str>>,
     /// The tool's name, in the first fragment.
     pub name: Option<Cow<'a, str>>,

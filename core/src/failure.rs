@@ -89,6 +89,7 @@ failures! {
     ContextLength     "context_length_exceeded" Client NextTarget  400 "The conversation is longer than the model's context window.";
     TooManyTokens     "max_tokens_too_large"  Client NextTarget    400 "The provider rejected the requested output limit.";
     Unsupported            "unsupported_content"   Client NextTarget    400 "The provider's protocol does not support a part of the request.";
+    AnswerUnsupported "unsupported_answer"    Client Never 400 "The client's protocol does not support anything in the answer.";
     Filtered          "content_filtered"      Client NextTarget    400 "The provider's content filter rejected the request.";
     Rejected          "request_rejected"      Client Never 400 "The provider rejected the request as invalid.";
     UserKeyMissing    "provider_key_missing"  Client NextTarget 403 "The provider requires the user's own key, and none is set.";

@@ -227,6 +227,7 @@ impl Part {
                 arguments: after(&call.arguments, bytes),
             }),
             Event::Start { .. }
+            | Event::Other(_)
             | Event::Prompt(_)
             | Event::Usage(_)
             | Event::Finish(_)
@@ -261,6 +262,7 @@ fn append(event: &mut Event<'static>, more: &Event<'_>) -> bool {
         {
             call.arguments.to_mut().push_str(&more.arguments);
         }
+        (Event::Other(_), Event::Other(_)) => {}
         _ => return false,
     }
     true

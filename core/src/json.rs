@@ -21,6 +21,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub(crate) use halves::Halves;
+pub(crate) use lenient::holds_content;
 pub(crate) use shape::Shape;
 
 /// How deep lists and objects nest that are skipped.

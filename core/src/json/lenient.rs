@@ -5,7 +5,16 @@
 //! meaning, and skips the rest. Only what is not JSON is an error, and a content text with half a
 //! character, whose other half comes with the next event.
 
-use super::{Malformed, Reader, Text};
+use super::{Malformed, NESTING_MAX, Reader, Text};
+
+/// Members that name or describe what they stand beside, in every protocol.
+const DESCRIPTIONS: [&str; 5] = ["id", "object", "role", "status", "type"];
+
+/// Whether a value that was read before holds content.
+pub(crate) fn holds_content(json: &str) -> bool {
+    let read = Reader::new(json.as_bytes()).and_then(|mut reader| reader.holds_content(""));
+    read.unwrap_or(false)
+}
 
 impl<'a> Reader<'a> {
     /// A text of whole characters: a string, or a number or a boolean as it is written.
@@ -68,6 +77,30 @@ impl<'a> Reader<'a> {
         let raw = self.raw()?;
         let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("").trim();
         Ok((raw.starts_with(['{', '"']) && !inner.is_empty()).then_some(raw))
+    }
+
+    /// Skips the value of an unknown member; whether it holds content. Where the name only describes
+    /// what stands beside it, it holds none.
+    pub(crate) fn holds_content(&mut self, name: &str) -> Result<bool, Malformed> {
+        self.holds_nested(name, NESTING_MAX)
+    }
+
+    /// The content of an unknown value is in its texts: flags and numbers describe it.
+    fn holds_nested(&mut self, name: &str, nesting_left: u32) -> Result<bool, Malformed> {
+        let mut holds = false;
+        match (self.peek(), nesting_left.checked_sub(1)) {
+            (Some(b'"'), _) => holds = !self.string()?.is_empty(),
+            (Some(b'{'), Some(left)) => self.members(|value, name| {
+                holds |= value.holds_nested(name.raw, left)?;
+                Ok(())
+            })?,
+            (Some(b'['), Some(left)) => self.list(|value| {
+                holds |= value.holds_nested("", left)?;
+                Ok(())
+            })?,
+            _ => self.skip_nested(nesting_left)?,
+        }
+        Ok(holds && !DESCRIPTIONS.contains(&name))
     }
 
     /// What `read` makes of an object.
@@ -153,6 +186,32 @@ mod tests {
         for json in [r#""boom""#, r#"{"message":"boom"}"#] {
             assert!(is_error(json), "{json}");
         }
+    }
+
+    #[test]
+    fn a_text_is_content_unless_it_describes_another() {
+        let holds = |json: &str| Reader::new(json.as_bytes()).unwrap().holds_content("x").unwrap();
+        let nothing = [
+            "null",
+            "7",
+            "true",
+            r#""""#,
+            "[]",
+            "{}",
+            "[null,{}]",
+            r#"{"a":{"b":[""]}}"#,
+            r#"{"type":"image","id":"i1","status":"done"}"#,
+            r#"{"expires_at":1}"#,
+        ];
+        for json in nothing {
+            assert!(!holds(json), "{json}");
+        }
+        for json in [r#""a""#, r#"["a"]"#, r#"{"data":"AAAA"}"#, r#"{"type":"x","a":[{"b":"c"}]}"#]
+        {
+            assert!(holds(json), "{json}");
+        }
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert!(Reader::new(deep.as_bytes()).unwrap().holds_content("x").is_err());
     }
 
     #[test]

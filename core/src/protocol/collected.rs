@@ -38,7 +38,7 @@ impl Collected {
     /// Adds one event.
     pub(crate) fn add(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { .. } | Event::Prompt(_) => {}
+            Event::Start { .. } | Event::Other(_) | Event::Prompt(_) => {}
             Event::Text(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::Refusal(text) => self.refusal.push_str(text),

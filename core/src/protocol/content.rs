@@ -63,6 +63,7 @@ impl Writer {
             | Event::Prompt(_)
             | Event::Usage(_)
             | Event::Finish(_)
+            | Event::Other(_)
             | Event::Warning(_) => {}
         }
     }

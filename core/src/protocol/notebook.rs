@@ -73,6 +73,7 @@ impl Writer {
             | Event::Prompt(_)
             | Event::Usage(_)
             | Event::Finish(_)
+            | Event::Other(_)
             | Event::Warning(_) => {}
         }
     }

@@ -57,6 +57,7 @@ impl Writer {
             Event::Start { .. }
             | Event::Reasoning(_)
             | Event::ToolCall(_)
+            | Event::Other(_)
             | Event::Prompt(_)
             | Event::Usage(_)
             | Event::Finish(_) => {}

@@ -60,6 +60,7 @@ impl Writer {
             | Event::ToolCall(_)
             | Event::Prompt(_)
             | Event::Finish(_)
+            | Event::Other(_)
             | Event::Warning(_) => {}
         }
     }

@@ -98,7 +98,7 @@ impl Delivery<'_> {
             Event::Text(text) => self.text(text, forwarded),
             // A model that continues may think first: that is no part of the answer it continues.
             Event::Reasoning(_) if self.delivered.seam.is_some() => {}
-            Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
+            Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) | Event::Other(_) => {
                 self.end_seam();
                 self.delivered.in_text = false;
                 self.delivered.bytes += event.content_bytes();

@@ -51,6 +51,8 @@ pub(super) struct Reading {
     continues: bool,
     names: ToolNames,
     pub(super) content: bool,
+    /// The name of the first content that the client's protocol has no place for.
+    left_out: Option<String>,
     /// The answer made calls.
     calls: bool,
     pub(super) finish: Option<FinishReason>,
@@ -107,6 +109,7 @@ impl Reading {
             finish_in_last: false,
             usage_in_last: false,
             content: false,
+            left_out: None,
             calls: false,
             finish: None,
             usage: None,
@@ -231,9 +234,22 @@ impl Reading {
             (false, _) if self.finish == Some(FinishReason::ContentFilter) => {
                 Err(Reason::Filtered.into())
             }
+            (false, _) if self.is_unsupported(marked) => Err(self.unsupported()),
             (false, Some(detail)) => Err(Failure::new(Reason::Garbage, detail.clone())),
             (false, None) => Err(Reason::Empty.into()),
         }
+    }
+
+    /// Whether it is a whole answer, of which the client can be given nothing.
+    fn is_unsupported(&self, marked: bool) -> bool {
+        self.left_out.is_some() && (marked || self.finish.is_some())
+    }
+
+    fn unsupported(&self) -> Failure {
+        let name = self.left_out.as_deref().unwrap_or_default();
+        let detail =
+            format!("The answer is only `{name}`: the client's protocol has no such thing.");
+        Failure::new(Reason::AnswerUnsupported, detail)
     }
 
     /// Whether the model finished its answer: what breaks after that takes nothing back.
@@ -250,6 +266,10 @@ impl Reading {
     ) -> FinishReason {
         self.release(delivery);
         delivery.end_seam();
+        if let Some(name) = &self.left_out {
+            let warning = format!("The answer had `{name}` too: this protocol has no such thing.");
+            delivery.event(&Event::Warning(warning.into()));
+        }
         let finish = self.ended();
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
@@ -304,7 +324,14 @@ impl Reading {
                 self.usage = Some(*usage);
             }
             Event::Finish(reason) => seen.finish = Some(*reason),
-            Event::Text(_) | Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) => {
+            Event::Other(name) if !forwarded => {
+                self.left_out.get_or_insert_with(|| name.clone().into_owned());
+            }
+            Event::Text(_)
+            | Event::Reasoning(_)
+            | Event::Refusal(_)
+            | Event::ToolCall(_)
+            | Event::Other(_) => {
                 if event.is_content() {
                     seen.content = true;
                     self.content = true;

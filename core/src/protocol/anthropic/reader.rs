@@ -2,13 +2,14 @@
 //! they came in. A text delta that differs from the one before in its text alone is recognised
 //! instead of read.
 //!
-//! Signatures, citations, redacted reasoning and server tools have no events. They are in the
-//! frames, which a client of the same protocol receives unchanged.
+//! Blocks, deltas and events of other kinds, such as redacted reasoning, citations and the provider's
+//! own tools, are content by their names alone. They are in the frames, which a client of the same
+//! protocol receives unchanged. A signature is no content: it only seals what it signs.
 
 use std::borrow::Cow;
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
-use crate::json::{Malformed, Reader, Text};
+use crate::json::{Malformed, Reader, Text, holds_content};
 use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
 use crate::protocol::{ReadError, Reported, Sink, Step, TextKind, Texts};
 
@@ -87,7 +88,8 @@ enum Kind {
     BlockStop,
     MessageDelta,
     MessageStop,
-    /// `ping`, and what is not known yet.
+    Ping,
+    /// What is not known yet.
     #[default]
     Other,
 }
@@ -96,11 +98,15 @@ enum Kind {
 #[derive(Default)]
 struct StreamEvent<'a> {
     kind: Kind,
+    /// The type as written.
+    name: Option<Text<'a>>,
     index: Option<u32>,
     message: Message<'a>,
     block: Block<'a>,
     delta: Delta<'a>,
     counted: Option<Counted>,
+    /// Another member holds something.
+    other: bool,
     /// As written.
     error: Option<&'a str>,
 }
@@ -126,6 +132,8 @@ struct Block<'a> {
     thinking: Option<Text<'a>>,
     /// The JSON of a call's arguments.
     input: Option<Text<'a>>,
+    /// As written.
+    json: &'a str,
 }
 
 /// A `content_block_delta`'s delta, or a `message_delta`'s.
@@ -135,6 +143,10 @@ struct Delta<'a> {
     thinking: Option<Text<'a>>,
     partial_json: Option<Text<'a>>,
     stop: Stop<'a>,
+    /// The type as written.
+    name: Option<Text<'a>>,
+    /// Another member holds something.
+    other: bool,
 }
 
 #[derive(Default)]
@@ -160,7 +172,10 @@ impl<'a> StreamEvent<'a> {
         let (mut kind, mut has_delta, mut has_block, mut has_message) = (None, false, false, false);
         reader.object(|value, name| {
             match name {
-                "type" => kind = value.code()?.map(Kind::of),
+                "type" => {
+                    self.name = value.code()?;
+                    kind = self.name.map(Kind::of);
+                }
                 "index" => self.index = value.place()?,
                 "delta" => has_delta = value.if_object(|delta| self.delta.read(delta))?.is_some(),
                 "content_block" => {
@@ -171,7 +186,7 @@ impl<'a> StreamEvent<'a> {
                 }
                 "usage" => self.counted = value.if_object(Counted::read)?,
                 "error" => self.error = value.error()?,
-                _ => value.skip()?,
+                name => self.other |= value.holds_content(name)?,
             }
             Ok(())
         })?;
@@ -211,7 +226,10 @@ impl<'a> StreamEvent<'a> {
                     sink(counted.or(blocks.counted).event());
                 }
             }
-            Kind::MessageStop | Kind::Other => {}
+            Kind::Other if self.other || self.delta.other => {
+                self.name.into_iter().for_each(|name| sink(Event::Other(name.into_cow())));
+            }
+            Kind::MessageStop | Kind::Ping | Kind::Other => {}
         }
         Ok(None)
     }
@@ -222,16 +240,19 @@ impl<'a> StreamEvent<'a> {
         scratch: &mut String,
         sink: &mut Sink<'_>,
     ) -> Option<(TextKind, Text<'a>)> {
-        let Delta { text, thinking, partial_json, .. } = self.delta;
+        let Delta { text, thinking, partial_json, name, other, .. } = self.delta;
         if let Some(json) = partial_json {
             blocks.add(self.index, json.decode(scratch), sink);
             return None;
+        }
+        if other {
+            sink(Event::Other(name.map_or("delta".into(), Text::into_cow)));
         }
         let only = text
             .map(|text| (TextKind::Answer, text))
             .or(thinking.map(|text| (TextKind::Reasoning, text)))?;
         sink(only.0.event(only.1.decode(scratch)));
-        Some(only)
+        Some(only).filter(|_| !other)
     }
 }
 
@@ -256,10 +277,15 @@ impl Blocks {
         Ok(())
     }
 
-    fn add(&mut self, index: Option<u32>, arguments: &str, sink: &mut Sink<'_>) {
-        if let Some(call) = self.find(index).filter(|_| !arguments.is_empty()) {
-            self.bare &= call + 1 != self.calls.len();
-            sink(more_of(call, arguments));
+    /// JSON beside the calls is what the provider's own tools are called with.
+    fn add(&mut self, index: Option<u32>, json: &str, sink: &mut Sink<'_>) {
+        match self.find(index) {
+            _ if json.is_empty() => {}
+            Some(call) => {
+                self.bare &= call + 1 != self.calls.len();
+                sink(more_of(call, json));
+            }
+            None => sink(Event::Other("input_json_delta".into())),
         }
     }
 
@@ -344,6 +370,7 @@ fn read_blocks<'a>(
 
 impl<'a> Block<'a> {
     fn read(&mut self, block: &mut Reader<'a>) -> Result<(), Malformed> {
+        let before = block.clone();
         block.object(|value, name| {
             match name {
                 "type" => self.kind = value.code()?,
@@ -355,7 +382,9 @@ impl<'a> Block<'a> {
                 _ => value.skip()?,
             }
             Ok(())
-        })
+        })?;
+        self.json = block.since(&before);
+        Ok(())
     }
 
     /// Its type; one without is known by what it has.
@@ -398,6 +427,7 @@ impl<'a> Block<'a> {
                 }));
                 return !input.is_empty();
             }
+            kind if holds_content(self.json) => sink(Event::Other(kind.into())),
             _ => {}
         }
         false
@@ -413,7 +443,9 @@ impl<'a> Delta<'a> {
                 "partial_json" => self.partial_json = value.json_text()?,
                 "stop_reason" => self.stop.reason = value.code()?,
                 "stop_details" => self.stop.read_details(value)?,
-                _ => value.skip()?,
+                "type" => self.name = value.code()?,
+                "signature" => value.skip()?,
+                name => self.other |= value.holds_content(name)?,
             }
             Ok(())
         })
@@ -518,6 +550,7 @@ impl Kind {
             "content_block_stop" => Self::BlockStop,
             "message_delta" => Self::MessageDelta,
             "message_stop" => Self::MessageStop,
+            "ping" => Self::Ping,
             _ => Self::Other,
         }
     }

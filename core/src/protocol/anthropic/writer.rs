@@ -130,7 +130,7 @@ impl Writer {
             Event::ToolCall(call) => self.call(out, call),
             Event::Finish(reason) => self.finish = Some(*reason),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Start { .. } | Event::Prompt(_) | Event::Warning(_) => {}
+            Event::Start { .. } | Event::Other(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
 

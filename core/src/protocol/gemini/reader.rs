@@ -137,6 +137,9 @@ impl<'a> Chunk<'a> {
             let answer = self.id.map(Text::into_cow).unwrap_or_default();
             sink(state.calls.add(call, &answer));
         }
+        if let Some(name) = part.other {
+            sink(Event::Other(name.into()));
+        }
     }
 
     fn emit_end(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), ReadError> {
@@ -210,13 +213,17 @@ fn read_parts<'a>(parts: &mut Reader<'a>, mut part: impl FnMut(Part<'a>)) -> Res
     })
 }
 
-/// What other kinds of part hold, such as an image, no client's protocol has a place for.
 #[derive(Default)]
 struct Part<'a> {
     text: Option<Text<'a>>,
     thought: bool,
     call: Option<WholeCall<'a>>,
+    /// What another kind of part holds, by its name: an image, code, what a tool gave.
+    other: Option<String>,
 }
+
+/// What says something of a part, and is none itself.
+const ATTRIBUTES: [&str; 3] = ["partMetadata", "thoughtSignature", "videoMetadata"];
 
 impl<'a> Part<'a> {
     fn read(part: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -226,7 +233,9 @@ impl<'a> Part<'a> {
                 "text" => read.text = value.text()?,
                 "thought" => read.thought = value.flag()?.unwrap_or(false),
                 "functionCall" => read.call = value.if_object(read_call)?,
-                _ => value.skip()?,
+                name if ATTRIBUTES.contains(&name) => value.skip()?,
+                name if value.holds_content(name)? => read.other = Some(name.to_owned()),
+                _ => {}
             }
             Ok(())
         })?;

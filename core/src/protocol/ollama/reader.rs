@@ -57,6 +57,8 @@ struct Message<'a> {
     thinking: Option<Text<'a>>,
     /// The list of them: read once to validate it, and again to emit it.
     tool_calls: Option<Reader<'a>>,
+    /// A member that is none of these and holds something: images.
+    other: Option<String>,
 }
 
 impl<'a> Line<'a> {
@@ -101,6 +103,9 @@ impl<'a> Line<'a> {
             sink(Event::Text(text.decode(&mut state.buffer).into()));
         }
         self.emit_calls(state, sink);
+        if let Some(name) = &self.message.other {
+            sink(Event::Other(name.into()));
+        }
         if self.done || self.done_reason.is_some() {
             let calls = state.calls.any();
             sink(Event::Finish(finish_reason(self.done_reason, calls, &mut state.buffer)));
@@ -136,7 +141,9 @@ impl<'a> Message<'a> {
                     read.tool_calls =
                         value.if_list(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
-                _ => value.skip()?,
+                "tool_name" => value.skip()?,
+                name if value.holds_content(name)? => read.other = Some(name.to_owned()),
+                _ => {}
             }
             Ok(())
         })?;

@@ -93,7 +93,11 @@ impl Writer {
                 Form::Generate => self.text(out, r#""response":"","thinking":"#, text, ""),
             },
             Event::ToolCall(_) | Event::Usage(_) => self.last.add(event),
-            Event::Start { .. } | Event::Prompt(_) | Event::Finish(_) | Event::Warning(_) => {}
+            Event::Start { .. }
+            | Event::Other(_)
+            | Event::Prompt(_)
+            | Event::Finish(_)
+            | Event::Warning(_) => {}
         }
     }
 

@@ -96,7 +96,12 @@ struct Delta<'a> {
     tool_calls: Option<Reader<'a>>,
     /// The one call of an answer from before there was a list.
     function_call: Option<WireFunction<'a>>,
+    /// The first member that is none of these and holds something: a sound, images.
+    other: Option<String>,
 }
+
+/// Members of a delta that repeat or sign what others say.
+const REPETITIONS: [&str; 3] = ["channel", "reasoning_details", "thinking_blocks"];
 
 impl<'a> Chunk<'a> {
     fn read(&mut self, json: &'a [u8]) -> Result<(), ReadError> {
@@ -196,7 +201,7 @@ impl<'a> Delta<'a> {
         delta.object(|value, name| {
             match name {
                 "content" if value.is_list() => {
-                    let parts = value.checked(|parts| read_parts(parts, |_, _| {}))?;
+                    let parts = value.checked(|parts| read_parts(parts, |_| {}))?;
                     (self.content, self.parts) = (None, Some(parts));
                 }
                 "content" => (self.content, self.parts) = (value.text()?, None),
@@ -211,7 +216,8 @@ impl<'a> Delta<'a> {
                     self.tool_calls =
                         value.if_list(|list| list.checked(|list| read_tool_calls(list, |_| {})))?;
                 }
-                _ => value.skip()?,
+                name if REPETITIONS.contains(&name) => value.skip()?,
+                name => note_other(&mut self.other, value, name)?,
             }
             Ok(())
         })
@@ -228,7 +234,7 @@ impl<'a> Delta<'a> {
         .filter_map(|(kind, text)| Some((kind, text?)));
         let first = texts.next()?;
         let calls = self.tool_calls.is_some() || self.function_call.is_some();
-        let more = calls || self.parts.is_some();
+        let more = calls || self.parts.is_some() || self.other.is_some();
         (texts.next().is_none() && !more).then_some(first)
     }
 
@@ -241,7 +247,10 @@ impl<'a> Delta<'a> {
             sink(Event::Text(text.decode(scratch).into()));
         }
         if let Some(mut parts) = self.parts.clone() {
-            let read = read_parts(&mut parts, |kind, text| sink(kind.event(text.decode(scratch))));
+            let read = read_parts(&mut parts, |piece| match piece {
+                Piece::Text(kind, text) => sink(kind.event(text.decode(scratch))),
+                Piece::Other(name) => sink(Event::Other(name.into())),
+            });
             read.expect("the list was validated");
         }
         if let Some(text) = self.refusal {
@@ -256,30 +265,56 @@ impl<'a> Delta<'a> {
                 read_tool_calls(&mut calls, |call| sink(Event::ToolCall(call.emit(scratch))));
             read.expect("the list was validated");
         }
+        if let Some(name) = &self.other {
+            sink(Event::Other(name.into()));
+        }
     }
 }
 
-/// Reads the texts in parts of content: `text` is one, `thinking` a list of such parts, and a part
-/// may be nothing but its text.
+/// Notes the member of that name, if it holds something.
+fn note_other(
+    other: &mut Option<String>,
+    value: &mut Reader<'_>,
+    name: &str,
+) -> Result<(), Malformed> {
+    if value.holds_content(name)? {
+        other.get_or_insert_with(|| name.to_owned());
+    }
+    Ok(())
+}
+
+/// What a part of content is.
+enum Piece<'n, 'a> {
+    Text(TextKind, Text<'a>),
+    /// Something else, by its name.
+    Other(&'n str),
+}
+
+/// Reads parts of content: `text` is a text, `thinking` a list of such parts, and a part may be
+/// nothing but its text.
 fn read_parts<'a>(
     parts: &mut Reader<'a>,
-    mut emit: impl FnMut(TextKind, Text<'a>),
+    mut emit: impl FnMut(Piece<'_, 'a>),
 ) -> Result<(), Malformed> {
     parts.list(|part| {
+        let mut other = None;
         let text = read_text_of(part, |value, name| {
             if name != "thinking" {
-                return value.skip();
+                return note_other(&mut other, value, name);
             }
             value.if_list(|parts| {
                 parts.list(|part| {
                     let text = read_text_of(part, |value, _| value.skip())?;
-                    text.into_iter().for_each(|text| emit(TextKind::Reasoning, text));
+                    let text = text.map(|text| Piece::Text(TextKind::Reasoning, text));
+                    text.into_iter().for_each(&mut emit);
                     Ok(())
                 })
             })?;
             Ok(())
         })?;
-        text.into_iter().for_each(|text| emit(TextKind::Answer, text));
+        let text = text.map(|text| Piece::Text(TextKind::Answer, text));
+        text.into_iter().for_each(&mut emit);
+        other.iter().for_each(|name| emit(Piece::Other(name)));
         Ok(())
     })
 }

@@ -71,7 +71,7 @@ impl Writer {
                 self.chunk(out, b"{}", Some(*reason));
             }
             Event::Usage(usage) if self.opening.request.include_usage => self.usage(out, usage),
-            Event::Usage(_) | Event::Prompt(_) | Event::Warning(_) => {}
+            Event::Usage(_) | Event::Other(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
 

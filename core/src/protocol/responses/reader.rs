@@ -2,11 +2,13 @@
 //! alone is recognised instead of read; what the last event repeats is skipped.
 
 mod calls;
+mod emitted;
 mod response;
 
 use std::borrow::Cow;
 
 use calls::PlacedCalls;
+use emitted::{Emitted, List, Slot};
 pub(super) use response::{Item, Response};
 use response::{emit_arguments, emit_whole_arguments};
 
@@ -22,6 +24,7 @@ const PARAGRAPH: &str = "\n\n";
 pub struct StreamReader {
     texts: Texts,
     calls: PlacedCalls,
+    emitted: Emitted,
 }
 
 impl StreamReader {
@@ -41,7 +44,11 @@ impl StreamReader {
         let frame = Frame::read(data)?;
         if let Some((kind, text)) = frame.text() {
             sink(kind.event(text.decode(&mut self.texts.buffer)));
-            self.texts.learn(data, (kind, text), frame.padding, frame.number);
+            // What is recognised from now on is in the same slot.
+            if !text.is_empty() {
+                self.emitted.add(frame.slot(), kind);
+                self.texts.learn(data, (kind, text), frame.padding, frame.number);
+            }
             return Ok(Step::More);
         }
         frame.emit(self, sink).map(|()| Step::More)
@@ -87,11 +94,21 @@ pub(super) struct Frame<'a> {
     /// A call's arguments, once they are complete.
     arguments: Option<Text<'a>>,
     pub(super) item: Item<'a>,
-    /// The type of the part.
-    pub(super) part: Option<Text<'a>>,
+    pub(super) part: Part<'a>,
+    /// A text or a refusal, once it is complete.
+    text: Option<Text<'a>>,
+    /// Another member holds something.
+    other: bool,
     pub(super) response: Response<'a>,
     /// Random, to hide how long a token is.
     padding: Option<Text<'a>>,
+}
+
+/// A part of an item.
+#[derive(Default)]
+pub(super) struct Part<'a> {
+    pub(super) kind: Option<Text<'a>>,
+    text: Option<Text<'a>>,
 }
 
 impl<'a> Frame<'a> {
@@ -114,6 +131,15 @@ impl<'a> Frame<'a> {
         Some((kind, self.delta?))
     }
 
+    /// Where in the answer its text is.
+    fn slot(&self) -> Slot {
+        let (list, index) = match self.kind.starts_with("response.reasoning_summary_") {
+            true => (List::Summary, self.summary_index),
+            false => (List::Content, self.content_index),
+        };
+        Slot { place: self.output_index, list, index }
+    }
+
     /// Teaches `shape` the events that differ from this one in their text and number alone.
     pub(super) fn teach(&self, shape: &mut Shape, text: Text<'_>) {
         shape.learn(self.data, text, self.padding, self.number);
@@ -128,13 +154,16 @@ impl<'a> Frame<'a> {
                 "output_index" => self.output_index = value.place()?,
                 "content_index" => self.content_index = value.place()?.unwrap_or(0),
                 "summary_index" => self.summary_index = value.place()?.unwrap_or(0),
+                "delta" if value.is_object() => self.other |= value.holds_content(name)?,
                 "delta" => self.delta = value.text()?,
                 "arguments" | "input" => self.arguments = value.json_text()?,
                 "item" => self.item = value.if_object(Item::read)?.unwrap_or_default(),
-                "part" => self.part = value.if_object(read_type)?.flatten(),
+                "part" => self.part = value.if_object(Part::read)?.unwrap_or_default(),
+                "text" | "refusal" => self.text = value.word()?,
                 "response" => self.response = value.if_object(Response::read)?.unwrap_or_default(),
                 "obfuscation" => self.padding = value.text_or_skip()?,
-                _ => value.skip()?,
+                "event_id" | "item_id" => value.skip()?,
+                name => self.other |= value.holds_content(name)?,
             }
             Ok(())
         })?;
@@ -149,10 +178,18 @@ impl<'a> Frame<'a> {
             "response.reasoning_summary_part.added" if self.summary_index > 0 => {
                 sink(Event::Reasoning(PARAGRAPH.into()));
             }
-            "response.output_item.added" => self.item.emit_call(place, state, sink)?,
-            "response.output_item.done" => {
+            "response.output_item.added" => {
                 self.item.emit_call(place, state, sink)?;
-                self.item.emit_arguments(place, state, sink);
+                self.item.emit_other(state, sink);
+            }
+            "response.output_item.done" => self.item.emit(place, state, sink)?,
+            "response.output_text.done" => self.emit_text(TextKind::Answer, self.text, state, sink),
+            "response.refusal.done" => self.emit_text(TextKind::Refusal, self.text, state, sink),
+            "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
+                self.emit_text(TextKind::Reasoning, self.text, state, sink);
+            }
+            "response.content_part.done" | "response.reasoning_summary_part.done" => {
+                self.emit_text(self.part.kind(), self.part.text, state, sink);
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 if let Some(delta) = self.delta {
@@ -164,28 +201,64 @@ impl<'a> Frame<'a> {
             }
             "response.completed" | "response.incomplete" => {
                 self.response.check()?;
-                self.response.emit_calls(state, sink)?;
+                self.response.emit_rest(state, sink)?;
                 self.response.emit_end(&state.calls, sink);
             }
             "response.failed" | "response.cancelled" => return Err(self.response.failure()),
             "error" => return Err(failure(self.data)),
+            kind if self.is_other() => {
+                state.emitted.other = true;
+                sink(Event::Other(kind.into()));
+            }
             _ => {}
         }
         Ok(())
     }
+
+    /// Whether it is an event of the answer that holds something, known or not.
+    fn is_other(&self) -> bool {
+        let holds = |text: Option<Text<'_>>| text.is_some_and(|text| !text.is_empty());
+        let holds = self.other || [self.delta, self.arguments, self.text].into_iter().any(holds);
+        holds && self.kind.starts_with("response.")
+    }
+
+    /// Emits a text that is over, unless it came before in pieces.
+    fn emit_text(
+        &self,
+        kind: TextKind,
+        text: Option<Text<'_>>,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) {
+        let text = text.filter(|text| !text.is_empty() && !state.emitted.has(self.slot()));
+        if let Some(text) = text {
+            state.emitted.add(self.slot(), kind);
+            sink(kind.event(text.decode(&mut state.texts.buffer)));
+        }
+    }
 }
 
-/// The type of an object that has one.
-fn read_type<'a>(object: &mut Reader<'a>) -> Result<Option<Text<'a>>, Malformed> {
-    let mut kind = None;
-    object.object(|value, name| {
-        match name {
-            "type" => kind = value.text_or_skip()?,
-            _ => value.skip()?,
+impl<'a> Part<'a> {
+    fn read(part: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut read = Self::default();
+        part.object(|value, name| {
+            match name {
+                "type" => read.kind = value.text_or_skip()?,
+                "text" | "refusal" => read.text = value.word()?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    fn kind(&self) -> TextKind {
+        match self.kind.map(Text::into_cow).as_deref() {
+            Some("refusal") => TextKind::Refusal,
+            Some("reasoning_text" | "summary_text") => TextKind::Reasoning,
+            _ => TextKind::Answer,
         }
-        Ok(())
-    })?;
-    Ok(kind)
+    }
 }
 
 #[cfg(test)]

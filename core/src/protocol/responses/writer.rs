@@ -63,7 +63,7 @@ impl Writer {
             Event::ToolCall(call) => self.call(out, call),
             Event::Usage(usage) => self.usage = Some(*usage),
             // The finish reason is written at the end, with the usage.
-            Event::Finish(_) | Event::Prompt(_) | Event::Warning(_) => {}
+            Event::Finish(_) | Event::Other(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
 

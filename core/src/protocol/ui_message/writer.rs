@@ -61,7 +61,7 @@ impl Writer {
                 tool_input(out, &self.collected.tool_calls[index], index == known, &call.arguments);
             }
             Event::Usage(_) | Event::Finish(_) => self.collected.add(event),
-            Event::Prompt(_) | Event::Warning(_) => {}
+            Event::Other(_) | Event::Prompt(_) | Event::Warning(_) => {}
         }
     }
 

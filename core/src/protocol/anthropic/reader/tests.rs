@@ -42,6 +42,7 @@ impl Told {
                 return self.0.push(line);
             }
             Event::Finish(reason) => return self.0.push(format!("finish {}", reason.as_str())),
+            Event::Other(name) => return self.0.push(format!("other {name}")),
             Event::Warning(_) => unreachable!("readers warn of nothing"),
         };
         match self.0.last_mut() {
@@ -63,19 +64,7 @@ fn reads_what_providers_send() {
             ],
             &["start i m", "prompt 12", "usage 12/4 7/0"],
         ),
-        (&[r#"{"type": "ping"}"#, r#"{"type":"vision_start","index":3}"#], &[]),
-        // Blocks of the provider's own tools are none of the client's.
-        (
-            &[
-                r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
-                r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"query\":1}"}}"#,
-                r#"{"type":"content_block_stop","index":0}"#,
-                r#"{"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"x"}}"#,
-                r#"{"type":"content_block_start","index":2,"content_block":{"type":"web_search_tool_result","tool_use_id":"s","content":{"type":"x"},"text":5}}"#,
-                r#"{"type":"content_block_delta","index":3,"delta":{"type":"citations_delta","citation":{"type":"page_location"}}}"#,
-            ],
-            &[],
-        ),
+        (&[r#"{"type":"ping","cost":"0"}"#, r#"{"type":"vision_start","index":3}"#], &[]),
         // A call without arguments is made with none, and not with nothing.
         (
             &[
@@ -119,10 +108,56 @@ fn reads_what_providers_send() {
         ),
         (&[r#"{"type":"message_delta","delta":{"stop_reason":"pause_turn"}}"#], &["finish stop"]),
     ];
+    check(rows);
+}
+
+fn check(rows: &[(&[&str], &[&str])]) {
     for (events, expected) in rows {
         let stream: String = events.iter().map(|data| format!("data: {data}\n\n")).collect();
         assert_eq!(read_stream(stream.as_bytes()), (told(expected), Ok(Step::More)), "{stream}");
     }
+}
+
+/// Blocks, deltas and events of which only the protocol itself has the content.
+#[test]
+fn what_is_not_known_is_content_by_its_name() {
+    check(&[
+        (
+            &[
+                r#"{"type":"vision_delta","index":3,"delta":{"type":"pixels","png":"AAAA"}}"#,
+                r#"{"type":"vision_stop","index":3,"reason":"done"}"#,
+            ],
+            &["other vision_delta", "other vision_stop"],
+        ),
+        // A signature alone says nothing.
+        (
+            &[
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"c2ln"}}"#,
+                r#"{"type":"content_block_stop","index":0}"#,
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"new_block","id":"b"}}"#,
+            ],
+            &[],
+        ),
+        // Blocks of the provider's own tools are none of the client's.
+        (
+            &[
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"query\":1}"}}"#,
+                r#"{"type":"content_block_stop","index":0}"#,
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"x"}}"#,
+                r#"{"type":"content_block_start","index":2,"content_block":{"type":"web_search_tool_result","tool_use_id":"s","content":{"type":"x"},"text":5}}"#,
+                r#"{"type":"content_block_delta","index":3,"delta":{"type":"citations_delta","citation":{"type":"page_location","cited_text":"x"}}}"#,
+            ],
+            &[
+                "other server_tool_use",
+                "other input_json_delta",
+                "other redacted_thinking",
+                "other web_search_tool_result",
+                "other citations_delta",
+            ],
+        ),
+    ]);
 }
 
 fn told(lines: &[&str]) -> Vec<String> {

@@ -38,8 +38,17 @@ fn reads_what_gemini_sends() {
             &["Reasoning(\"hm\")", "Text(\"x\")"],
         ),
         (
-            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"executableCode":{"code":"1"}}]}}]}"#,
-            &[],
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"executableCode":{"code":"1"}},{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":""}},{"functionResponse":{"name":"f","response":{}}}]}}]}"#,
+            &[
+                "Other(\"inlineData\")",
+                "Other(\"executableCode\")",
+                "Other(\"codeExecutionResult\")",
+                "Other(\"functionResponse\")",
+            ],
+        ),
+        (
+            r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"","thoughtSignature":"A"},{"newPart":{}},{"inlineData":{"data":""}}]},"groundingMetadata":{"q":"x"}}]}"#,
+            &["Text(\"\")"],
         ),
         (
             r#"{"candidates":[{"content":{"parts":[{"text":"x"}]}},{"content":{"parts":[{"text":"other"}]}}]}"#,

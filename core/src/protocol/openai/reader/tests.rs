@@ -41,6 +41,23 @@ fn reads_what_providers_send() {
             ],
         ),
         (r#"{"choices":[{"delta":null,"finish_reason":"eos"}]}"#, &["Finish(Stop)"]),
+        (
+            r#"{"choices":[{"delta":{"role":"assistant","content":null,"audio":{"id":"a","transcript":"Hi"}}}]}"#,
+            &["Other(\"audio\")"],
+        ),
+        (
+            r#"{"choices":[{"message":{"content":"","images":[{"type":"image_url","image_url":{"url":"data:x"}}]}}]}"#,
+            &["Text(\"\")", "Other(\"images\")"],
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:x"}}]}}]}"#,
+            &["Text(\"a\")", "Other(\"image_url\")"],
+        ),
+        // What only describes, repeats or signs is none.
+        (
+            r#"{"choices":[{"delta":{"role":"assistant","id":"x","content":null,"refusal":null,"annotations":[],"audio":{"expires_at":1},"channel":"final","reasoning_details":[{"data":"c2ln"}],"new":{"a":[null,""]}}}]}"#,
+            &[],
+        ),
     ];
     for (data, expected) in rows {
         let (events, result) = read(data);

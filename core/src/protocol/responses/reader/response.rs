@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{PARAGRAPH, PlacedCalls, StreamReader, failure, garbage};
+use super::{List, PARAGRAPH, PlacedCalls, Slot, StreamReader, failure, garbage};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
-use crate::json::{Malformed, Reader, Text};
-use crate::protocol::{ReadError, Sink};
+use crate::json::{Malformed, Reader, Text, holds_content};
+use crate::protocol::{ReadError, Sink, TextKind};
 
-/// Items that wait for the client, or are content by themselves. Others are the provider's own
-/// doings on the way to its answer.
-const CALLS: [&str; 8] = [
+/// Items that wait for the client.
+const CALLS: [&str; 7] = [
     "function_call",
     "custom_tool_call",
     "computer_call",
@@ -18,7 +17,6 @@ const CALLS: [&str; 8] = [
     "shell_call",
     "apply_patch_call",
     "mcp_approval_request",
-    "image_generation_call",
 ];
 
 /// A `response`, as far as it is known when the event is sent.
@@ -103,22 +101,30 @@ impl<'a> Response<'a> {
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
         for (place, item) in (0..).zip(&self.items()?) {
-            item.emit_texts(state, sink).map_err(|malformed| garbage(&malformed))?;
-            item.emit_call(Some(place), state, sink)?;
-            item.emit_arguments(Some(place), state, sink);
+            item.emit(Some(place), state, sink)?;
         }
         Ok(())
     }
 
-    /// Emits the calls that no earlier event completed.
-    pub(super) fn emit_calls(
+    /// Emits the calls that no earlier event completed, and whatever else there was nothing of: some
+    /// servers count their items otherwise here, so that a text could not be told from one before.
+    pub(super) fn emit_rest(
         &self,
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
+        let [answer, reasoning, other] =
+            [state.emitted.answer, state.emitted.reasoning, state.emitted.other];
         for (place, item) in (0..).zip(&self.items()?) {
-            item.emit_call(Some(place), state, sink)?;
-            item.emit_arguments(Some(place), state, sink);
+            let is_emitted = match item.kind().as_deref() {
+                Some("message") => answer,
+                Some("reasoning") => reasoning,
+                Some(kind) if CALLS.contains(&kind) => false,
+                _ => other,
+            };
+            if !is_emitted {
+                item.emit(Some(place), state, sink)?;
+            }
         }
         Ok(())
     }
@@ -203,6 +209,30 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Emits what of an item that is over was not emitted before.
+    pub(super) fn emit(
+        &self,
+        place: Option<u32>,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        self.emit_texts(place, state, sink).map_err(|malformed| garbage(&malformed))?;
+        self.emit_call(place, state, sink)?;
+        self.emit_arguments(place, state, sink);
+        self.emit_other(state, sink);
+        Ok(())
+    }
+
+    /// Emits the name of an item that is neither a text nor a call, if it holds something.
+    pub(super) fn emit_other(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
+        let kind = self.kind().unwrap_or("item".into());
+        let is_known = matches!(&*kind, "message" | "reasoning") || CALLS.contains(&&*kind);
+        if !is_known && holds_content(self.json) {
+            state.emitted.other = true;
+            sink(Event::Other(kind));
+        }
+    }
+
     /// Emits the call that it is, unless that was done before.
     pub(super) fn emit_call(
         &self,
@@ -231,25 +261,43 @@ impl<'a> Item<'a> {
         emit_whole_arguments(place, self.arguments, state, sink);
     }
 
-    /// Emits the texts of a complete message or reasoning item.
-    fn emit_texts(&self, state: &mut StreamReader, sink: &mut Sink<'_>) -> Result<(), Malformed> {
-        match self.kind().as_deref() {
-            Some("message") => each_text(self.content.as_ref(), |name, text| {
-                let text = text.decode(&mut state.texts.buffer).into();
-                sink(if name == "refusal" { Event::Refusal(text) } else { Event::Text(text) });
-            }),
-            Some("reasoning") => {
-                let mut before = "";
-                let mut emit = |_: &str, text: Text<'_>| {
-                    sink(Event::Reasoning(before.into()));
-                    before = PARAGRAPH;
-                    sink(Event::Reasoning(text.decode(&mut state.texts.buffer).into()));
-                };
-                each_text(self.summary.as_ref(), &mut emit)?;
-                each_text(self.content.as_ref(), &mut emit)
+    /// Emits the texts of a message or a reasoning item that is over, but for those that were emitted
+    /// before.
+    fn emit_texts(
+        &self,
+        place: Option<u32>,
+        state: &mut StreamReader,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Malformed> {
+        let is_reasoning = match self.kind().as_deref() {
+            Some("message") => false,
+            Some("reasoning") => true,
+            _ => return Ok(()),
+        };
+        let mut is_first = true;
+        let mut emit = |list, index, name: &str, text: Text<'_>| {
+            let slot = Slot { place, list, index };
+            if text.is_empty() || state.emitted.has(slot) {
+                return;
             }
-            _ => Ok(()),
+            let kind = match name {
+                _ if is_reasoning => TextKind::Reasoning,
+                "refusal" => TextKind::Refusal,
+                _ => TextKind::Answer,
+            };
+            state.emitted.add(slot, kind);
+            if is_reasoning && !std::mem::take(&mut is_first) {
+                sink(Event::Reasoning(PARAGRAPH.into()));
+            }
+            sink(kind.event(text.decode(&mut state.texts.buffer)));
+        };
+        if is_reasoning {
+            let summary = self.summary.as_ref();
+            each_text(summary, |index, name, text| emit(List::Summary, index, name, text))?;
         }
+        each_text(self.content.as_ref(), |index, name, text| {
+            emit(List::Content, index, name, text);
+        })
     }
 }
 
@@ -279,18 +327,20 @@ pub(super) fn emit_arguments(
     }
 }
 
-/// Hands over the text of each part in a list, with the name it has there.
+/// Hands over the text of each part in a list, with its place and the name it has there.
 fn each_text<'a>(
     parts: Option<&Reader<'a>>,
-    mut emit: impl FnMut(&str, Text<'a>),
+    mut emit: impl FnMut(u32, &str, Text<'a>),
 ) -> Result<(), Malformed> {
     let Some(mut parts) = parts.cloned() else { return Ok(()) };
+    let mut places = 0..;
     let list = parts.if_list(|parts| {
         parts.list(|part| {
+            let place = places.next().unwrap_or(u32::MAX);
             let read = part.if_object(|part| {
                 part.object(|value, name| match name {
                     "text" | "refusal" => {
-                        value.word()?.into_iter().for_each(|text| emit(name, text));
+                        value.word()?.into_iter().for_each(|text| emit(place, name, text));
                         Ok(())
                     }
                     _ => value.skip(),

@@ -53,12 +53,23 @@ fn reads_what_providers_send() {
             r#"{"type":"response.reasoning_summary_part.added","summary_index":1}"#,
             &["Reasoning(\"\\n\\n\")"],
         ),
-        (r#"{"type":"response.output_text.done","text":"again"}"#, &[]),
         (
-            r#"{"type":"response.output_item.done","item":{"type":"message","content":[{"type":"output_text","text":"again"}]}}"#,
-            &[],
+            r#"{"type":"response.audio.delta","delta":{"not":"text"}}"#,
+            &["Other(\"response.audio.delta\")"],
         ),
-        (r#"{"type":"response.audio.delta","delta":{"not":"text"}}"#, &[]),
+        (
+            r#"{"type":"response.image_generation_call.partial_image","item_id":"i","output_index":0,"partial_image_b64":"AAAA"}"#,
+            &["Other(\"response.image_generation_call.partial_image\")"],
+        ),
+        (
+            r#"{"type":"response.output_item.done","item":{"type":"image_generation_call","id":"i","status":"completed","result":"AAAA"}}"#,
+            &["Other(\"image_generation_call\")"],
+        ),
+        (
+            r#"{"type":"response.completed","response":{"output":[{"type":"compaction","id":"c","encrypted_content":"AAAA"}]}}"#,
+            &["Other(\"compaction\")", "Finish(Stop)"],
+        ),
+        (r#"{"type":"codex.rate_limits","plan_type":"plus"}"#, &[]),
         (r#"{"type":"response.web_search_call.searching","output_index":0}"#, &[]),
         (
             r#"{"type":"response.output_item.added","item":{"type":"web_search_call","id":"w"}}"#,
@@ -68,7 +79,7 @@ fn reads_what_providers_send() {
         ("{}", &[]),
         (
             r#"{"type":"response.completed","response":{"id":"r","status":"completed","error":null,"output":[{"type":"message","content":[{"type":"output_text","text":"again"}]}],"usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":1,"cache_write_tokens":2},"output_tokens":3,"output_tokens_details":{"reasoning_tokens":4},"total_tokens":8}}}"#,
-            &["usage 5 3 1 2 4", "Finish(Stop)"],
+            &["Text(\"again\")", "usage 5 3 1 2 4", "Finish(Stop)"],
         ),
         (
             r#"{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"usage":null}}"#,
@@ -226,7 +237,6 @@ fn a_whole_answer_is_read_once_and_in_order() {
     };
     let expected = [
         "Start { id: \"resp_1\", model: \"m\" }".to_owned(),
-        "Reasoning(\"\")".into(),
         "Reasoning(\"a\")".into(),
         "Reasoning(\"\\n\\n\")".into(),
         "Reasoning(\"b\")".into(),
@@ -235,14 +245,51 @@ fn a_whole_answer_is_read_once_and_in_order() {
         call("id: Some(\"c\"), name: Some(\"f\")", ""),
         call("id: None, name: None", "{}"),
     ];
-    assert_eq!(events[..9], expected);
-    assert!(events[10].contains("ToolCalls"), "{events:?}");
+    assert_eq!(events[..8], expected);
+    assert!(events[9].contains("ToolCalls"), "{events:?}");
     for (body, garbage) in
         [("{", true), (r#"{"status":"queued"}"#, true), (r#"{"status":"failed"}"#, false)]
     {
         let result = read_complete(body.as_bytes(), &mut |_| {});
         assert_eq!(matches!(result, Err(ReadError::Malformed(_))), garbage, "{body}");
     }
+}
+
+/// A text comes again when it is over, and with some servers only then.
+#[test]
+fn a_text_is_emitted_once() {
+    let delta =
+        r#"{"type":"response.output_text.delta","output_index":1,"content_index":0,"delta":"hi"}"#;
+    let unplaced = r#"{"type":"response.output_text.delta","delta":"hi"}"#;
+    let done =
+        r#"{"type":"response.output_text.done","output_index":1,"content_index":0,"text":"hi"}"#;
+    let part = r#"{"type":"response.content_part.done","output_index":1,"content_index":0,"part":{"type":"output_text","text":"hi"}}"#;
+    let item = r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","content":[{"type":"output_text","text":"hi"}]}}"#;
+    let summary = r#"{"type":"response.reasoning_summary_text.done","output_index":0,"summary_index":0,"text":"hm"}"#;
+    let completed = r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"reasoning","summary":[{"type":"summary_text","text":"hm"}]},{"type":"message","content":[{"type":"output_text","text":"hi"}]}]}}"#;
+    let rows = [
+        &[delta, done, part, item, completed][..],
+        &[unplaced, done, item, completed],
+        &[summary, done, item],
+        &[part, item, completed],
+        &[item, completed],
+        &[completed],
+    ];
+    for frames in rows {
+        let (mut reader, mut answer) = (StreamReader::default(), Collected::default());
+        for frame in frames {
+            reader.read(frame.as_bytes(), &mut |event| answer.add(&event)).unwrap();
+        }
+        let is_thought = frames.iter().any(|frame| frame.contains("hm"));
+        let reasoning = if is_thought { "hm" } else { "" };
+        assert_eq!((&*answer.text, &*answer.reasoning), ("hi", reasoning), "{frames:?}");
+    }
+    let second = item.replace("\"content\":[", r#""content":[{"type":"output_text","text":"oh"},"#);
+    let (mut reader, mut answer) = (StreamReader::default(), Collected::default());
+    for frame in [delta, &second] {
+        reader.read(frame.as_bytes(), &mut |event| answer.add(&event)).unwrap();
+    }
+    assert_eq!(answer.text, "hihi", "the part that is new, by its place");
 }
 
 /// Some servers send arguments only when they are complete, and some calls only at the very end.

@@ -79,7 +79,7 @@ impl Writer {
             }
             "response.output_item.added" => self.note_item(frame),
             "response.content_part.added" => {
-                let kind = match frame.part.map(Text::into_cow).as_deref() {
+                let kind = match frame.part.kind.map(Text::into_cow).as_deref() {
                     Some("refusal") => TextKind::Refusal,
                     _ => TextKind::Answer,
                 };

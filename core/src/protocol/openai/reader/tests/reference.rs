@@ -60,7 +60,25 @@ fn read_delta(delta: &Value) -> Vec<Event<'_>> {
             events.push(Event::ToolCall(read_call(call, position)));
         }
     }
+    let known = ["content", "reasoning", "reasoning_content", "refusal", "tool_calls"];
+    let known = [&known[..], &REPETITIONS].concat();
+    events.extend(delta.as_object().and_then(|delta| other(delta, &known)));
     events
+}
+
+/// Whether a member beside those known holds a text that does not only describe.
+fn other(members: &serde_json::Map<String, Value>, known: &[&str]) -> Option<Event<'static>> {
+    fn holds(name: &str, value: &Value) -> bool {
+        let holds = match value {
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => list.iter().any(|value| holds("", value)),
+            Value::Object(members) => members.iter().any(|(name, value)| holds(name, value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        };
+        holds && !["id", "object", "role", "status", "type"].contains(&name)
+    }
+    let mut others = members.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    others.any(|(name, value)| holds(name, value)).then_some(Event::Other("".into()))
 }
 
 fn read_parts_of_content(parts: &[Value]) -> Vec<Event<'_>> {
@@ -73,6 +91,7 @@ fn read_parts_of_content(parts: &[Value]) -> Vec<Event<'_>> {
         let thoughts = part["thinking"].as_array().into_iter().flatten();
         events.extend(thoughts.filter_map(text_of).map(Event::Reasoning));
         events.extend(text_of(part).map(Event::Text));
+        events.extend(part.as_object().and_then(|part| other(part, &["text", "thinking"])));
     }
     events
 }
@@ -123,7 +142,12 @@ fn count(value: &Value) -> Option<u32> {
 
 fn actual(data: &[u8], texts: &mut Texts) -> Read {
     let mut events = Vec::new();
-    match read_chunk(data, texts, &mut |event| events.push(format!("{event:?}"))) {
+    // Which of several it is named by depends on their order.
+    let shown = |event: Event<'_>| match event {
+        Event::Other(_) => format!("{:?}", Event::Other("".into())),
+        event => format!("{event:?}"),
+    };
+    match read_chunk(data, texts, &mut |event| events.push(shown(event))) {
         Ok(_) => Some(events),
         Err(ReadError::Provider(_)) => Some(vec!["error".into()]),
         Err(ReadError::Malformed(_)) => None,
