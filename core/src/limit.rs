@@ -9,6 +9,7 @@ mod bytes;
 pub mod catalogue;
 pub mod known;
 pub mod learned;
+pub mod parameter;
 pub mod refusal;
 pub mod tokens;
 

@@ -30,6 +30,7 @@ mod interface;
 mod ladder;
 mod reading;
 mod refusal;
+mod refused;
 mod rungs;
 mod settings;
 mod settlement;

@@ -1,4 +1,5 @@
-//! The limits that providers stated when they rejected a request, by endpoint and model, shared
+//! The limits that providers stated when they rejected a request, and the parameters they refused, by
+//! endpoint and model, shared
 //! by all answers of one process or isolate. Times are seconds since 1970; a store may keep the
 //! rows for the next one.
 
@@ -6,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::parameter::Parameters;
 use super::refusal::StatedLimits;
 
 /// How many rows are kept; the oldest is evicted first.
@@ -26,6 +28,8 @@ pub struct LearnedLimit {
     pub context_window: Option<u32>,
     /// The longest prompt, in tokens, where known.
     pub max_input: Option<u32>,
+    /// What is refused, and left out from then on.
+    pub refused: Parameters,
     /// Whose error text it was, the last time.
     pub source: String,
     /// When, in seconds since 1970.
@@ -64,8 +68,30 @@ impl Learned {
             max_output: refusal.max_output.or(known.max_output),
             context_window: refusal.context_window.or(known.context_window),
             max_input: refusal.max_input.or(known.max_input),
+            refused: known.refused,
             source: refusal.source.to_owned(),
             learned_at: unix_seconds,
+        };
+        self.restore([row.clone()]);
+        row
+    }
+
+    /// Records that `endpoint` refused these parameters for `model`, and returns all that is known of
+    /// it now.
+    pub fn note_refused(
+        &self,
+        endpoint: &str,
+        model: &str,
+        refused: Parameters,
+        unix_seconds: u64,
+    ) -> LearnedLimit {
+        let known = self.find(endpoint, model, unix_seconds).unwrap_or_default();
+        let row = LearnedLimit {
+            endpoint: endpoint.to_owned(),
+            model: model.to_owned(),
+            refused: known.refused.and(refused),
+            learned_at: unix_seconds,
+            ..known
         };
         self.restore([row.clone()]);
         row
@@ -127,6 +153,17 @@ mod tests {
         assert_eq!(learned.find("http://b", "m", 10), None);
         assert_eq!(learned.find("http://a", "n", 10), None);
         assert_eq!(learned.clone().rows(), [row]);
+    }
+
+    #[test]
+    fn what_is_refused_is_known_beside_the_limits() {
+        let learned = Learned::default();
+        let [seed, user] = ["seed", "user"].map(Parameters::named);
+        learned.note_refused("http://a", "m", seed, 7);
+        learned.note("http://a", "m", &refusal(Some(4096), None), 8);
+        let row = learned.note_refused("http://a", "m", user, 9);
+        assert_eq!((row.refused, row.max_output), (seed.and(user), Some(4096)));
+        assert_eq!((row.source.as_str(), row.learned_at), ("openai", 9));
     }
 
     #[test]

@@ -37,6 +37,18 @@ impl<'a> Body<'a> {
         Some(self.0.remove(place).1)
     }
 
+    /// Takes out a field, or one of an object in a field: `reasoning.effort`.
+    pub(super) fn remove_at(&mut self, path: &'static str) {
+        let Some((outer, inner)) = path.split_once('.') else { return drop(self.remove(path)) };
+        let Some(text) = self.get(outer).filter(|text| text.starts_with('{')) else { return };
+        let text = {
+            let mut object = Body::read(text.as_bytes());
+            object.remove_at(inner);
+            object.text()
+        };
+        self.set_text(outer, text);
+    }
+
     /// The values of the fields of these names.
     pub(super) fn take(
         self,
@@ -179,5 +191,14 @@ mod tests {
         assert_eq!(body.remove("big").as_deref(), Some("12345678901234567890.50"));
         assert_eq!(body.remove("big"), None);
         assert_eq!(Body::read(b"{}").text(), "{}");
+    }
+
+    #[test]
+    fn a_field_is_taken_out_of_an_object() {
+        let mut body = Body::read(br#"{"a":1.0,"o":{"b": 2,"c":{"d":3}},"s":"x"}"#);
+        for path in ["a", "o.b", "o.c.d", "s.x", "none.x", "o.none"] {
+            body.remove_at(path);
+        }
+        assert_eq!(body.text(), r#"{"o":{"c":{}},"s":"x"}"#);
     }
 }

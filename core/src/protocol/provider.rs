@@ -8,6 +8,7 @@ use super::{
 };
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
+use crate::limit::parameter::Parameters;
 use crate::sse::Framing;
 use crate::target::{Instructions, ProviderProtocol, Target};
 
@@ -42,6 +43,8 @@ pub struct ProviderRequest<'a> {
     pub stream: bool,
     /// The longest answer, in tokens; with `None` the provider's own default holds.
     pub max_output: Option<u32>,
+    /// What is left out because the target refuses it.
+    pub refused: Parameters,
 }
 
 impl<'a> ProviderRequest<'a> {
@@ -88,6 +91,9 @@ impl ProviderProtocol {
             Self::Gemini => gemini::http_request(ask),
             Self::Ollama => ollama::http_request(ask),
         }?;
+        if !ask.refused.is_empty() {
+            call.body = without(&call.body, ask.refused);
+        }
         call.headers.extend(ask.forwarded_headers());
         let own = ask.target.provider.headers.iter();
         call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
@@ -126,6 +132,12 @@ impl ProviderProtocol {
             Self::Ollama => ollama::read_complete(body, sink),
         }
     }
+}
+
+fn without(body: &[u8], refused: Parameters) -> Vec<u8> {
+    let mut body = Body::read(body);
+    refused.paths().for_each(|path| body.remove_at(path));
+    body.text().into_bytes()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::{CallLimits, Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
+use crate::limit::parameter::Parameters;
 use crate::protocol::{Step, StreamReader, ToolNames};
 use crate::sse;
 use crate::target::{Continuation, ProviderProtocol, Target, Upstream};
@@ -90,6 +91,8 @@ pub(super) struct Plan {
     pub(super) copies: u32,
     /// It follows a refusal that stated the target's limit.
     pub(super) is_retry: bool,
+    /// What it leaves out.
+    pub(super) refused: Parameters,
     /// Bytes of content that were delivered before it, and how many of them were text.
     pub(super) bytes_before: usize,
     pub(super) text_before: usize,

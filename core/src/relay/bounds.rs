@@ -72,7 +72,7 @@ impl Bounds {
         }
     }
 
-    fn note_learned(&mut self, row: LearnedLimit) {
+    pub(super) fn note_learned(&mut self, row: LearnedLimit) {
         let same =
             |known: &LearnedLimit| (&known.endpoint, &known.model) == (&row.endpoint, &row.model);
         self.learned.retain(|known| !same(known));
@@ -166,7 +166,7 @@ impl Relay {
         }
     }
 
-    fn unix_seconds(&self) -> u64 {
+    pub(super) fn unix_seconds(&self) -> u64 {
         (self.job.unix_began + self.now.since(self.began)).as_secs()
     }
 }

@@ -30,7 +30,8 @@ impl Relay {
         let plan = &attempt.plan;
         hide_key(&mut failure, &plan.target.provider.api_key);
         blame_user(&mut failure, &plan.target);
-        let again = self.apply_limits(&attempt, &mut failure);
+        let again =
+            self.apply_limits(&attempt, &mut failure) || self.leave_out(&attempt, &failure, client);
         if !self.job.client.is_spoken_by(plan.target.provider.upstream) {
             failure.drop_original_body();
         }

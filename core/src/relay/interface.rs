@@ -6,6 +6,7 @@ use super::{AttemptId, Settlement, Timer};
 use crate::access::Caller;
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
+use crate::limit::parameter::Parameters;
 use crate::limit::{Limit, Terms};
 use crate::protocol::{ClientProtocol, HttpRequest, ProviderRequest};
 use crate::target::{Target, Upstream};
@@ -136,6 +137,8 @@ pub struct Call {
     pub terms: Terms,
     /// The bound to ask for; `None`: the provider's own default.
     pub limit: Option<Limit>,
+    /// What is left out because the target refused it before.
+    pub refused: Parameters,
 }
 
 impl Call {
@@ -151,6 +154,7 @@ impl Call {
             client: self.client,
             stream: self.stream,
             max_output: self.limit.map(|limit| limit.max_output),
+            refused: self.refused,
         })
     }
 }

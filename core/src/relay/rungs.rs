@@ -79,6 +79,7 @@ impl Relay {
         terms.input = retry.unwrap_or(terms.input);
         let needed = terms.need_limit() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
+        let refused = self.refused(&target);
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         self.actions.push_back(Output::Call(Box::new(Call {
@@ -90,6 +91,7 @@ impl Relay {
             caller: self.job.caller.clone(),
             terms,
             limit,
+            refused,
         })));
         let plan = Plan {
             index,
@@ -98,6 +100,7 @@ impl Relay {
             limits: CallLimits { terms, limit },
             copies: self.copies(&target),
             is_retry: retry.is_some(),
+            refused,
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
             forwarding: self.forwarding(&target, continues.is_some()),

@@ -3,6 +3,7 @@
 use super::{Row, Rows, Statement, Value};
 use crate::failure::Failure;
 use crate::limit::learned::{Learned, LearnedLimit, ROWS_MAX};
+use crate::limit::parameter::Parameters;
 
 /// Keeps what was learned, each in place of what was known of that endpoint and model before.
 pub fn keep(limits: &[LearnedLimit]) -> Vec<Statement> {
@@ -20,12 +21,12 @@ pub fn restore(rows: &[Rows], learned: &Learned) -> Result<(), Failure> {
 pub fn upsert(limit: &LearnedLimit) -> Statement {
     Statement::new(
         "INSERT INTO learned_limits \
-         (endpoint, model, max_output, context_window, max_input, source, learned_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         (endpoint, model, max_output, context_window, max_input, source, learned_at, refused) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
          ON CONFLICT (endpoint, model) DO UPDATE SET max_output = excluded.max_output, \
          context_window = excluded.context_window, max_input = excluded.max_input, \
          source = excluded.source, \
-         learned_at = excluded.learned_at",
+         learned_at = excluded.learned_at, refused = excluded.refused",
         [
             limit.endpoint.as_str().into(),
             limit.model.as_str().into(),
@@ -34,6 +35,7 @@ pub fn upsert(limit: &LearnedLimit) -> Statement {
             limit.max_input.unwrap_or(0).into(),
             limit.source.as_str().into(),
             limit.learned_at.into(),
+            limit.refused.names().as_str().into(),
         ],
     )
 }
@@ -41,7 +43,7 @@ pub fn upsert(limit: &LearnedLimit) -> Statement {
 /// Lists what was learned, the latest first, as much as is remembered: rows for [`read`].
 pub fn list() -> Statement {
     Statement::new(
-        "SELECT endpoint, model, max_output, context_window, max_input, source, learned_at \
+        "SELECT endpoint, model, max_output, context_window, max_input, source, learned_at, refused \
          FROM learned_limits ORDER BY learned_at DESC, endpoint, model LIMIT ?1",
         [Value::from(ROWS_MAX as u64)],
     )
@@ -61,5 +63,6 @@ pub fn read(row: &Row) -> Result<LearnedLimit, Failure> {
         max_input: tokens(4)?,
         source: row.text(5)?,
         learned_at: row.unsigned(6)?,
+        refused: Parameters::named(&row.text(7)?),
     })
 }

@@ -12,37 +12,40 @@ use crate::failure::{Failure, Reason};
 const FAILURES_MAX: u32 = 5;
 
 /// Each version's statements, the first version first. What has been released is never changed.
-static VERSIONS: &[&[&str]] = &[&[
-    "CREATE TABLE api_keys (
-        id TEXT NOT NULL PRIMARY KEY,
-        sha256 TEXT NOT NULL UNIQUE,
-        user_id TEXT NOT NULL,
-        plan TEXT NOT NULL,
-        name TEXT NOT NULL,
-        created BIGINT NOT NULL,
-        revoked BIGINT NOT NULL
-    )",
-    "CREATE TABLE provider_keys (
-        user_id TEXT NOT NULL,
-        provider TEXT NOT NULL,
-        sealed TEXT NOT NULL,
-        key_id TEXT NOT NULL,
-        base_url TEXT NOT NULL,
-        created BIGINT NOT NULL,
-        updated BIGINT NOT NULL,
-        PRIMARY KEY (user_id, provider)
-    )",
-    "CREATE TABLE learned_limits (
-        endpoint TEXT NOT NULL,
-        model TEXT NOT NULL,
-        max_output BIGINT NOT NULL,
-        context_window BIGINT NOT NULL,
-        max_input BIGINT NOT NULL,
-        source TEXT NOT NULL,
-        learned_at BIGINT NOT NULL,
-        PRIMARY KEY (endpoint, model)
-    )",
-]];
+static VERSIONS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE api_keys (
+            id TEXT NOT NULL PRIMARY KEY,
+            sha256 TEXT NOT NULL UNIQUE,
+            user_id TEXT NOT NULL,
+            plan TEXT NOT NULL,
+            name TEXT NOT NULL,
+            created BIGINT NOT NULL,
+            revoked BIGINT NOT NULL
+        )",
+        "CREATE TABLE provider_keys (
+            user_id TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            sealed TEXT NOT NULL,
+            key_id TEXT NOT NULL,
+            base_url TEXT NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            PRIMARY KEY (user_id, provider)
+        )",
+        "CREATE TABLE learned_limits (
+            endpoint TEXT NOT NULL,
+            model TEXT NOT NULL,
+            max_output BIGINT NOT NULL,
+            context_window BIGINT NOT NULL,
+            max_input BIGINT NOT NULL,
+            source TEXT NOT NULL,
+            learned_at BIGINT NOT NULL,
+            PRIMARY KEY (endpoint, model)
+        )",
+    ],
+    &["ALTER TABLE learned_limits ADD COLUMN refused TEXT NOT NULL DEFAULT ''"],
+];
 
 /// A store on its way to the tables this build knows.
 #[derive(Debug, Default)]

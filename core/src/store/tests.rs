@@ -18,10 +18,8 @@ fn statements() -> Vec<Statement> {
         endpoint: "https://a.example".into(),
         model: "m".into(),
         max_output: Some(4096),
-        context_window: None,
-        max_input: None,
-        source: String::new(),
         learned_at: 1,
+        ..LearnedLimit::default()
     };
     let key = ProviderKey {
         user: "ada".into(),

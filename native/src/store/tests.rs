@@ -1,4 +1,5 @@
 use streamgate_core::limit::learned::LearnedLimit;
+use streamgate_core::limit::parameter::Parameters;
 use streamgate_core::store::api_keys::{self, ApiKey};
 use streamgate_core::store::learned_limits;
 use streamgate_core::store::provider_keys::{self, ProviderKey};
@@ -100,6 +101,7 @@ fn what_was_learned_is_replaced_and_outlives_the_process(place: &Place) {
         max_output,
         context_window: Some(u32::MAX),
         max_input: None,
+        refused: Parameters::named("seed,store"),
         source: "a refusal".into(),
         learned_at: 7,
     };

@@ -221,7 +221,14 @@ pub fn client_request(bytes: &[u8]) {
             && !(thinks && client == ClientProtocol::Anthropic);
         let target = &CONFIG.models[protocol.name()].targets[0];
         let (stream, max_output) = (request.stream, request.max_output_tokens);
-        let ask = ProviderRequest { target, request: &request, client, stream, max_output };
+        let ask = ProviderRequest {
+            refused: Default::default(),
+            target,
+            request: &request,
+            client,
+            stream,
+            max_output,
+        };
         let call = match protocol.http_request(&ask) {
             Ok(call) => call,
             Err(failure) => {

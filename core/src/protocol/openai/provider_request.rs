@@ -409,8 +409,14 @@ mod tests {
 
     fn sent(request: &ChatRequest, client: ClientProtocol, stream: bool) -> Vec<u8> {
         let target = target();
-        let ask =
-            ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
+        let ask = ProviderRequest {
+            refused: Default::default(),
+            target: &target,
+            request,
+            client,
+            stream,
+            max_output: Some(50),
+        };
         let call = http_request(&ask).unwrap();
         assert_eq!(call.url, "http://p/chat/completions");
         call.body
@@ -459,6 +465,7 @@ mod tests {
         let target = target();
         let client = ClientProtocol::Token;
         let ask = ProviderRequest {
+            refused: Default::default(),
             target: &target,
             request: &request,
             client,

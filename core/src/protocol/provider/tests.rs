@@ -35,7 +35,14 @@ fn sent(client: ClientProtocol, body: &str, edits: &[Edit]) -> String {
     let target = Config::parse(&text, |_| None).unwrap().models["m"].targets[0].clone();
     let Upstream::Http(protocol) = target.provider.upstream else { panic!("not called by HTTP") };
     let (stream, max_output) = (false, Some(9));
-    let ask = ProviderRequest { target: &target, request: &request, client, stream, max_output };
+    let ask = ProviderRequest {
+        refused: Default::default(),
+        target: &target,
+        request: &request,
+        client,
+        stream,
+        max_output,
+    };
     let call = protocol.http_request(&ask).unwrap();
     // What is read again is the edited conversation, with stretches of one role as one or several.
     let again = client.parse_request(&call.body).unwrap();

@@ -20,8 +20,14 @@ fn provider(keys: &str) -> Arc<Provider> {
 fn call(name: &str, request: &ChatRequest, client: ClientProtocol) -> HttpRequest {
     let keys = format!("base_url = \"http://p\"\ndialect = \"{name}\"");
     let target = config(&keys).models["m"].targets[0].clone();
-    let ask =
-        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(50) };
+    let ask = ProviderRequest {
+        refused: Default::default(),
+        target: &target,
+        request,
+        client,
+        stream: true,
+        max_output: Some(50),
+    };
     ProviderProtocol::OpenAi.http_request(&ask).unwrap()
 }
 
@@ -202,6 +208,7 @@ fn an_operators_own_headers_go_along() {
     let target = config(keys).models["m"].targets[0].clone();
     let (request, client) = (request(), ClientProtocol::Token);
     let ask = ProviderRequest {
+        refused: Default::default(),
         target: &target,
         request: &request,
         client,
@@ -364,6 +371,7 @@ fn instructions_are_where_a_model_takes_them() {
         for client in [ClientProtocol::OpenAi, ClientProtocol::Token] {
             let request = &ClientProtocol::OpenAi.parse_request(BODY.as_bytes()).unwrap();
             let ask = ProviderRequest {
+                refused: Default::default(),
                 target: &target,
                 request,
                 client,

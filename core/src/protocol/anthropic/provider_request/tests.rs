@@ -35,8 +35,14 @@ fn target(model: &str) -> Arc<Target> {
 
 fn sent_to(model: &str, request: &ChatRequest, client: ClientProtocol) -> Result<Value, Failure> {
     let target = target(model);
-    let ask =
-        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(5000) };
+    let ask = ProviderRequest {
+        refused: Default::default(),
+        target: &target,
+        request,
+        client,
+        stream: true,
+        max_output: Some(5000),
+    };
     let call = http_request(&ask)?;
     Ok(serde_json::from_slice(&call.body).unwrap())
 }
@@ -55,6 +61,7 @@ fn a_call_says_who_asks_and_for_how_long_an_answer() {
     let request = &user("hi");
     let client = ClientProtocol::OpenAi;
     let call = http_request(&ProviderRequest {
+        refused: Default::default(),
         target: &target,
         request,
         client,
@@ -250,6 +257,7 @@ fn a_budget_leaves_room_for_the_answer() {
         let target = target("claude-sonnet-4-5");
         let (client, max_output) = (ClientProtocol::Anthropic, Some(max_output));
         let ask = ProviderRequest {
+            refused: Default::default(),
             target: &target,
             request: &request,
             client,

@@ -17,6 +17,7 @@ fn call_to(model: &str, request: &ChatRequest, stream: bool) -> Result<HttpReque
     let target = target(model);
     let client = ClientProtocol::OpenAi;
     http_request(&ProviderRequest {
+        refused: Default::default(),
         target: &target,
         request,
         client,

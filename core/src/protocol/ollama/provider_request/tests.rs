@@ -14,8 +14,14 @@ fn target() -> Arc<Target> {
 fn sent(request: &ChatRequest) -> Result<Value, Failure> {
     let target = target();
     let client = ClientProtocol::OpenAi;
-    let ask =
-        ProviderRequest { target: &target, request, client, stream: true, max_output: Some(50) };
+    let ask = ProviderRequest {
+        refused: Default::default(),
+        target: &target,
+        request,
+        client,
+        stream: true,
+        max_output: Some(50),
+    };
     let call = http_request(&ask)?;
     assert_eq!(call.url, "http://p/api/chat");
     Ok(serde_json::from_slice(&call.body).unwrap())

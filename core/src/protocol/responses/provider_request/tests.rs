@@ -33,7 +33,14 @@ fn target() -> Arc<Target> {
 
 fn sent(request: &ChatRequest, client: ClientProtocol, stream: bool) -> Vec<u8> {
     let target = target();
-    let ask = ProviderRequest { target: &target, request, client, stream, max_output: Some(50) };
+    let ask = ProviderRequest {
+        refused: Default::default(),
+        target: &target,
+        request,
+        client,
+        stream,
+        max_output: Some(50),
+    };
     let call = http_request(&ask).unwrap();
     assert_eq!(call.url, "http://p/responses");
     call.body
@@ -132,6 +139,7 @@ fn another_protocol_is_not_asked_without_the_conversation() {
     let target = Config::parse(text, |_| None).unwrap().models["m"].targets[0].clone();
     let client = ClientProtocol::Responses;
     let ask = ProviderRequest {
+        refused: Default::default(),
         target: &target,
         request: &request,
         client,
@@ -157,8 +165,14 @@ fn what_cannot_be_told_is_not_dropped() {
     let target = target();
     let failure = |request: &ChatRequest| {
         let client = ClientProtocol::Token;
-        let ask =
-            ProviderRequest { target: &target, request, client, stream: true, max_output: None };
+        let ask = ProviderRequest {
+            refused: Default::default(),
+            target: &target,
+            request,
+            client,
+            stream: true,
+            max_output: None,
+        };
         http_request(&ask).unwrap_err()
     };
     for (role, part, named) in rows {
