@@ -38,8 +38,15 @@ pub struct Client {
     models: Vec<String>,
     /// The protocols of the providers it is tried with.
     upstreams: Vec<String>,
+    /// The values of `$VARIANT` that each case runs with.
+    #[serde(default = "no_variant")]
+    variants: Vec<String>,
     #[serde(rename = "case")]
     cases: Vec<Case>,
+}
+
+fn no_variant() -> Vec<String> {
+    vec![String::new()]
 }
 
 /// One thing that a client does.
@@ -96,6 +103,7 @@ const fn once() -> usize {
 pub struct Trial {
     client: Client,
     upstream: String,
+    variant: String,
     case: Case,
 }
 
@@ -123,23 +131,30 @@ impl Client {
 
     /// Each of its cases with each provider.
     pub fn trials(&self) -> Vec<Trial> {
-        let cases = self.cases.iter().filter(|case| case.skip.is_none());
-        let trials = cases.flat_map(|case| {
-            let trial = |upstream: &String| Trial {
-                client: self.clone(),
-                upstream: upstream.clone(),
-                case: case.clone(),
-            };
-            self.upstreams.iter().map(trial).collect::<Vec<_>>()
-        });
-        trials.collect()
+        let mut trials = Vec::new();
+        for case in self.cases.iter().filter(|case| case.skip.is_none()) {
+            for (upstream, variant) in self.settings() {
+                let (client, case) = (self.clone(), case.clone());
+                trials.push(Trial { client, upstream, variant, case });
+            }
+        }
+        trials
+    }
+
+    fn settings(&self) -> impl Iterator<Item = (String, String)> {
+        let variants = self.variants.iter();
+        variants.flat_map(|variant| {
+            self.upstreams.iter().map(|upstream| (upstream.clone(), variant.clone()))
+        })
     }
 }
 
 impl Trial {
-    /// `CLIENT::UPSTREAM::CASE`.
+    /// `CLIENT::UPSTREAM::CASE`, and the variant.
     pub fn name(&self) -> String {
-        format!("{}::{}::{}", self.client.name, self.upstream, self.case.name)
+        let Self { client, upstream, variant, case } = self;
+        let name = format!("{}::{upstream}::{}", client.name, case.name);
+        if variant.is_empty() { name } else { format!("{name}::{variant}") }
     }
 
     /// Runs the client and checks what it prints.

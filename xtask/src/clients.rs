@@ -9,8 +9,9 @@ use crate::requirements::{self, Requirement, Source};
 
 const NODE: &str = "target/clients/node";
 const NODE_LOCKFILE: &str = "tests/clients/package-lock.json";
-const AIDER: &str = "target/clients/aider";
-const AIDER_PINS: &str = "tests/clients/aider.txt";
+/// Environments of Python, apart because they need different versions of the same packages. Each is
+/// pinned by `tests/clients/NAME.txt`.
+const VENVS: [&str; 3] = ["aider", "frameworks", "llama-index"];
 
 static PROGRAMS: &[&Requirement] = &[
     &Requirement {
@@ -19,12 +20,9 @@ static PROGRAMS: &[&Requirement] = &[
         source: Source::Workspace { tool: "npm ci", install: install_node_programs },
     },
     &Requirement {
-        name: "aider",
-        is_installed: |sh| requirements::is_venv(sh, AIDER, AIDER_PINS),
-        source: Source::Workspace {
-            tool: "pip install",
-            install: |sh| requirements::install_venv(sh, AIDER, AIDER_PINS),
-        },
+        name: "aider and Python frameworks",
+        is_installed: |sh| VENVS.iter().all(|name| is_installed(sh, name)),
+        source: Source::Workspace { tool: "pip install", install: install_venvs },
     },
 ];
 
@@ -49,4 +47,23 @@ fn install_node_programs(sh: &Shell) -> Result<()> {
     }
     cmd!(sh, "npm ci --prefix {NODE} --loglevel=error").run()?;
     requirements::stamp(sh, NODE, NODE_LOCKFILE)
+}
+
+fn install_venvs(sh: &Shell) -> Result<()> {
+    for name in VENVS.iter().filter(|name| !is_installed(sh, name)) {
+        requirements::install_venv(sh, &venv(name), &pins(name))?;
+    }
+    Ok(())
+}
+
+fn is_installed(sh: &Shell, name: &str) -> bool {
+    requirements::is_venv(sh, &venv(name), &pins(name))
+}
+
+fn venv(name: &str) -> String {
+    format!("target/clients/{name}")
+}
+
+fn pins(name: &str) -> String {
+    format!("tests/clients/{name}.txt")
 }

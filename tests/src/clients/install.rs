@@ -1,4 +1,4 @@
-//! Where the pinned programs are: `cargo xtask clients` installs them.
+//! Where the pinned programs are.
 
 use std::path::PathBuf;
 
@@ -15,5 +15,6 @@ pub(super) fn programs(name: &str) -> Result<PathBuf, String> {
         "node" => root().join("target/clients/node/node_modules/.bin"),
         venv => root().join("target/clients").join(venv).join("bin"),
     };
-    built(folder, "install it with `cargo xtask clients`")
+    let remedy = if name == "sdk" { "./x test" } else { "cargo xtask clients" };
+    built(folder, &format!("`{remedy}` installs it"))
 }

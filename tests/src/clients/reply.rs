@@ -69,7 +69,7 @@ impl Wording {
             _ => (json!({"role": "assistant", "content": text(reply), "refusal": null}), "stop"),
         };
         json!({
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1_750_000_000, "model": "fake-1",
+            "id": self.id("chatcmpl"), "object": "chat.completion", "created": 1_750_000_000, "model": "fake-1",
             "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
             "usage": self.completion_usage(),
         })
@@ -83,7 +83,7 @@ impl Wording {
     fn chunks(&self, reply: &Reply) -> String {
         let chunk = |choices: Value, usage: Value| {
             json!({
-                "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_750_000_000,
+                "id": self.id("chatcmpl"), "object": "chat.completion.chunk", "created": 1_750_000_000,
                 "model": "fake-1", "choices": choices, "usage": usage,
             })
         };
@@ -114,13 +114,13 @@ impl Wording {
     fn message(&self, reply: &Reply) -> Value {
         let (block, stop) = match reply {
             Reply::Call(name, arguments) => (
-                json!({"type": "tool_use", "id": self.call_id(), "name": name, "input": arguments}),
+                json!({"type": "tool_use", "id": self.id("call"), "name": name, "input": arguments}),
                 "tool_use",
             ),
             _ => (json!({"type": "text", "text": text(reply)}), "end_turn"),
         };
         json!({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": "fake-1",
+            "id": self.id("msg"), "type": "message", "role": "assistant", "model": "fake-1",
             "content": [block], "stop_reason": stop, "stop_sequence": null,
             "usage": {"input_tokens": self.tokens, "output_tokens": OUTPUT_TOKENS},
         })
@@ -134,7 +134,7 @@ impl Wording {
         start["usage"]["output_tokens"] = json!(1);
         let (block, delta) = match reply {
             Reply::Call(name, arguments) => (
-                json!({"type": "tool_use", "id": self.call_id(), "name": name, "input": {}}),
+                json!({"type": "tool_use", "id": self.id("call"), "name": name, "input": {}}),
                 json!({"type": "input_json_delta", "partial_json": arguments.to_string()}),
             ),
             _ => (
@@ -156,7 +156,7 @@ impl Wording {
     /// Responses: <https://platform.openai.com/docs/api-reference/responses/object>.
     fn response(&self, reply: &Reply) -> Value {
         json!({
-            "id": "resp_1", "object": "response", "created_at": 1_750_000_000, "status": "completed",
+            "id": self.id("resp"), "object": "response", "created_at": 1_750_000_000, "status": "completed",
             "model": "fake-1", "output": [self.item(reply)], "error": null, "incomplete_details": null,
             "usage": {
                 "input_tokens": self.tokens, "input_tokens_details": {"cached_tokens": 0},
@@ -178,14 +178,14 @@ impl Wording {
             Reply::Call(_, arguments) => {
                 added["arguments"] = json!("");
                 json!({
-                    "type": "response.function_call_arguments.delta", "item_id": "fc_1",
+                    "type": "response.function_call_arguments.delta", "item_id": self.id("fc"),
                     "output_index": 0, "delta": arguments.to_string(),
                 })
             }
             _ => {
                 added["content"] = json!([]);
                 json!({
-                    "type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0,
+                    "type": "response.output_text.delta", "item_id": self.id("msg"), "output_index": 0,
                     "content_index": 0, "delta": text(reply),
                 })
             }
@@ -206,25 +206,26 @@ impl Wording {
     /// A call of Chat Completions.
     fn call(&self, name: &str, arguments: &Value) -> Value {
         let function = json!({"name": name, "arguments": arguments.to_string()});
-        json!({"id": self.call_id(), "type": "function", "function": function})
+        json!({"id": self.id("call"), "type": "function", "function": function})
     }
 
     /// An output item of Responses.
     fn item(&self, reply: &Reply) -> Value {
         match reply {
             Reply::Call(name, arguments) => json!({
-                "type": "function_call", "id": "fc_1", "call_id": self.call_id(), "status": "completed",
+                "type": "function_call", "id": self.id("fc"), "call_id": self.id("call"), "status": "completed",
                 "name": name, "arguments": arguments.to_string(),
             }),
             _ => json!({
-                "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+                "type": "message", "id": self.id("msg"), "status": "completed", "role": "assistant",
                 "content": [{"type": "output_text", "text": text(reply), "annotations": [], "logprobs": []}],
             }),
         }
     }
 
-    fn call_id(&self) -> String {
-        format!("call_{}", self.number)
+    /// Of this response alone: Claude Code takes messages of one identifier for parts of one.
+    fn id(&self, kind: &str) -> String {
+        format!("{kind}_{}", self.number)
     }
 
     fn error(&self, message: &str, code: Option<&str>) -> Value {
@@ -249,7 +250,7 @@ impl Wording {
                 let failed = json!({
                     "type": "response.failed", "sequence_number": 0,
                     "response": {
-                        "id": "resp_1", "object": "response", "status": "failed", "output": [],
+                        "id": self.id("resp"), "object": "response", "status": "failed", "output": [],
                         "error": {"code": code, "message": WINDOW_EXCEEDED},
                     },
                 });

@@ -66,6 +66,7 @@ async fn run(trial: &Trial, settings: &Settings, programs: &Path) -> Result<Outp
     command.args(["--kill-after=5", SECONDS_MAX, "sh", "-c"]);
     command.arg(format!("{}{}", settings.exports, trial.case.run));
     command.env_clear().env("PATH", path).env("HOME", &home).env("LANG", "C.UTF-8");
+    command.env("VARIANT", &trial.variant).env("PYTHONPATH", &project);
     command.env("CLIENTS", folder()).current_dir(&project);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command.output().await.map_err(|error| format!("timeout: {error}"))

@@ -1,0 +1,19 @@
+"""LangGraph's agent on LangChain's ChatOpenAI, as the page has it."""
+
+from langchain_core.tools import tool
+from langgraph.prebuilt import create_react_agent
+
+from page import model
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"streamgate-{40 + 2} in {city}"
+
+
+agent = create_react_agent(model, [get_weather])
+question = {"messages": [("user", "Hi")]}
+print("complete:", agent.invoke(question)["messages"][-1].content)
+chunks = [chunk.content for chunk, _ in agent.stream(question, stream_mode="messages") if chunk.type == "AIMessageChunk"]
+print("streamed:", "".join(chunks))
