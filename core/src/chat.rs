@@ -30,9 +30,9 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// What the model may call.
     pub tools: Vec<Tool>,
-    /// Those of the tools whose calls the client reads as a text, by name; see
-    /// `protocol/custom_tools.rs`.
-    pub custom_tools: Vec<String>,
+    /// Those of the tools that the client has in another form than a function's, by the function's
+    /// name; see `protocol/responses/tools.rs`.
+    pub tool_forms: Vec<(String, ToolForm)>,
     /// Whether the client names them by their first name, functions: it reads one call at a time,
     /// without an identifier.
     pub functions: bool,
@@ -78,6 +78,37 @@ pub struct Tool {
     pub parameters: Option<Value>,
     /// Whether the arguments must follow the schema exactly.
     pub strict: Option<bool>,
+}
+
+/// What a function is to a client that has other tools too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolForm {
+    /// How it is called.
+    pub kind: ToolKind,
+    /// Its own name.
+    pub name: String,
+    /// What that is a name in.
+    pub namespace: Option<String>,
+}
+
+impl ToolForm {
+    /// A function's own.
+    pub(crate) fn function(name: String) -> Self {
+        Self { kind: ToolKind::Function, name, namespace: None }
+    }
+}
+
+/// How a client's tool is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolKind {
+    /// With arguments.
+    Function,
+    /// With a text.
+    Custom,
+    /// It finds tools.
+    Search,
+    /// It runs a command.
+    Shell,
 }
 
 /// Whether the model must call a tool.

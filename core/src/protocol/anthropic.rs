@@ -4,6 +4,7 @@
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider;
 //! `generation.rs` lists what each generation of models supports.
 
+mod billing;
 mod generation;
 mod provider_request;
 mod reader;

@@ -10,6 +10,7 @@
 mod provider_request;
 mod reader;
 mod request;
+mod tools;
 mod writer;
 
 pub(super) use provider_request::http_request;

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::billing;
 use super::generation::{Generation, Thinks};
 use super::schema::subset;
 use crate::chat::{
@@ -58,6 +59,7 @@ fn patched(
     body.bound_lengths(max_output);
     body.set("max_tokens", &max_output.into());
     body.set("stream", &ask.stream.into());
+    billing::remove_line(&mut body, &ask.target.provider.base_url);
     let pieces = pieces.unwrap_or_default();
     if !pieces.is_empty() {
         edit(&mut body, &pieces)?;

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::billing;
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place,
     Role, Sampling, Tool, ToolChoice,
@@ -64,6 +65,24 @@ struct Typed {
 #[derive(Deserialize)]
 struct TextBlock {
     text: String,
+}
+
+#[derive(Deserialize)]
+struct ToolReference {
+    tool_name: String,
+}
+
+/// What stands for the conversation before it.
+#[derive(Deserialize)]
+struct Compaction {
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SearchResult {
+    source: Option<String>,
+    title: Option<String>,
+    content: Vec<TextBlock>,
 }
 
 #[derive(Deserialize)]
@@ -163,7 +182,8 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     request.check()?;
     let (mut messages, mut places) = (Vec::with_capacity(request.messages.len() + 1), Vec::new());
     if let Some(system) = &request.system {
-        messages.push(Message { role: Role::System, parts: parts(system, "system")? });
+        let parts = billing::without_line(parts(system, "system")?);
+        messages.push(Message { role: Role::System, parts });
         places.push(Place::Field("system"));
     }
     for (number, message) in request.messages.iter().enumerate() {
@@ -276,8 +296,23 @@ fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
             let signature = signature.filter(|signature| !signature.is_empty());
             Part::Reasoning { text: thinking, signature }
         }
-        // Encrypted: only Anthropic can read it, and gets it in the original body.
-        "redacted_thinking" => return Ok(None),
+        // Only Anthropic can read what is encrypted, and gets it in the original body. What came of
+        // its own tools is in the texts beside them.
+        "redacted_thinking" | "server_tool_use" | "mcp_tool_use" | "mcp_tool_result"
+        | "container_upload" => return Ok(None),
+        kind if kind.ends_with("_tool_result") => return Ok(None),
+        // The tool is among the request's, whether it was loaded or not.
+        "tool_reference" => {
+            let ToolReference { tool_name } = block_as(block, path)?;
+            Part::Text(format!("The tool {tool_name} is available."))
+        }
+        "compaction" => Part::Text(block_as::<Compaction>(block, path)?.content.unwrap_or_default()),
+        "search_result" => {
+            let SearchResult { source, title, content } = block_as(block, path)?;
+            let texts = content.into_iter().map(|block| block.text);
+            let head = [title, source].into_iter().flatten();
+            Part::Text(head.chain(texts).collect::<Vec<_>>().join("\n"))
+        }
         "tool_use" => {
             let ToolUse { id, name, input } = block_as(block, path)?;
             Part::ToolCall { id, name, arguments: input.get().to_owned() }

@@ -254,7 +254,7 @@ impl From<Request> for ChatRequest {
                 Some(Stop::One(text)) => vec![text],
                 Some(Stop::Several(texts)) => texts,
             },
-            custom_tools: Vec::new(),
+            tool_forms: Vec::new(),
             tools,
             functions: is_single,
             tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),

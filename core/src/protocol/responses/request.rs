@@ -10,12 +10,13 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::tools::{self, Functions, WireTool};
 use crate::chat::{
     ChatRequest, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place, Role,
-    Sampling, Tool, ToolChoice,
+    Sampling, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
-use crate::protocol::custom_tools::{self, TextFormat};
+use crate::protocol::custom_tools;
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
@@ -73,6 +74,7 @@ enum WireRole {
 struct WireCall {
     call_id: String,
     name: String,
+    namespace: Option<String>,
     arguments: String,
 }
 
@@ -80,6 +82,7 @@ struct WireCall {
 struct WireCustomCall {
     call_id: String,
     name: String,
+    namespace: Option<String>,
     input: String,
 }
 
@@ -97,7 +100,7 @@ struct WireThought {
 
 /// The fields of every type of part; its type determines which of them count.
 #[derive(Deserialize)]
-struct WirePart {
+pub(super) struct WirePart {
     r#type: String,
     text: Option<String>,
     refusal: Option<String>,
@@ -114,16 +117,6 @@ struct WirePart {
 struct WireAudio {
     data: String,
     format: String,
-}
-
-#[derive(Deserialize)]
-struct WireTool {
-    r#type: String,
-    name: Option<String>,
-    description: Option<String>,
-    parameters: Option<Value>,
-    strict: Option<bool>,
-    format: Option<TextFormat>,
 }
 
 #[derive(Deserialize)]
@@ -160,34 +153,23 @@ struct WireReasoning {
     effort: Option<String>,
 }
 
-/// Items about tools that the provider itself has or runs. No other provider has them, and what came
-/// of them is in the assistant's messages: without them a conversation means the same. Source: the
-/// input items of platform.openai.com/docs/api-reference/responses; `additional_tools` is Codex's.
-const OWN_ITEMS: &[&str] = &[
-    "additional_tools",
-    "tool_search_call",
-    "tool_search_output",
-    "web_search_call",
-    "file_search_call",
-    "code_interpreter_call",
-    "mcp_list_tools",
-    "mcp_approval_request",
-    "mcp_approval_response",
-];
-
 /// Reads the JSON body of `POST /v1/responses`.
 pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request<'_> = parse_json(body)?;
     request.check()?;
     let (messages, places) = request.messages()?;
     let original = Some(Original::new(body, places));
-    Ok(ChatRequest { messages, original, ..ChatRequest::try_from(request)? })
+    Ok(ChatRequest { messages, original, ..ChatRequest::from(request) })
 }
 
 impl Request<'_> {
     fn check(&self) -> Result<(), Failure> {
         if self.background == Some(true) {
             return Err(wrong("background", "expected false: an answer is not kept for later"));
+        }
+        let unnamed = |tool: &WireTool| tool.is_named() && tool.name.is_none();
+        if let Some(place) = self.tools.iter().flatten().position(unnamed) {
+            return Err(wrong(&format!("tools[{place}].name"), "expected the function's name"));
         }
         let ranges = [("temperature", self.temperature, 2.0), ("top_p", self.top_p, 1.0)];
         for (name, value, most) in ranges {
@@ -196,6 +178,18 @@ impl Request<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The tools, and those that items of the conversation bring.
+    fn functions(&mut self) -> Functions {
+        let mut functions = Functions::default();
+        for tool in self.tools.take().into_iter().flatten() {
+            functions.add(tool, None);
+        }
+        if let Some(TextOr::List(items)) = &self.input {
+            items.iter().for_each(|item| functions.add_loaded(item.get()));
+        }
+        functions
     }
 
     /// The messages, and where each is.
@@ -242,14 +236,12 @@ impl Request<'_> {
     }
 }
 
-impl TryFrom<Request<'_>> for ChatRequest {
-    type Error = Failure;
-
-    fn try_from(request: Request<'_>) -> Result<Self, Failure> {
-        let custom_tools = custom_tools(request.tools.as_deref().unwrap_or_default());
-        let tools = request.tools.into_iter().flatten().enumerate();
-        Ok(Self {
-            custom_tools,
+impl From<Request<'_>> for ChatRequest {
+    fn from(mut request: Request<'_>) -> Self {
+        let functions = request.functions();
+        Self {
+            tools: functions.tools,
+            tool_forms: functions.forms,
             model: request.model,
             stream: request.stream.unwrap_or(false),
             // It is a part of every answer.
@@ -260,13 +252,12 @@ impl TryFrom<Request<'_>> for ChatRequest {
                 top_p: request.top_p,
                 ..Sampling::default()
             },
-            tools: tools.filter_map(|(place, wire)| tool(place, wire)).collect::<Result<_, _>>()?,
             tool_choice: request.tool_choice.and_then(tool_choice),
             parallel_tool_calls: request.parallel_tool_calls,
             format: request.text.and_then(|text| format(text.format?)),
             effort: request.reasoning.and_then(|it| openai::effort(it.effort.as_deref()?)),
             ..Self::default()
-        })
+        }
     }
 }
 
@@ -288,11 +279,13 @@ fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
             Ok((role.into(), parts(content)))
         }
         "function_call" => {
-            let WireCall { call_id: id, name, arguments } = read(item, at)?;
+            let WireCall { call_id: id, name, namespace, arguments } = read(item, at)?;
+            let name = tools::function_name(namespace.as_deref(), &name);
             Ok((Role::Assistant, vec![Part::ToolCall { id, name, arguments }]))
         }
         "custom_tool_call" => {
-            let WireCustomCall { call_id, name, input } = read(item, at)?;
+            let WireCustomCall { call_id, name, namespace, input } = read(item, at)?;
+            let name = tools::function_name(namespace.as_deref(), &name);
             Ok((Role::Assistant, vec![custom_tools::call(call_id, name, &input)]))
         }
         "function_call_output" | "custom_tool_call_output" => {
@@ -309,8 +302,8 @@ fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
         // A provider of the same protocol gets it in the original.
-        kind if OWN_ITEMS.contains(&kind) => Ok((Role::Assistant, Vec::new())),
-        _ => Ok((Role::Assistant, vec![Part::Other(kind)])),
+        _ => Ok(tools::item_parts(item)
+            .unwrap_or_else(|| (Role::Assistant, vec![Part::Other(kind)]))),
     }
 }
 
@@ -355,14 +348,14 @@ fn parts(content: TextOr<WirePart>) -> Vec<Part> {
     }
 }
 
-fn part(part: WirePart) -> Part {
+pub(super) fn part(part: WirePart) -> Part {
     let WirePart { r#type: kind, detail, .. } = part;
     match kind.as_str() {
         "input_text" | "output_text" | "text" if part.text.is_some() => {
             Part::Text(part.text.unwrap_or_default())
         }
         "refusal" => Part::Refusal(part.refusal.unwrap_or_default()),
-        "input_image" => match medium(MediaKind::Image, part.image_url, None, part.file_id) {
+        "input_image" | "computer_screenshot" => match medium(MediaKind::Image, part.image_url, None, part.file_id) {
             Some(image) => Part::Media(Media { detail, ..image }),
             None => Part::Other(kind),
         },
@@ -394,28 +387,6 @@ fn medium(
 }
 
 // --- the rest ------------------------------------------------------------------------------------
-
-fn custom_tools(tools: &[WireTool]) -> Vec<String> {
-    let custom = tools.iter().filter(|tool| tool.r#type == "custom");
-    custom.filter_map(|tool| tool.name.clone()).collect()
-}
-
-/// A tool of the provider's own is in the original alone.
-fn tool(place: usize, tool: WireTool) -> Option<Result<Tool, Failure>> {
-    let WireTool { r#type: kind, name, description, parameters, strict, format } = tool;
-    let is_custom = kind == "custom";
-    if !is_custom && kind != "function" {
-        return None;
-    }
-    let Some(name) = name else {
-        let at = format!("tools[{place}].name");
-        return Some(Err(wrong(&at, "expected the function's name")));
-    };
-    Some(Ok(match is_custom {
-        true => custom_tools::function(name, description, format),
-        false => Tool { name, description, parameters, strict },
-    }))
-}
 
 fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
     match choice {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
-use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
+use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, ToolForm, Usage};
 use crate::failure::{Failure, Reason};
 use crate::protocol::body::Body;
 use crate::protocol::frame::{push_json_string, push_number};
@@ -154,7 +154,7 @@ impl Writer {
         let item = &mut self.items[at];
         item.add_name(call.name.as_deref().unwrap_or(""));
         item.add(&call.arguments);
-        if !call.arguments.is_empty() && !item.is_custom() {
+        if !call.arguments.is_empty() && item.is_streamed() {
             self.head(out, "response.function_call_arguments.delta");
             self.items[at].push_place(out);
             out.extend_from_slice(b",\"delta\":");
@@ -213,8 +213,8 @@ impl Writer {
             _ => format!("call_{}_{}", self.name, self.place),
         };
         let name = call.name.as_deref().unwrap_or("").to_owned();
-        let is_custom = self.opening.request.custom_tools.contains(&name);
-        let at = self.open(out, Kind::Call { index: call.index, id, name, is_custom });
+        let form = form(&self.opening.request, name);
+        let at = self.open(out, Kind::Call { index: call.index, id, form });
         self.items[at].parts.push(Part::new(TextKind::Answer));
         at
     }
@@ -371,6 +371,12 @@ fn echo(request: &ChatRequest) -> String {
     echo
 }
 
+/// The client's own form of a function.
+fn form(request: &ChatRequest, name: String) -> ToolForm {
+    let form = request.tool_forms.iter().find(|(function, _)| *function == name);
+    form.map_or_else(|| ToolForm::function(name), |(_, form)| form.clone())
+}
+
 /// The items of a complete answer, with the texts of their parts.
 fn collected(answer: &Collected, request: &ChatRequest) -> Vec<(Kind, Vec<Part>)> {
     let part = |kind, text: &String| Part { text: text.clone(), ..Part::new(kind) };
@@ -385,8 +391,7 @@ fn collected(answer: &Collected, request: &ChatRequest) -> Vec<(Kind, Vec<Part>)
     }
     items.extend(answer.tool_calls.iter().zip(0..).map(|(call, index)| {
         let (id, name) = (call.id.clone(), call.name.clone());
-        let is_custom = request.custom_tools.contains(&name);
-        let kind = Kind::Call { index, id, name, is_custom };
+        let kind = Kind::Call { index, id, form: form(request, name) };
         (kind, vec![part(TextKind::Answer, &call.arguments)])
     }));
     items

@@ -100,7 +100,7 @@ fn the_blocks_of_messages_are_read() {
                 medium(image, MediaSource::Url("https://x/y.png".into()), None, None),
                 medium(file, MediaSource::Id("f".into()), None, Some("a.pdf")),
                 Part::Text("plain".into()),
-                Part::Other("search_result".into()),
+                Part::Text("t\nhttps://x".into()),
             ],
         },
         Message {
@@ -118,6 +118,48 @@ fn the_blocks_of_messages_are_read() {
         Message { role: Role::Tool, parts: vec![result("t", "4", false), result("u", "no", true)] },
         Message::text(Role::User, "go on"),
         Message { role: Role::Assistant, parts: vec![] },
+    ];
+    assert_eq!(request.messages, expected);
+}
+
+/// What Claude Code sends beside texts and calls, as other providers are sent it.
+#[test]
+fn what_only_anthropic_has_keeps_the_conversation_going() {
+    let request = read(
+        r#"{"max_tokens":1,"system":[
+            {"type":"text","text":"x-anthropic-billing-header: cc_version=2.1.177.01c; cch=36ee5;"},
+            {"type":"text","text":"Be brief."}],
+        "context_management":{"edits":[]},
+        "tools":[{"name":"ToolSearch","input_schema":{}},
+            {"name":"Later","input_schema":{},"defer_loading":true},
+            {"type":"web_search_20250305","name":"web_search","max_uses":8},
+            {"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}],
+        "messages":[
+        {"role":"user","content":[{"type":"compaction","content":"Before: hi."}]},
+        {"role":"assistant","content":[{"type":"text","text":"Searching."},
+            {"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"x"}},
+            {"type":"web_search_tool_result","tool_use_id":"s","content":[]},
+            {"type":"tool_use","id":"t","name":"ToolSearch","input":{}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"t",
+            "content":[{"type":"tool_reference","tool_name":"Later"}]}]}]}"#,
+    );
+    let names: Vec<_> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["ToolSearch", "Later"]);
+    let text = |text: &str| Part::Text(text.into());
+    let (id, name, arguments) = ("t".into(), "ToolSearch".into(), "{}".into());
+    let result = Part::ToolResult {
+        id: "t".into(),
+        parts: vec![text("The tool Later is available.")],
+        is_error: false,
+    };
+    let expected = [
+        Message::text(Role::System, "Be brief."),
+        Message::text(Role::User, "Before: hi."),
+        Message {
+            role: Role::Assistant,
+            parts: vec![text("Searching."), Part::ToolCall { id, name, arguments }],
+        },
+        Message { role: Role::Tool, parts: vec![result] },
     ];
     assert_eq!(request.messages, expected);
 }

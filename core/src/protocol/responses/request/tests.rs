@@ -126,7 +126,7 @@ fn items_are_a_conversation() {
         message(Role::Tool, vec![result("c1", "4"), result("c2", "5")]),
         message(
             Role::Assistant,
-            vec![Part::Other("image_generation_call".into()), Part::Other("item_reference".into())],
+            vec![Part::Other("item_reference".into())],
         ),
     ];
     assert_eq!(request.messages, expected);
@@ -183,7 +183,8 @@ fn custom_tools_are_functions_of_one_text() {
     let description = patch.description.as_deref().unwrap();
     assert!(description.starts_with("Patches.\n") && description.ends_with("start: /.+/"));
     assert_eq!(say.description, None);
-    assert_eq!(request.custom_tools, ["apply_patch", "say"]);
+    let forms: Vec<_> = request.tool_forms.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(forms, ["apply_patch", "say"]);
     assert_eq!(patch.parameters.as_ref().unwrap()["properties"]["input"]["type"], "string");
     assert_eq!(request.tool_choice, Some(ToolChoice::Tool("say".into())));
     let roles: Vec<_> = request.messages.iter().map(|message| message.role).collect();

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::chat::{ToolForm, ToolKind};
 use crate::protocol::TextKind;
 use crate::protocol::custom_tools;
 use crate::protocol::frame::{push_json_string, push_number};
+use crate::protocol::responses::tools;
 
 #[derive(Debug)]
 pub(super) struct Item {
@@ -26,9 +28,7 @@ pub(super) enum Kind {
     Call {
         index: u32,
         id: String,
-        name: String,
-        /// Its arguments are a text.
-        is_custom: bool,
+        form: ToolForm,
     },
     /// A provider's own, handed on as it came.
     Other,
@@ -105,8 +105,12 @@ impl Kind {
         match self {
             Self::Message | Self::Other => "msg",
             Self::Reasoning => "rs",
-            Self::Call { is_custom: false, .. } => "fc",
-            Self::Call { is_custom: true, .. } => "ctc",
+            Self::Call { form, .. } => match form.kind {
+                ToolKind::Function => "fc",
+                ToolKind::Custom => "ctc",
+                ToolKind::Search => "tsc",
+                ToolKind::Shell => "lsh",
+            },
         }
     }
 }
@@ -147,9 +151,10 @@ impl Item {
         matches!(self.kind, Kind::Call { index, .. } if index == number)
     }
 
-    /// Whether it is a call whose arguments are a text: one that is known when all of it is.
-    pub(super) fn is_custom(&self) -> bool {
-        matches!(self.kind, Kind::Call { is_custom: true, .. })
+    /// Whether it is a call whose arguments go out as they come: those of other tools than functions
+    /// are known when all of them are.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(&self.kind, Kind::Call { form, .. } if form.kind == ToolKind::Function)
     }
 
     /// The last part, if it grows and is one of a message or of reasoning.
@@ -171,10 +176,10 @@ impl Item {
 
     /// The name of a call that had none yet.
     pub(super) fn add_name(&mut self, said: &str) {
-        if let Kind::Call { name, .. } = &mut self.kind
-            && name.is_empty()
+        if let Kind::Call { form, .. } = &mut self.kind
+            && form.name.is_empty()
         {
-            name.push_str(said);
+            form.name.push_str(said);
         }
     }
 
@@ -193,22 +198,12 @@ impl Item {
     pub(super) fn value(&self, status: &str) -> Value {
         let parts: Vec<_> = self.parts.iter().map(Part::value).collect();
         match &self.kind {
-            Kind::Call { id, name, is_custom: true, .. } => json!({
-                "id": self.id,
-                "type": "custom_tool_call",
-                "status": status,
-                "call_id": id,
-                "name": name,
-                "input": custom_tools::input(self.arguments()),
-            }),
-            Kind::Call { id, name, is_custom: false, .. } => json!({
-                "id": self.id,
-                "type": "function_call",
-                "status": status,
-                "call_id": id,
-                "name": name,
-                "arguments": self.arguments(),
-            }),
+            Kind::Call { id, form, .. } => {
+                let mut call = tools::call(form, id, self.arguments());
+                call["id"] = self.id.as_str().into();
+                call["status"] = status.into();
+                call
+            }
             Kind::Reasoning => json!({"id": self.id, "type": "reasoning", "summary": parts}),
             Kind::Message | Kind::Other => json!({
                 "id": self.id,
@@ -246,17 +241,22 @@ impl Item {
 
     /// The events with a call's complete arguments.
     pub(super) fn done(&self) -> Vec<(&'static str, Value)> {
-        let Kind::Call { name, is_custom, .. } = &self.kind else { return Vec::new() };
+        let Kind::Call { form, .. } = &self.kind else { return Vec::new() };
         let arguments = self.arguments();
-        if !is_custom {
-            let fields = self.at(json!({"name": name, "arguments": arguments}));
-            return vec![("response.function_call_arguments.done", fields)];
+        match form.kind {
+            ToolKind::Function => {
+                let fields = self.at(json!({"name": form.name, "arguments": arguments}));
+                vec![("response.function_call_arguments.done", fields)]
+            }
+            ToolKind::Custom => {
+                let input = custom_tools::input(arguments);
+                vec![
+                    ("response.custom_tool_call_input.delta", self.at(json!({"delta": input}))),
+                    ("response.custom_tool_call_input.done", self.at(json!({"input": input}))),
+                ]
+            }
+            ToolKind::Search | ToolKind::Shell => Vec::new(),
         }
-        let input = custom_tools::input(arguments);
-        vec![
-            ("response.custom_tool_call_input.delta", self.at(json!({"delta": input}))),
-            ("response.custom_tool_call_input.done", self.at(json!({"input": input}))),
-        ]
     }
 
     fn arguments(&self) -> &str {
