@@ -30,9 +30,10 @@ use crate::access::Meter;
 use crate::access::quota::{Denial, QuotaOp};
 use crate::chat::{ChatRequest, Usage};
 use crate::failure::Failure;
+use crate::history::Exchange;
 use crate::journal::{Bounds, Journal, Wire};
 use crate::log::{self, Answered, Record};
-use crate::protocol::{AnswerMeta, ClientProtocol, Times};
+use crate::protocol::{AnswerMeta, ClientProtocol, End, Times};
 use crate::reader::{self, Expired, Reader};
 use crate::relay::{self, AttemptId, Call, Downstream, Input, Job, Relay, Settlement, Timeouts};
 pub use crate::response::Head;
@@ -258,8 +259,8 @@ impl Answer {
                 }
                 relay::Output::Cancel { attempt } => Output::Cancel { attempt },
                 relay::Output::Release { attempt } => Output::Release { attempt },
-                relay::Output::Settle(settlement) => {
-                    self.outlet.end(&settlement);
+                relay::Output::Settle(mut settlement) => {
+                    settlement.exchange = self.outlet.end(&settlement);
                     self.settlement = Some(settlement);
                     continue;
                 }
@@ -313,12 +314,18 @@ impl Outlet {
         }
     }
 
-    fn end(&mut self, settlement: &Settlement) {
+    /// Ends the response; returns what later requests may refer to.
+    fn end(&mut self, settlement: &Settlement) -> Option<Box<Exchange>> {
         let times = Times { first_content: settlement.first_content, end: settlement.took };
         match self {
-            Self::Client(response) => response.end(&settlement.end, settlement.fallback, times),
+            Self::Client(response) => {
+                response.end(&settlement.end, settlement.fallback, times);
+                let is_answer = matches!(settlement.end, End::Finished(_)) && !settlement.fallback;
+                is_answer.then(|| response.exchange()).flatten().map(Box::new)
+            }
             Self::Journal(kept) => {
                 kept.journal.end(settlement.end.clone(), settlement.fallback, times);
+                None
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::access::quota::{Denial, QuotaOp, Quotas};
 use crate::access::{Access, Admission, Credentials};
 use crate::config::Config;
 use crate::health::Health;
+use crate::history::History;
 use crate::limit::learned::Learned;
 use crate::log::Level;
 use crate::time::Instant;
@@ -24,6 +25,7 @@ pub struct Gateway {
     learned: Learned,
     access: Access,
     quotas: Quotas,
+    history: History,
     verbosity: Option<Level>,
 }
 
@@ -39,6 +41,7 @@ impl Gateway {
             learned: Learned::default(),
             access,
             quotas: Quotas::default(),
+            history: History::default(),
             verbosity: Some(Level::Info),
         }
     }
@@ -66,6 +69,11 @@ impl Gateway {
     /// The limits that providers named: a shell that has a store restores them from there.
     pub fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    /// What was answered, for requests that refer to it.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     /// Begins to let a request in, which came at `now`, `unix_now` seconds after 1970.

@@ -32,6 +32,7 @@ pub mod egress;
 pub mod failure;
 pub mod gateway;
 pub mod health;
+pub mod history;
 mod journal;
 mod json;
 pub mod limit;

@@ -78,6 +78,9 @@ pub enum ReadError {
 /// Receives the events that are read.
 pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
 
+/// Parts that refer to what a provider of the client's protocol, or this process, may have kept.
+const REFERENCES: &[&str] = &["previous_response_id", "conversation", "item_reference"];
+
 /// The failure of a part that a protocol does not support. Content is never dropped, or the model
 /// would answer another question; earlier reasoning may be, where a provider accepts only its own.
 fn unsupported(part: &Part, protocol: &str) -> Failure {
@@ -92,6 +95,13 @@ fn unsupported(part: &Part, protocol: &str) -> Failure {
         Part::ToolResult { .. } => "tool result",
         Part::Other(kind) => kind,
     };
+    if REFERENCES.contains(&kind) {
+        let detail = format!(
+            "{kind}: what it refers to is not known here, or not any more. Send the whole \
+             conversation in `input`."
+        );
+        return Failure::new(Reason::Unsupported, detail).at(kind);
+    }
     let detail = format!("Protocol `{protocol}` does not support {kind} parts.");
     Failure::new(Reason::Unsupported, detail)
 }

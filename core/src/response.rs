@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
+use crate::history::Exchange;
 use crate::protocol::{
     AnswerEnd, AnswerMeta, ClientProtocol, Collected, Times, Writer, error_body,
 };
@@ -165,6 +166,11 @@ impl Response {
     fn streams(&self, failure: &Failure) -> bool {
         let is_too_long = failure.reason == Reason::ContextLength;
         self.stream && is_too_long && self.client.streams_overflow()
+    }
+
+    /// What later requests may refer to, of an answer that is over.
+    pub(crate) fn exchange(&self) -> Option<Exchange> {
+        self.writer.exchange(&self.collected)
     }
 
     fn fail(&mut self, failure: &Failure) {

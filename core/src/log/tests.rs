@@ -43,6 +43,7 @@ fn settlement() -> Settlement {
     let mut config = Config::parse(CONFIG, |_| None).unwrap();
     let targets = config.models.remove("m").unwrap().targets;
     Settlement {
+        exchange: None,
         caller: Some(caller()),
         end: End::Finished(FinishReason::Stop),
         attempts: vec![

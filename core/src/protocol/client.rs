@@ -1,8 +1,11 @@
 //! The protocols that clients speak.
 
+use std::borrow::Cow;
+
 use super::{anthropic, content, notebook, ollama, openai, responses, session, token, ui_message};
 use crate::chat::ChatRequest;
 use crate::failure::Failure;
+use crate::history::History;
 use crate::sse::Framing;
 use crate::target::{ProviderProtocol, Upstream};
 
@@ -96,6 +99,21 @@ impl ClientProtocol {
             | Self::UiMessage
             | Self::OllamaGenerate => false,
         }
+    }
+
+    /// The body of a user's request with what it refers to in place of its references to what was
+    /// answered here.
+    pub(crate) fn resolve<'b>(
+        self,
+        body: &'b [u8],
+        history: &History,
+        user: &str,
+        now: u64,
+    ) -> Cow<'b, [u8]> {
+        if self != Self::Responses {
+            return body.into();
+        }
+        responses::resolve(body, history, user, now).map_or(body.into(), Cow::Owned)
     }
 
     /// Reads a request.

@@ -9,6 +9,7 @@
 
 mod provider_request;
 mod reader;
+mod references;
 mod request;
 mod tools;
 mod writer;
@@ -16,5 +17,6 @@ mod writer;
 pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
+pub(super) use references::resolve;
 pub(super) use request::parse_request;
 pub(crate) use writer::Writer;

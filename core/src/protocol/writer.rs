@@ -9,6 +9,7 @@ use super::{
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;
+use crate::history::Exchange;
 
 /// How an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +166,13 @@ impl Writer {
             Self::UiMessage(writer) => writer.end(out, closing),
             Self::Ollama(writer) => writer.end(out, closing),
         }
+    }
+
+    /// What later requests may refer to, of an answer that is over: of a stream what was written, else
+    /// what was `collected`.
+    pub(crate) fn exchange(&self, collected: &Collected) -> Option<Exchange> {
+        let Self::Responses(writer) = self else { return None };
+        writer.exchange(collected)
     }
 
     /// Writes a non-streaming answer, and how long it took.

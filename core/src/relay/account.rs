@@ -142,6 +142,7 @@ impl Account {
         now: Instant,
     ) -> Settlement {
         Settlement {
+            exchange: None,
             caller: self.caller.clone(),
             end,
             attempts: std::mem::take(&mut self.attempts),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::access::Caller;
 use crate::chat::Usage;
+use crate::history::Exchange;
 use crate::limit::learned::LearnedLimit;
 use crate::limit::{Limit, Terms};
 use crate::protocol::End;
@@ -59,6 +60,8 @@ impl CallLimits {
 /// How an answer went.
 #[derive(Clone, Debug)]
 pub struct Settlement {
+    /// What later requests may refer to, where the client's protocol has that.
+    pub exchange: Option<Box<Exchange>>,
     /// Who sent the request.
     pub caller: Option<Caller>,
     /// How it ended.

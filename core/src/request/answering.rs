@@ -114,7 +114,7 @@ impl Answering {
                 Output::Quota { user, op }
             }
             answer::Output::Settle(settlement) => {
-                settle(context, &self.answered, &settlement);
+                settle(context, &self.answered, settlement);
                 context.next()
             }
             answer::Output::Wait { until } => {
@@ -127,12 +127,17 @@ impl Answering {
 }
 
 /// Keeps and logs what an answer left behind, and ends the request.
-fn settle(context: &mut Context, answered: &Answered, settlement: &Settlement) {
+fn settle(context: &mut Context, answered: &Answered, mut settlement: Box<Settlement>) {
     context.deadline = None;
+    if let Some(exchange) = settlement.exchange.take() {
+        let user = settlement.caller.as_ref().map(|caller| caller.user.shared());
+        let now = context.unix_now().as_secs();
+        context.gateway.history().keep(&user.unwrap_or_default(), *exchange, now);
+    }
     let learned = learned_limits::keep(&settlement.learned);
     if !learned.is_empty() && context.gateway.config().store.is_some() {
         context.outputs.push_back(Output::Keep(learned));
     }
-    context.log(log::answer_level(&settlement.end), || log::answer(answered, settlement));
+    context.log(log::answer_level(&settlement.end), || log::answer(answered, &settlement));
     context.outputs.push_back(Output::Done);
 }

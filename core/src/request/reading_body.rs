@@ -51,6 +51,9 @@ impl ReadingBody {
             }
             Wanted::Chat { client, headers } => (client.of_body(body), headers),
         };
+        let (history, now) = (context.gateway.history(), context.unix_now().as_secs());
+        let user = caller.as_ref().map_or("", |caller| &*caller.user);
+        let body = &client.protocol.resolve(body, history, user, now);
         let named = context.model.take();
         let config = context.gateway.config();
         match Chat::parse(config, client, caller.clone(), headers, named, body) {

@@ -85,8 +85,10 @@ mod tests {
         let rows = [
             (format!(r#""{line}\nBe brief.""#), r#""Be brief.""#.to_owned()),
             (
-                format!(r#"[{{"type":"text","text":"{line}"}},{{"type":"text","text":"Be brief."}}]"#),
-                r#"[{"type":"text","text":"Be brief."}]"#.to_owned(),
+                format!(
+                    r#"[{{"type":"text","text":"{line}"}},{{"type":"text","text":"Be brief."}}]"#
+                ),
+                r#"[{"text":"Be brief.","type":"text"}]"#.to_owned(),
             ),
             (r#"  "Be brief.""#.trim().to_owned(), r#""Be brief.""#.to_owned()),
         ];

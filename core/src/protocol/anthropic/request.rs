@@ -306,7 +306,9 @@ fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
             let ToolReference { tool_name } = block_as(block, path)?;
             Part::Text(format!("The tool {tool_name} is available."))
         }
-        "compaction" => Part::Text(block_as::<Compaction>(block, path)?.content.unwrap_or_default()),
+        "compaction" => {
+            Part::Text(block_as::<Compaction>(block, path)?.content.unwrap_or_default())
+        }
         "search_result" => {
             let SearchResult { source, title, content } = block_as(block, path)?;
             let texts = content.into_iter().map(|block| block.text);

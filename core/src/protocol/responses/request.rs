@@ -302,8 +302,10 @@ fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
         // A provider of the same protocol gets it in the original.
-        _ => Ok(tools::item_parts(item)
-            .unwrap_or_else(|| (Role::Assistant, vec![Part::Other(kind)]))),
+        _ => {
+            Ok(tools::item_parts(item)
+                .unwrap_or_else(|| (Role::Assistant, vec![Part::Other(kind)])))
+        }
     }
 }
 
@@ -355,10 +357,12 @@ pub(super) fn part(part: WirePart) -> Part {
             Part::Text(part.text.unwrap_or_default())
         }
         "refusal" => Part::Refusal(part.refusal.unwrap_or_default()),
-        "input_image" | "computer_screenshot" => match medium(MediaKind::Image, part.image_url, None, part.file_id) {
-            Some(image) => Part::Media(Media { detail, ..image }),
-            None => Part::Other(kind),
-        },
+        "input_image" | "computer_screenshot" => {
+            match medium(MediaKind::Image, part.image_url, None, part.file_id) {
+                Some(image) => Part::Media(Media { detail, ..image }),
+                None => Part::Other(kind),
+            }
+        }
         "input_file" => {
             match medium(MediaKind::File, part.file_url, part.file_data, part.file_id) {
                 Some(file) => Part::Media(Media { name: part.filename, ..file }),

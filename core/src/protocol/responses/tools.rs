@@ -174,7 +174,11 @@ fn found(tools: Vec<WireTool>) -> String {
     let mut found = Functions::default();
     tools.into_iter().for_each(|tool| found.add(tool, None));
     let names: Vec<_> = found.tools.iter().map(|tool| tool.name.as_str()).collect();
-    if names.is_empty() { "No tools found.".into() } else { format!("Found: {}.", names.join(", ")) }
+    if names.is_empty() {
+        "No tools found.".into()
+    } else {
+        format!("Found: {}.", names.join(", "))
+    }
 }
 
 fn output_parts(output: Value) -> Vec<Part> {
@@ -316,9 +320,10 @@ mod tests {
             }),
             (
                 r#"{"type":"local_shell_call","call_id":"c","action":{"type":"exec","command":["ls"]}}"#,
-                Some((Role::Assistant, vec![called("c", "local_shell", {
-                    r#"{"command":["ls"],"type":"exec"}"#
-                })])),
+                Some((
+                    Role::Assistant,
+                    vec![called("c", "local_shell", r#"{"command":["ls"],"type":"exec"}"#)],
+                )),
             ),
             (r#"{"type":"tool_search_call","call_id":"c","arguments":{"query":"x"}}"#, {
                 Some((Role::Assistant, vec![called("c", "tool_search", r#"{"query":"x"}"#)]))

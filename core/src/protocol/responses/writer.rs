@@ -10,8 +10,10 @@ use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, ToolForm, Usage};
 use crate::failure::{Failure, Reason};
+use crate::history::Exchange;
 use crate::protocol::body::Body;
 use crate::protocol::frame::{push_json_string, push_number};
+use crate::protocol::responses::references;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai, too_long};
 
 /// Writes the events of one answer.
@@ -109,17 +111,41 @@ impl Writer {
 
     pub(in crate::protocol) fn write_complete(&self, out: &mut Vec<u8>, answer: &Collected) {
         let finish = answer.finish.unwrap_or(FinishReason::Stop);
-        let items: Vec<_> = collected(answer, &self.opening.request)
-            .into_iter()
-            .zip(0..)
-            .map(|((kind, parts), place)| {
-                let item = Item { parts, ..Item::new(kind, &self.name, place) };
-                item.value(item_status(finish)).to_string()
-            })
-            .collect();
+        let items: Vec<_> = self.items(answer, finish).map(|(_, json)| json).collect();
         let echo = echo(&self.opening.request);
         let over = Some((finish, answer.usage));
         out.extend_from_slice(self.response(over, &echo, items.iter()).as_bytes());
+    }
+
+    /// What later requests may refer to: an answer that was written here, and is not the provider's
+    /// own to keep.
+    pub(in crate::protocol) fn exchange(&self, answer: &Collected) -> Option<Exchange> {
+        if self.forwarded.is_some() {
+            return None;
+        }
+        let input = references::conversation(&self.opening.request)?;
+        let output = match self.opening.request.stream {
+            true => self.items.iter().map(|item| references::item(&item.id, &item.json)).collect(),
+            false => {
+                let items = self.items(answer, FinishReason::Stop);
+                items.map(|(id, json)| references::item(&id, &json)).collect()
+            }
+        };
+        Some(Exchange { id: self.opening.id.clone(), input, output })
+    }
+
+    /// The items of a complete answer: their ids and their JSON.
+    fn items(
+        &self,
+        answer: &Collected,
+        finish: FinishReason,
+    ) -> impl Iterator<Item = (String, String)> {
+        let items = collected(answer, &self.opening.request).into_iter().zip(0..);
+        items.map(move |((kind, parts), place)| {
+            let item = Item { parts, ..Item::new(kind, &self.name, place) };
+            let json = item.value(item_status(finish)).to_string();
+            (item.id, json)
+        })
     }
 
     /// The provider's names, as long as none is out. A name of another protocol's is not one of a

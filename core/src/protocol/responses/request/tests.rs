@@ -124,10 +124,7 @@ fn items_are_a_conversation() {
             ],
         ),
         message(Role::Tool, vec![result("c1", "4"), result("c2", "5")]),
-        message(
-            Role::Assistant,
-            vec![Part::Other("item_reference".into())],
-        ),
+        message(Role::Assistant, vec![Part::Other("item_reference".into())]),
     ];
     assert_eq!(request.messages, expected);
 }
@@ -140,6 +137,15 @@ fn a_conversation_kept_elsewhere_is_not_forgotten() {
         assert_eq!(request.messages[0].parts, [Part::Other(field.into())]);
         assert_eq!(request.messages.len(), 1);
         assert_eq!(parse(&format!(r#"{{"{field}":null,"input":"x"}}"#)).messages.len(), 1);
+    }
+}
+
+#[test]
+fn who_refers_to_what_is_unknown_reads_what_to_do() {
+    for name in ["previous_response_id", "item_reference"] {
+        let failure = crate::protocol::unsupported(&Part::Other(name.into()), "openai");
+        assert!(failure.message().contains("Send the whole conversation in `input`"), "{failure}");
+        assert_eq!((failure.param.as_deref(), failure.status()), (Some(name), 400));
     }
 }
 
