@@ -42,7 +42,7 @@ use std::time::Duration;
 pub use crate::protocol::End;
 pub use attempt::AttemptId;
 pub use clocks::Timer;
-pub use interface::{Call, Downstream, Head, Input, Output};
+pub use interface::{Call, Downstream, Head, Input, Output, Purpose};
 pub use settings::{Exhausted, Fallback, Midstream, Timeouts};
 pub use settlement::{AttemptRecord, CallLimits, Settlement};
 

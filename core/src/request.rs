@@ -28,6 +28,7 @@ mod answering;
 mod chat;
 mod coding;
 mod context;
+mod counting;
 mod models;
 mod nonces;
 mod own_keys;
@@ -55,11 +56,12 @@ pub use route::Client;
 use admitting::{Admitting, Purpose};
 use answering::Answering;
 use context::Context;
+use counting::Counting;
 use own_keys::{LoadingKeys, StoringKey};
 use reading_body::ReadingBody;
 use route::Route;
 
-pub(crate) use chat::{Began, Chat};
+pub(crate) use chat::{Aim, Asked, Began, Chat};
 
 /// Random bytes that a request takes: its answer's name, and the seed of its nonces.
 pub const RANDOM_BYTES: usize = 16 + nonces::SEED_BYTES;
@@ -215,6 +217,8 @@ pub enum Timer {
     Store,
     /// The key set is due.
     KeySet,
+    /// The count of a request's tokens is due.
+    Count,
     /// The quota's answer is due.
     Quota,
     /// A deadline of the answer.
@@ -241,7 +245,7 @@ impl Timer {
 ///       └─► Admitting ─┬─ the list of models, or a refusal ────────────► Replying
 ///                      ├─ a user's key: ReadingBody ──► StoringKey ────► Replying
 ///                      └─ chat: ReadingBody ─┬────────► LoadingKeys ──┬► Answering ─► Done
-///                                            └─ needs no keys ────────┘
+///                                            └─ needs no keys ────────┴► Counting ──► Replying
 /// ```
 ///
 /// A chat request that is refused on the way is answered at once, in its client's protocol. When the
@@ -264,6 +268,8 @@ enum State {
     Replying { body: Vec<u8>, due: bool },
     /// What the answer awaits.
     Answering(Box<Answering>),
+    /// The number of the request's tokens.
+    Counting(Box<Counting>),
     /// Nothing.
     Over,
 }
@@ -289,6 +295,10 @@ impl Request {
             Route::Model(name) => Purpose::Model(name),
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
             Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },
+            Route::Count(client) => {
+                context.aim = Aim::Count;
+                Purpose::Chat { client, headers: client.headers(header) }
+            }
             Route::Deployment { client, model } => {
                 context.model = Some(model);
                 Purpose::Chat { client, headers: client.headers(header) }
@@ -305,6 +315,7 @@ impl Request {
         context.now = context.now.max(now);
         self.state = match (std::mem::replace(&mut self.state, State::Over), input) {
             (State::Answering(state), input) => state.handle(context, input),
+            (State::Counting(state), input) => state.handle(context, input),
             (State::Admitting(state), Input::Rows(outcome)) => state.found(context, outcome),
             (State::Admitting(state), Input::Fetched(body)) => state.fetched(context, body),
             (State::Admitting(state), Input::Tick) => state.tick(context),
@@ -356,6 +367,7 @@ impl Request {
             | State::ReadingBody(_)
             | State::LoadingKeys(_)
             | State::StoringKey(_)
+            | State::Counting(_)
             | State::Replying { .. }
             | State::Over => self.context.next(),
         }

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use serde::Deserialize;
 use serde_json::Value;
-use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice};
+use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice, Usage};
 use streamgate_core::failure::{Failure, Overflow, Reason};
-use streamgate_core::relay::{self, AttemptId};
+use streamgate_core::relay::{self, AttemptId, Purpose};
 use streamgate_core::request::Input;
 
 use crate::engine::{self, Chunk, Engine, EngineError, Generate, Generation};
@@ -20,6 +20,7 @@ pub(crate) struct Call {
     state: State,
 }
 
+type Counting = Pin<Box<dyn Future<Output = Result<u32, EngineError>> + Send>>;
 type Beginning = Pin<Box<dyn Future<Output = Result<Generation, EngineError>> + Send>>;
 
 enum State {
@@ -28,6 +29,8 @@ enum State {
     /// The model is being loaded, or the prompt read.
     Beginning(Beginning),
     Running(Generation),
+    /// The prompt is counted, and no answer given.
+    Counting(Counting),
 }
 
 impl Call {
@@ -35,6 +38,11 @@ impl Call {
     pub(crate) fn new(engine: &Engine, call: &relay::Call) -> Self {
         let name = models::engine_name(&call.target);
         let state = match generate(&call.request, call.limit.map(|limit| limit.max_output)) {
+            Ok(request) if call.purpose == Purpose::Count => {
+                let engine = engine.clone();
+                let counted = async move { engine.count_tokens(&name, request.messages).await };
+                State::Counting(Box::pin(counted))
+            }
             Ok(request) => {
                 let engine = engine.clone();
                 let begun = async move { engine.generate(&name, request).await };
@@ -58,6 +66,15 @@ impl Call {
                 Ok(generation) => {
                     self.state = State::Running(generation);
                     return Poll::Ready(Progress::More);
+                }
+                Err(error) => self::failure(&error),
+            },
+            State::Counting(counted) => match std::task::ready!(counted.as_mut().poll(context)) {
+                Ok(input_tokens) => {
+                    let usage = Usage { input_tokens, ..Usage::default() };
+                    take(Input::Event { attempt, event: Event::Usage(usage) });
+                    take(Input::End { attempt });
+                    return Poll::Ready(Progress::Over);
                 }
                 Err(error) => self::failure(&error),
             },

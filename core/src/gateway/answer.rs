@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Gateway;
 use crate::access::Caller;
 use crate::answer::Answer;
-use crate::request::{Began, Chat, Client};
+use crate::request::{Aim, Asked, Began, Chat, Client};
 use crate::store::Outcome;
 use crate::time::Instant;
 
@@ -33,7 +33,8 @@ impl Gateway {
         let unix_now = Duration::from_secs(arrival.unix_seconds);
         let began = Began { id: arrival.random, unix_now };
         let (caller, headers) = (arrival.caller.clone(), arrival.headers.clone());
-        match Chat::parse(&self.config, client, caller.clone(), headers, None, body) {
+        let asked = Asked { aim: Aim::Answer, client };
+        match Chat::parse(&self.config, asked, caller.clone(), headers, None, body) {
             Ok(chat) => {
                 let (job, meta) = chat.job(self, &arrival.own_keys, began);
                 Answer::new(job, meta, arrival.now)

@@ -132,6 +132,14 @@ impl ClientProtocol {
         }
     }
 
+    /// Reads a request whose tokens are to be counted.
+    pub(crate) fn parse_counted(self, body: &[u8]) -> Result<ChatRequest, Failure> {
+        match self {
+            Self::Anthropic => anthropic::parse_counted(body),
+            other => other.parse_request(body),
+        }
+    }
+
     /// The protocol that a request's body is in: a path may serve two.
     pub(crate) fn of_body(self, body: &[u8]) -> Self {
         match self {

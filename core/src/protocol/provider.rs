@@ -28,6 +28,11 @@ impl HttpRequest {
         let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { url, headers, body }
     }
+
+    /// What counts the tokens of a request of Anthropic's protocol, in place of answering it.
+    pub(crate) fn counting(self) -> Self {
+        anthropic::counting(self)
+    }
 }
 
 /// What a provider is asked for.

@@ -25,6 +25,9 @@ const AFTER_FINISH: Duration = Duration::from_secs(2);
 pub struct AttemptId(pub(super) u32);
 
 impl AttemptId {
+    /// The first, which may be the only one.
+    pub(crate) const FIRST: Self = Self(0);
+
     /// How many attempts the answer had before it.
     pub const fn number(self) -> u32 {
         self.0

@@ -118,11 +118,23 @@ pub enum Output {
     },
 }
 
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// An answer.
+    Answer,
+    /// The number of the request's tokens: an HTTP response with it, or an [`Event::Usage`] of a
+    /// local engine.
+    Count,
+}
+
 /// A call to be made.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Its name in every input and output about it.
     pub attempt: AttemptId,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The target to call.
     pub target: Arc<Target>,
     /// The request to send.
@@ -148,13 +160,21 @@ impl Call {
             let detail = format!("{} runs on a native server only.", self.target);
             return Err(Failure::new(Reason::ModelUnavailable, detail));
         };
-        protocol.http_request(&ProviderRequest {
+        let http = protocol.http_request(&ProviderRequest {
             target: &self.target,
             request: &self.request,
             client: self.client,
             stream: self.stream,
-            max_output: self.limit.map(|limit| limit.max_output),
+            max_output: match self.purpose {
+                Purpose::Answer => self.limit.map(|limit| limit.max_output),
+                // The count has no limit, and depends on none.
+                Purpose::Count => Some(u32::MAX),
+            },
             refused: self.refused,
+        })?;
+        Ok(match self.purpose {
+            Purpose::Answer => http,
+            Purpose::Count => http.counting(),
         })
     }
 }

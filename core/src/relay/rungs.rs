@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Plan};
 use super::reading::Forwarding;
-use super::{AttemptId, Call, CallLimits, Downstream, Output, Relay, continuation};
+use super::{AttemptId, Call, CallLimits, Downstream, Output, Purpose, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
 use crate::protocol::ToolNames;
@@ -84,6 +84,7 @@ impl Relay {
         self.next_id += 1;
         self.actions.push_back(Output::Call(Box::new(Call {
             attempt: id,
+            purpose: Purpose::Answer,
             target: target.clone(),
             request,
             client: self.job.client,

@@ -78,7 +78,9 @@ impl Admitting {
                 let seconds = Timer::KEY_SET_TIME_MAX.as_secs();
                 self.fetched(context, Err(&format!("it did not come within {seconds} s")))
             }
-            Some(Timer::Body | Timer::Quota | Timer::Answer(_)) | None => State::Admitting(self),
+            Some(Timer::Body | Timer::Count | Timer::Quota | Timer::Answer(_)) | None => {
+                State::Admitting(self)
+            }
         }
     }
 

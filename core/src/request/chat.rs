@@ -17,6 +17,21 @@ use crate::relay::{Exhausted, Job};
 use crate::store::{self, Outcome, Statement};
 use crate::target::{Pattern, Target};
 
+/// What a chat request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    Answer,
+    /// The number of its tokens.
+    Count,
+}
+
+/// What is asked for, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) aim: Aim,
+    pub(crate) client: Client,
+}
+
 /// A chat request that can be answered, or refused.
 pub(crate) struct Chat {
     client: Client,
@@ -25,6 +40,14 @@ pub(crate) struct Chat {
     /// The model's name; empty if the request named none that is configured.
     model: String,
     targets: Vec<Arc<Target>>,
+}
+
+/// A request that is to be counted.
+pub(super) struct Counted {
+    pub(super) request: ChatRequest,
+    /// The model's first.
+    pub(super) target: Option<Arc<Target>>,
+    pub(super) caller: Option<Caller>,
 }
 
 /// An answer's name, and when it begins.
@@ -40,13 +63,16 @@ impl Chat {
     /// Reads a request's body. A model that is `named` elsewhere is the one that is meant.
     pub(crate) fn parse(
         config: &Config,
-        client: Client,
+        Asked { aim, client }: Asked,
         caller: Option<Caller>,
         headers: Headers,
         named: Option<String>,
         body: &[u8],
     ) -> Result<Self, Failure> {
-        let mut request = client.protocol.parse_request(body)?;
+        let mut request = match aim {
+            Aim::Answer => client.protocol.parse_request(body)?,
+            Aim::Count => client.protocol.parse_counted(body)?,
+        };
         request.stream = client.stream.unwrap_or(request.stream);
         if let Some(original) = &mut request.original {
             original.headers = headers;
@@ -71,6 +97,14 @@ impl Chat {
     pub(crate) fn own_keys(&self) -> Option<Statement> {
         let needed = self.targets.iter().any(|target| target.provider.user_keys);
         needed.then(|| store::provider_keys::of_user(owner(self.caller.as_ref())))
+    }
+
+    /// What is counted of it, and by whom; `own_keys` is what came of [`Self::own_keys`].
+    pub(super) fn counted(self, gateway: &Gateway, own_keys: &Outcome) -> Counted {
+        let user = owner(self.caller.as_ref());
+        let targets = provider_keys::apply(&self.targets, gateway.config(), user, own_keys);
+        let target = targets.into_iter().next();
+        Counted { request: self.request, target, caller: self.caller }
     }
 
     /// What its answer begins with; `own_keys` is what came of [`Self::own_keys`].

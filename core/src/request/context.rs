@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::nonces::Nonces;
-use super::{Arrival, Began, Head, Output, RequestHead, State, Timer};
+use super::{Aim, Arrival, Began, Head, Output, RequestHead, State, Timer};
 use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
 use crate::log::{Level, Record};
@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) nonces: Nonces,
     /// The `content-encoding` of the request's body.
     pub(super) content_encoding: Option<String>,
+    /// What a chat request asks for.
+    pub(super) aim: Aim,
     /// The model that the path names, whatever the body says.
     pub(super) model: Option<String>,
     arrived: Instant,
@@ -39,6 +41,7 @@ impl Context {
             deadline: None,
             nonces: Nonces::new(seed),
             content_encoding: (head.header)("content-encoding"),
+            aim: Aim::Answer,
             model: None,
             arrived: arrival.now,
             unix_arrived: arrival.unix_now,

@@ -1,9 +1,9 @@
 //! The stages that wait for the store's rows of a user's own keys: to answer with them, or to set,
 //! show or delete one.
 
-use super::chat::Chat;
+use super::chat::{Aim, Chat};
 use super::context::{Context, store_is_late};
-use super::{Output, State, answering};
+use super::{Output, State, answering, counting};
 use crate::access::Caller;
 use crate::provider_keys::{self, Action, Asker, KeyRequest, LOCAL_USER};
 use crate::reply::Reply;
@@ -20,6 +20,14 @@ pub(super) fn owner(caller: Option<&Caller>) -> &str {
     caller.map_or(LOCAL_USER, |caller| &caller.user)
 }
 
+/// Begins what the request asks for, with the rows of the user's own keys.
+fn begin(context: &mut Context, chat: Chat, own_keys: &Outcome) -> State {
+    match context.aim {
+        Aim::Answer => answering::begin(context, chat, own_keys),
+        Aim::Count => counting::begin(context, chat, own_keys),
+    }
+}
+
 impl LoadingKeys {
     /// Loads the keys, if a target is called with them.
     pub(super) fn begin(context: &mut Context, chat: Chat) -> State {
@@ -28,7 +36,7 @@ impl LoadingKeys {
                 context.query(vec![statement]);
                 State::LoadingKeys(Box::new(Self(chat)))
             }
-            None => answering::begin(context, chat, &Ok(Vec::new())),
+            None => begin(context, chat, &Ok(Vec::new())),
         }
     }
 
@@ -38,7 +46,7 @@ impl LoadingKeys {
         if !resealed.is_empty() {
             context.outputs.push_back(Output::Keep(resealed));
         }
-        answering::begin(context, self.0, &outcome)
+        begin(context, self.0, &outcome)
     }
 
     pub(super) fn tick(self: Box<Self>, context: &mut Context) -> State {

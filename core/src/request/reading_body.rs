@@ -4,7 +4,7 @@ use super::coding::Codings;
 use super::context::Context;
 use super::own_keys::{LoadingKeys, StoringKey};
 use super::route::{Client, Headers};
-use super::{BodyFailure, Chat, Output, State, Timer, answering};
+use super::{Asked, BodyFailure, Chat, Output, State, Timer, answering};
 use crate::access::Caller;
 use crate::failure::{Failure, Reason};
 use crate::provider_keys::Action;
@@ -56,7 +56,8 @@ impl ReadingBody {
         let body = &client.protocol.resolve(body, history, user, now);
         let named = context.model.take();
         let config = context.gateway.config();
-        match Chat::parse(config, client, caller.clone(), headers, named, body) {
+        let asked = Asked { aim: context.aim, client };
+        match Chat::parse(config, asked, caller.clone(), headers, named, body) {
             Ok(chat) => LoadingKeys::begin(context, chat),
             Err(failure) => answering::refuse(context, client, caller, failure),
         }

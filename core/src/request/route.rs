@@ -17,7 +17,9 @@ const MODELS: &str = "/v1/models/";
 pub(super) enum Route {
     /// An answer to a chat request.
     Chat(Client),
-    /// The same, by the model that the path names.
+    /// The number of a chat request's tokens.
+    Count(Client),
+    /// An answer by the model that the path names.
     Deployment { client: Client, model: String },
     /// Something about a user's own key for a provider.
     ProviderKey { action: Action, provider: String },
@@ -77,9 +79,11 @@ impl Route {
         match Self::known(method, &path)? {
             Self::Chat(client) => Some(Self::Deployment { client, model }),
             Self::Reply(reply) => Some(Self::Reply(reply)),
-            Self::Deployment { .. } | Self::ProviderKey { .. } | Self::Models | Self::Model(_) => {
-                None
-            }
+            Self::Count(_)
+            | Self::Deployment { .. }
+            | Self::ProviderKey { .. }
+            | Self::Models
+            | Self::Model(_) => None,
         }
     }
 
@@ -92,7 +96,9 @@ impl Route {
     /// The protocol in which the path's errors are written.
     fn protocol(&self) -> ClientProtocol {
         match self {
-            Self::Chat(client) | Self::Deployment { client, .. } => client.protocol,
+            Self::Chat(client) | Self::Count(client) | Self::Deployment { client, .. } => {
+                client.protocol
+            }
             Self::ProviderKey { .. } | Self::Models | Self::Model(_) | Self::Reply(_) => {
                 ClientProtocol::OpenAi
             }
@@ -110,6 +116,9 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
         "/v1/chat/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::OpenAi))),
         "/v1/responses" => chat(|| Route::Chat(Client::new(ClientProtocol::Responses))),
         "/v1/messages" => chat(|| Route::Chat(Client::new(ClientProtocol::Anthropic))),
+        "/v1/messages/count_tokens" => {
+            chat(|| Route::Count(Client::new(ClientProtocol::Anthropic)))
+        }
         "/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Token))),
         "/chat/execute/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Notebook))),
         "/chat/execute" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Notebook))),
@@ -189,6 +198,7 @@ mod tests {
     fn status(method: &str, path: &str) -> Option<u16> {
         match Route::of(method, path) {
             Route::Chat(_)
+            | Route::Count(_)
             | Route::Deployment { .. }
             | Route::ProviderKey { .. }
             | Route::Models
@@ -203,6 +213,7 @@ mod tests {
             ("POST", "/v1/chat/completions", None),
             ("POST", "/v1/responses", None),
             ("POST", "/v1/messages", None),
+            ("POST", "/v1/messages/count_tokens", None),
             ("POST", "/chat/stream", None),
             ("POST", "/chat/execute/stream", None),
             ("POST", "/chat/execute", None),

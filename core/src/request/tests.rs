@@ -26,8 +26,13 @@ protocol = "openai"
 base_url = "https://own.example/v1"
 api_key = { user = true }
 
+[providers.counts]
+protocol = "anthropic"
+base_url = "http://counts/v1"
+
 [models]
 m.targets = ["open/m"]
+counted.targets = ["counts/m"]
 mine.targets = ["own/m"]
 
 [plans.metered]
@@ -37,6 +42,8 @@ tokens_per_minute = 600
 const CHAT: (&str, &str) = ("POST", "/v1/chat/completions");
 const BODY: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}"#;
 const MINE: &[u8] = br#"{"model":"mine","messages":[{"role":"user","content":"hi"}]}"#;
+
+const COUNTED: &[u8] = br#"{"model":"counted","messages":[{"role":"user","content":"hi"}]}"#;
 
 /// Where a request can stand.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +56,11 @@ enum Stage {
     StoringKey,
     AskingQuota,
     Answering,
+    Counting,
     Over,
 }
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage::LookingUpKey,
     Stage::FetchingKeySet,
     Stage::ReadingChat,
@@ -61,6 +69,7 @@ const STAGES: [Stage; 9] = [
     Stage::StoringKey,
     Stage::AskingQuota,
     Stage::Answering,
+    Stage::Counting,
     Stage::Over,
 ];
 
@@ -117,6 +126,8 @@ impl Run {
                 Self::new(&auth, CHAT, ada.reveal()).after(0, Input::Body(BODY))
             }
             Stage::Answering => Self::at(Stage::ReadingChat).after(0, Input::Body(BODY)),
+            Stage::Counting => Self::new("", ("POST", "/v1/messages/count_tokens"), "")
+                .after(0, Input::Body(COUNTED)),
             Stage::Over => Self::new("", ("GET", "/healthz"), ""),
         }
     }
@@ -193,6 +204,7 @@ fn every_stage_awaits_one_thing_and_has_a_deadline() {
         (Stage::StoringKey, "query provider_keys; Store 5000"),
         (Stage::AskingQuota, "quota ada Begin(5); Quota 2000"),
         (Stage::Answering, "call open/m;"),
+        (Stage::Counting, "call counts/m; Count 10000"),
         (Stage::Over, "head 200; body; done;"),
     ] {
         Run::at(stage).check(stage, expected);
@@ -227,6 +239,15 @@ fn a_deadline_ends_its_stage_and_what_comes_later_is_ignored() {
             run = run.after(due + 1, input).check(stage, "");
         }
     }
+}
+
+#[test]
+fn a_count_that_does_not_come_is_estimated() {
+    let late = Run::at(Stage::Counting).after(10_000, Input::Tick);
+    let attempt = late.attempt.unwrap();
+    let late = late.check("late", "cancel; head 200; body; done;");
+    assert!(String::from_utf8_lossy(&late.body).contains(r#""estimated":true"#));
+    late.after(10_001, Input::End { attempt }).check("after that", "");
 }
 
 /// An answer that cannot be counted is given all the same; the quota's answer then changes nothing.
@@ -272,6 +293,7 @@ fn the_client_can_leave_at_any_time() {
             Stage::Over => "",
             Stage::AskingQuota => "quota ada End(-5); log INFO answer; done;",
             Stage::Answering => "cancel; log INFO answer; done;",
+            Stage::Counting => "cancel; done;",
             Stage::LookingUpKey
             | Stage::FetchingKeySet
             | Stage::ReadingChat
@@ -302,7 +324,7 @@ fn what_a_stage_did_not_ask_for_is_ignored() {
                     matches!(input, Input::Body(_) | Input::BodyFailed(_))
                 }
                 (Stage::AskingQuota, input) => matches!(input, Input::Quota(_)),
-                (Stage::Answering | Stage::Over, _) => false,
+                (Stage::Answering | Stage::Counting | Stage::Over, _) => false,
             };
             if !awaited {
                 let name = format!("{stage:?} {input:?}");

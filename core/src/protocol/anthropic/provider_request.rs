@@ -48,6 +48,28 @@ pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<Htt
     Ok(HttpRequest::new(url, headers, body.into_bytes()))
 }
 
+/// Fields of a request that its tokens do not depend on: the endpoint that counts rejects them.
+const UNCOUNTED: [&str; 8] = [
+    "max_tokens",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "metadata",
+    "service_tier",
+];
+
+/// The call that counts a request's tokens in place of answering it.
+pub(in crate::protocol) fn counting(call: HttpRequest) -> HttpRequest {
+    let mut body = Body::read(&call.body);
+    for field in UNCOUNTED {
+        body.remove(field);
+    }
+    let body = body.text().into_bytes();
+    HttpRequest { url: call.url + "/count_tokens", headers: call.headers, body }
+}
+
 /// The client's own body.
 fn patched(
     mut body: Body<'_>,

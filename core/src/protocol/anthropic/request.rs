@@ -179,6 +179,18 @@ struct WireFormat {
 /// Reads the JSON body of `POST /v1/messages`.
 pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request<'_> = parse_json(body)?;
+    if request.max_tokens.is_none() && !request.messages.is_empty() {
+        return Err(wrong("max_tokens", "expected the longest answer, in tokens"));
+    }
+    parsed(request, body)
+}
+
+/// Reads a request whose tokens are to be counted: it has no limit.
+pub(in crate::protocol) fn parse_counted(body: &[u8]) -> Result<ChatRequest, Failure> {
+    parsed(parse_json(body)?, body)
+}
+
+fn parsed(request: Request<'_>, body: &[u8]) -> Result<ChatRequest, Failure> {
     request.check()?;
     let (mut messages, mut places) = (Vec::with_capacity(request.messages.len() + 1), Vec::new());
     if let Some(system) = &request.system {
@@ -198,9 +210,6 @@ impl Request<'_> {
     fn check(&self) -> Result<(), Failure> {
         if self.messages.is_empty() {
             return Err(wrong("messages", "expected at least one message"));
-        }
-        if self.max_tokens.is_none() {
-            return Err(wrong("max_tokens", "expected the longest answer, in tokens"));
         }
         for (name, value) in [("temperature", self.temperature), ("top_p", self.top_p)] {
             if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
