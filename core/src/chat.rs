@@ -155,11 +155,29 @@ pub enum Effort {
     Medium,
     /// Much.
     High,
+    /// More than that.
+    XHigh,
+    /// As much as it can.
+    Max,
     /// So many tokens at most.
     Budget(u32),
 }
 
 impl Effort {
+    /// The level where there is none above `high`.
+    #[must_use]
+    pub const fn up_to_high(self) -> Self {
+        match self {
+            Self::XHigh | Self::Max => Self::High,
+            Self::None
+            | Self::Minimal
+            | Self::Low
+            | Self::Medium
+            | Self::High
+            | Self::Budget(_) => self,
+        }
+    }
+
     /// By OpenAI's names, which others share. A budget of tokens becomes the nearest level; no
     /// provider documents the numbers.
     pub const fn as_str(self) -> &'static str {
@@ -169,6 +187,8 @@ impl Effort {
             Self::Low | Self::Budget(..=2048) => "low",
             Self::Medium | Self::Budget(2049..=12_288) => "medium",
             Self::High | Self::Budget(_) => "high",
+            Self::XHigh => "xhigh",
+            Self::Max => "max",
         }
     }
 }

@@ -20,6 +20,10 @@ pub(super) enum Stretch {
     New(Vec<Value>),
 }
 
+/// The fields of tools, and those that choose among them.
+const TOOLS: [(&str, &[&str]); 2] =
+    [("tools", &["tool_choice", "parallel_tool_calls"]), ("functions", &["function_call"])];
+
 impl<'a> Body<'a> {
     /// The fields of `body`, which a protocol's `parse_request` took.
     pub(super) fn read(body: &'a [u8]) -> Self {
@@ -35,6 +39,21 @@ impl<'a> Body<'a> {
     pub(super) fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let place = self.0.iter().position(|(field, _)| field == name)?;
         Some(self.0.remove(place).1)
+    }
+
+    /// Takes out what some servers refuse though it says nothing: nulls, empty lists of tools, and a
+    /// choice among tools where there are none.
+    pub(super) fn remove_empty(&mut self) {
+        self.0.retain(|(_, text)| text != "null");
+        let is_empty = |text: &str| {
+            matches!(text.as_bytes(), [b'[', .., b']']) && text[1..text.len() - 1].trim().is_empty()
+        };
+        for (tools, choices) in TOOLS {
+            if self.get(tools).is_none_or(is_empty) {
+                self.remove(tools);
+                choices.iter().for_each(|choice| drop(self.remove(choice)));
+            }
+        }
     }
 
     /// Takes out a field, or one of an object in a field: `reasoning.effort`.
@@ -191,6 +210,26 @@ mod tests {
         assert_eq!(body.remove("big").as_deref(), Some("12345678901234567890.50"));
         assert_eq!(body.remove("big"), None);
         assert_eq!(Body::read(b"{}").text(), "{}");
+    }
+
+    #[test]
+    fn what_says_nothing_is_taken_out() {
+        let rows = [
+            (r#"{"stop":null,"a":{"b":null}}"#, r#"{"a":{"b":null}}"#),
+            (r#"{"tools":[ ],"tool_choice":"auto","parallel_tool_calls":true}"#, "{}"),
+            (r#"{"tool_choice":"none"}"#, "{}"),
+            (r#"{"tools":[{}],"tool_choice":"auto"}"#, r#"{"tools":[{}],"tool_choice":"auto"}"#),
+            (
+                r#"{"functions":[{}],"function_call":"f"}"#,
+                r#"{"functions":[{}],"function_call":"f"}"#,
+            ),
+            (r#"{"functions":null,"function_call":"auto"}"#, "{}"),
+        ];
+        for (written, expected) in rows {
+            let mut body = Body::read(written.as_bytes());
+            body.remove_empty();
+            assert_eq!(body.text(), expected);
+        }
     }
 
     #[test]

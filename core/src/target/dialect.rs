@@ -323,7 +323,7 @@ impl Dialect {
 
     /// The fields of the effort.
     pub(crate) fn effort(&self, effort: Effort) -> Vec<(&'static str, Value)> {
-        let from_low = if effort == Effort::Minimal { Effort::Low } else { effort };
+        let from_low = if effort == Effort::Minimal { Effort::Low } else { effort.up_to_high() };
         let field = |effort: Effort| ("reasoning_effort", effort.as_str().into());
         match self.effort {
             EffortField::Word => vec![field(effort)],
@@ -335,7 +335,9 @@ impl Dialect {
                 vec![("thinking", json!({"type": "disabled"}))]
             }
             EffortField::Thinking => {
-                vec![("thinking", json!({"type": "enabled"})), field(from_low)]
+                let has_more = matches!(effort, Effort::XHigh | Effort::Max);
+                let level = if has_more { Effort::Max } else { from_low };
+                vec![("thinking", json!({"type": "enabled"})), field(level)]
             }
             EffortField::Object => vec![("reasoning", effort_object(effort))],
             EffortField::Unsupported => Vec::new(),
@@ -353,7 +355,9 @@ fn effort_object(effort: Effort) -> Value {
     match effort {
         Effort::None => json!({"enabled": false}),
         Effort::Budget(tokens) => json!({"max_tokens": tokens}),
-        Effort::Minimal | Effort::Low | Effort::Medium | Effort::High => {
+        // OpenRouter has one level above.
+        Effort::Max => json!({"effort": Effort::XHigh.as_str()}),
+        Effort::Minimal | Effort::Low | Effort::Medium | Effort::High | Effort::XHigh => {
             json!({"effort": effort.as_str()})
         }
     }

@@ -43,6 +43,12 @@ const GENERATIONS: &[(&str, Thinks, bool, bool)] = &[
 ];
 
 impl Generation {
+    /// Whether its levels of effort have one between `high` and `max`: from Opus 4.7 on. Source:
+    /// "Effort", platform.claude.com/docs/en/build-with-claude/effort.
+    pub(super) fn has_xhigh(self) -> bool {
+        self.thinks == Thinks::Adaptively && !self.samples
+    }
+
     /// The generation of a model. One that is not Anthropic's own takes what the protocol had first.
     pub(in crate::protocol) fn of(model: &str) -> Self {
         let name = model.to_ascii_lowercase().replace('.', "-");

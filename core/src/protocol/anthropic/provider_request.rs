@@ -77,6 +77,7 @@ fn patched(
     ask: &ProviderRequest<'_>,
     max_output: u32,
 ) -> Result<String, Failure> {
+    body.remove_empty();
     body.set("model", &ask.target.model.as_str().into());
     body.bound_lengths(max_output);
     body.set("max_tokens", &max_output.into());
@@ -245,13 +246,17 @@ fn effort_tokens(effort: Effort) -> u32 {
         Effort::Low => 2048,
         Effort::Medium => 8192,
         Effort::High => 16_384,
+        Effort::XHigh => 24_576,
+        Effort::Max => 32_768,
         Effort::Budget(tokens) => tokens,
     }
 }
 
-/// The level nearest to a budget.
-fn effort_name(effort: Effort) -> &'static str {
+/// The level, or the one nearest to a budget.
+fn effort_name(effort: Effort, generation: Generation) -> &'static str {
     match effort_tokens(effort) {
+        _ if effort == Effort::XHigh && generation.has_xhigh() => "xhigh",
+        _ if matches!(effort, Effort::XHigh | Effort::Max) => "max",
         ..=2048 => "low",
         2049..=12_288 => "medium",
         _ => "high",
@@ -261,7 +266,7 @@ fn effort_name(effort: Effort) -> &'static str {
 fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) -> Option<Value> {
     let mut config = Map::new();
     if let (Some(effort), Thinks::Adaptively, true) = (request.effort, generation.thinks, thinks) {
-        config.insert("effort".into(), effort_name(effort).into());
+        config.insert("effort".into(), effort_name(effort, generation).into());
     }
     if let Some(Format::Schema { schema, .. }) = &request.format {
         config.insert("format".into(), json!({"type": "json_schema", "schema": subset(schema)}));

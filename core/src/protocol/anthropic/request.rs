@@ -383,7 +383,9 @@ fn effort(thinking: Option<&Thinking>, word: Option<&str>) -> Option<Effort> {
     match word? {
         "low" => Some(Effort::Low),
         "medium" => Some(Effort::Medium),
-        "high" | "xhigh" | "max" => Some(Effort::High),
+        "high" => Some(Effort::High),
+        "xhigh" => Some(Effort::XHigh),
+        "max" => Some(Effort::Max),
         _ => None,
     }
 }

@@ -132,11 +132,12 @@ fn thinking(effort: Effort, model: &str) -> Option<Value> {
         (_, Effort::Budget(tokens)) => budget(tokens),
         (Generation::Three, Effort::None) => json!({"thinkingLevel": "low"}),
         (Generation::Three, Effort::Minimal) => level("low"),
-        (Generation::Three, effort) => level(effort.as_str()),
+        (Generation::Three, effort) => level(effort.up_to_high().as_str()),
         (Generation::Two, Effort::None) => budget(0),
         (Generation::Two, Effort::Minimal | Effort::Low) => budget(1024),
         (Generation::Two, Effort::Medium) => budget(8192),
         (Generation::Two, Effort::High) => budget(24_576),
+        (Generation::Two, Effort::XHigh | Effort::Max) => budget(32_768),
     })
 }
 

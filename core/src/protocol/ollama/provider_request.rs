@@ -122,7 +122,7 @@ fn think(effort: Effort) -> Value {
     match effort {
         Effort::None => false.into(),
         Effort::Minimal => Effort::Low.as_str().into(),
-        other => other.as_str().into(),
+        other => other.up_to_high().as_str().into(),
     }
 }
 

@@ -26,7 +26,10 @@ const MEDIUM: &[Effort] = &[Effort::Medium];
 const FROM_NONE: &[Effort] = &[Effort::None, Effort::Low, Effort::Medium, Effort::High];
 const FROM_MINIMAL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
 const FROM_LOW: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
-const FROM_MEDIUM: &[Effort] = &[Effort::Medium, Effort::High];
+const FROM_NONE_TO_XHIGH: &[Effort] =
+    &[Effort::None, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh];
+const FROM_LOW_TO_XHIGH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh];
+const FROM_MEDIUM_TO_XHIGH: &[Effort] = &[Effort::Medium, Effort::High, Effort::XHigh];
 const HIGH: &[Effort] = &[Effort::High];
 
 /// By the beginning of the name; the first row that matches counts.
@@ -38,11 +41,14 @@ const GENERATIONS: &[(&str, &[Effort], Samples)] = &[
     ("gpt-5-pro", HIGH, Samples::Never),
     ("gpt-5-codex", FROM_LOW, Samples::Never),
     ("gpt-5.1-chat", MEDIUM, Samples::Never),
+    ("gpt-5.1-codex-max", FROM_LOW_TO_XHIGH, Samples::Never),
     ("gpt-5.1-codex", FROM_LOW, Samples::Never),
+    ("gpt-5.1", FROM_NONE, Samples::WithoutThinking),
     ("gpt-5.2-chat", MEDIUM, Samples::Never),
-    ("gpt-5.2-codex", FROM_LOW, Samples::Never),
-    ("gpt-5.2-pro", FROM_MEDIUM, Samples::Never),
-    ("gpt-5.", FROM_NONE, Samples::WithoutThinking),
+    ("gpt-5.2-codex", FROM_LOW_TO_XHIGH, Samples::Never),
+    ("gpt-5.2-pro", FROM_MEDIUM_TO_XHIGH, Samples::Never),
+    ("gpt-5.3-codex", FROM_LOW_TO_XHIGH, Samples::Never),
+    ("gpt-5.", FROM_NONE_TO_XHIGH, Samples::WithoutThinking),
     ("gpt-5", FROM_MINIMAL, Samples::Never),
     ("o1-mini", NO_LEVELS, Samples::Never),
     ("o1-preview", NO_LEVELS, Samples::Never),
@@ -63,28 +69,40 @@ impl Generation {
         }
     }
 
+    /// Whether anything is known of it.
+    pub(in crate::protocol) fn is_known(self) -> bool {
+        self.levels.is_some()
+    }
+
     /// The least level that is no less than the one asked for, else the highest; `None` where the
-    /// model does not think.
+    /// model does not think. Most that are not known have none above `high`.
     pub(in crate::protocol) fn effort(self, wanted: Effort) -> Option<Effort> {
-        let Some(levels) = self.levels else { return Some(wanted) };
+        let Some(levels) = self.levels else { return Some(wanted.up_to_high()) };
         let enough = levels.iter().find(|level| rank(**level) >= rank(wanted));
         enough.or(levels.last()).copied()
     }
 
     /// How the next token is chosen, as far as the model leaves it to the request.
     pub(in crate::protocol) fn sampling(self, request: &ChatRequest) -> Sampling {
-        let samples = match self.samples {
+        let sampling = request.sampling.clone();
+        match self.samples(request) {
+            true => sampling,
+            false => Sampling { seed: sampling.seed, ..Sampling::default() },
+        }
+    }
+
+    /// Whether the request chooses how the next token is chosen.
+    pub(in crate::protocol) fn samples(self, request: &ChatRequest) -> bool {
+        match self.samples {
             Samples::Always => true,
             Samples::WithoutThinking => request.effort == Some(Effort::None),
             Samples::Never => false,
-        };
-        let sampling = request.sampling.clone();
-        if samples { sampling } else { Sampling { seed: sampling.seed, ..Sampling::default() } }
+        }
     }
 }
 
 fn rank(effort: Effort) -> usize {
-    let names = ["none", "minimal", "low", "medium", "high"];
+    let names = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
     names.iter().position(|name| *name == effort.as_str()).unwrap_or(names.len())
 }
 
@@ -106,6 +124,11 @@ mod tests {
             ("gpt-5.1", Effort::Minimal, Some(Effort::Low), None),
             ("gpt-5.2", Effort::None, Some(Effort::None), Some(0.2)),
             ("gpt-5.2-chat-latest", Effort::High, Some(Effort::Medium), None),
+            ("gpt-5.1", Effort::XHigh, Some(Effort::High), None),
+            ("gpt-5.1-codex-max", Effort::Max, Some(Effort::XHigh), None),
+            ("gpt-5.1-codex-mini", Effort::XHigh, Some(Effort::High), None),
+            ("gpt-5.4", Effort::XHigh, Some(Effort::XHigh), None),
+            ("qwen3", Effort::Max, Some(Effort::High), Some(0.2)),
             ("o3-mini", Effort::Minimal, Some(Effort::Low), None),
             ("o1-mini", Effort::High, None, None),
             ("qwen3", Effort::Budget(9), Some(Effort::Budget(9)), Some(0.2)),

@@ -12,6 +12,9 @@ use crate::failure::Failure;
 use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
 use crate::target::{ApiKey, Dialect, EffortField, Prefix, Thought};
 
+/// How the next token is chosen.
+const SAMPLING: [&str; 4] = ["temperature", "top_p", "frequency_penalty", "presence_penalty"];
+
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let dialect = ask.target.provider.dialect();
@@ -50,9 +53,11 @@ fn patched(
     ask: &ProviderRequest<'_>,
     dialect: &Dialect,
 ) -> Result<String, Failure> {
+    body.remove_empty();
     for name in dialect.refused {
         body.remove(name);
     }
+    fit_generation(&mut body, ask, dialect);
     body.remove("max_tokens");
     let new_name = body.remove("max_completion_tokens").is_some_and(|limit| limit != "null");
     body.set("model", &ask.target.model.as_str().into());
@@ -71,6 +76,24 @@ fn patched(
         edit(&mut body, &pieces, dialect)?;
     }
     Ok(body.text())
+}
+
+/// What the model is known not to take is left out, or nearest to what it takes.
+fn fit_generation(body: &mut Body<'_>, ask: &ProviderRequest<'_>, dialect: &Dialect) {
+    let generation = Generation::of(&ask.target.model);
+    if !generation.samples(ask.request) {
+        SAMPLING.iter().for_each(|name| drop(body.remove(name)));
+    }
+    let written = body.get("reasoning_effort").and(ask.request.effort);
+    let Some(effort) = written.filter(|_| generation.is_known()) else { return };
+    match generation.effort(effort) {
+        Some(level) if level == effort => {}
+        Some(level) if dialect.effort == EffortField::Word => {
+            body.set("reasoning_effort", &level.as_str().into());
+        }
+        Some(_) => {}
+        None => drop(body.remove("reasoning_effort")),
+    }
 }
 
 /// Puts the conversation together: what was edited is written, the rest stays as it is.

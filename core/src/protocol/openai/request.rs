@@ -398,7 +398,9 @@ pub(in crate::protocol) fn effort(name: &str) -> Option<Effort> {
         "minimal" => Some(Effort::Minimal),
         "low" => Some(Effort::Low),
         "medium" => Some(Effort::Medium),
-        "high" | "xhigh" => Some(Effort::High),
+        "high" => Some(Effort::High),
+        "xhigh" => Some(Effort::XHigh),
+        "max" => Some(Effort::Max),
         _ => None,
     }
 }

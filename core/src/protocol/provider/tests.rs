@@ -193,3 +193,76 @@ fn an_element_of_messages_stays_whole() {
         body(&format!("[{replaced}]"))
     );
 }
+
+/// Each row: a client's protocol, a model, fields of its body, and those that are sent.
+#[test]
+fn what_a_model_does_not_take_is_left_out_of_a_clients_own_body() {
+    let chat = ClientProtocol::OpenAi;
+    let rows = [
+        (
+            chat,
+            "gpt-5",
+            r#""temperature":0.2,"top_p":1,"reasoning_effort":"none""#,
+            r#""reasoning_effort":"minimal""#,
+        ),
+        (chat, "gpt-4.1", r#""temperature":0.2,"reasoning_effort":"low""#, r#""temperature":0.2"#),
+        (chat, "gpt-5.4", r#""reasoning_effort":"xhigh""#, r#""reasoning_effort":"xhigh""#),
+        (
+            chat,
+            "qwen3",
+            r#""temperature":0.20,"reasoning_effort":"xhigh""#,
+            r#""temperature":0.20,"reasoning_effort":"xhigh""#,
+        ),
+        (
+            chat,
+            "qwen3",
+            r#""seed":null,"tools":[],"tool_choice":"auto","parallel_tool_calls":false"#,
+            "",
+        ),
+        (
+            ClientProtocol::Responses,
+            "gpt-4.1",
+            r#""reasoning":{"effort":"low","summary":"auto"},"top_p":1.0"#,
+            r#""reasoning":{"summary":"auto"},"top_p":1.0"#,
+        ),
+        (
+            ClientProtocol::Responses,
+            "gpt-5",
+            r#""reasoning":{"effort":"none"},"top_p":1.0,"tool_choice":"auto""#,
+            r#""reasoning":{"effort":"minimal"}"#,
+        ),
+        (
+            ClientProtocol::Anthropic,
+            "claude-sonnet-4-5",
+            r#""temperature":null,"tool_choice":{"type":"auto"}"#,
+            "",
+        ),
+    ];
+    for (client, model, fields, expected) in rows {
+        let said = r#"[{"role":"user","content":"q"}]"#;
+        let list = if client == ClientProtocol::Responses { "input" } else { "messages" };
+        let body = format!(r#"{{"max_tokens":9,{fields},"{list}":{said}}}"#);
+        let request = client.parse_request(body.as_bytes()).unwrap();
+        let text = format!(
+            "[providers.p]\nprotocol = \"{}\"\nbase_url = \"http://p\"\n[models.m]\n\
+             targets = [\"p/{model}\"]",
+            client.name()
+        );
+        let target = Config::parse(&text, |_| None).unwrap().models["m"].targets[0].clone();
+        let Upstream::Http(protocol) = target.provider.upstream else { panic!("not called") };
+        let ask = ProviderRequest {
+            target: &target,
+            request: &request,
+            client,
+            stream: false,
+            max_output: Some(9),
+            refused: Parameters::default(),
+        };
+        let sent = String::from_utf8(protocol.http_request(&ask).unwrap().body).unwrap();
+        let separator = if expected.is_empty() { "" } else { "," };
+        assert!(sent.contains(&format!("{expected}{separator}\"{list}\":{said}")), "{sent}");
+        for gone in ["null", "tool_choice", "parallel", "\"tools\""] {
+            assert!(!sent.contains(gone), "{sent}");
+        }
+    }
+}

@@ -32,6 +32,8 @@ fn patched(
     pieces: Option<Vec<Piece<'_>>>,
     ask: &ProviderRequest<'_>,
 ) -> Result<String, Failure> {
+    body.remove_empty();
+    fit_generation(&mut body, ask);
     body.remove("max_output_tokens");
     body.set("model", &ask.target.model.as_str().into());
     body.set("stream", &ask.stream.into());
@@ -46,6 +48,20 @@ fn patched(
         edit(&mut body, &pieces)?;
     }
     Ok(body.text())
+}
+
+/// What the model is known not to take is left out, or nearest to what it takes.
+fn fit_generation(body: &mut Body<'_>, ask: &ProviderRequest<'_>) {
+    let generation = openai::Generation::of(&ask.target.model);
+    if !generation.samples(ask.request) {
+        ["temperature", "top_p"].iter().for_each(|name| drop(body.remove(name)));
+    }
+    let Some(effort) = ask.request.effort.filter(|_| generation.is_known()) else { return };
+    match generation.effort(effort) {
+        Some(level) if level == effort => {}
+        Some(level) => body.set_in("reasoning", "effort", &level.as_str().into()),
+        None => body.remove_at("reasoning.effort"),
+    }
 }
 
 /// Puts the input together: what was edited is written, the rest stays as it is.

@@ -171,7 +171,7 @@ fn thinking_is_an_effort() {
         (r#""stop_sequences":[]"#, None),
         (r#""thinking":{"type":"disabled"}"#, Some(Effort::None)),
         (r#""thinking":{"type":"adaptive"}"#, None),
-        (r#""thinking":{"type":"adaptive"},"output_config":{"effort":"max"}"#, Some(Effort::High)),
+        (r#""thinking":{"type":"adaptive"},"output_config":{"effort":"max"}"#, Some(Effort::Max)),
         (r#""output_config":{"effort":"low"}"#, Some(Effort::Low)),
         (
             r#""thinking":{"type":"enabled","budget_tokens":1024},"output_config":{"effort":"low"}"#,
