@@ -34,6 +34,7 @@ mod refused;
 mod rungs;
 mod settings;
 mod settlement;
+mod stops;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use super::Timeouts;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
+use super::stops::Stops;
 use super::{CallLimits, Head, Timer};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
@@ -102,6 +103,7 @@ pub(super) struct Plan {
     pub(super) forwarding: Forwarding,
     /// The client's names for the tools.
     pub(super) names: ToolNames,
+    pub(super) stops: Stops,
     pub(super) event_bytes_max: usize,
 }
 
@@ -136,7 +138,8 @@ impl Wire {
 impl Attempt {
     pub(super) fn new(id: AttemptId, mut plan: Plan, began: Instant) -> Self {
         let names = std::mem::take(&mut plan.names);
-        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some(), names);
+        let stops = std::mem::take(&mut plan.stops);
+        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some(), names, stops);
         let wire = match plan.target.provider.upstream {
             Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
             Upstream::Local => {

@@ -152,8 +152,10 @@ impl Relay {
         let target = &attempt.plan.target;
         match &end {
             End::Finished(_) | End::Cancelled | End::Failed(_) if attempt.over => {}
-            End::Finished(_) => self.actions.push_back(Output::Release { attempt: attempt.id }),
-            End::Cancelled | End::Failed(_) => {
+            End::Finished(_) if !attempt.reading.is_cut() => {
+                self.actions.push_back(Output::Release { attempt: attempt.id });
+            }
+            End::Finished(_) | End::Cancelled | End::Failed(_) => {
                 self.actions.push_back(Output::Cancel { attempt: attempt.id });
             }
         }

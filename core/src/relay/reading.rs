@@ -2,6 +2,7 @@
 //! came where the client reads the same protocol and nothing must change, else as events.
 
 use super::delivery::Delivery;
+use super::stops::Stops;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::Halves;
@@ -50,6 +51,7 @@ pub(super) struct Reading {
     /// Whether it continues an answer that broke.
     continues: bool,
     names: ToolNames,
+    stops: Stops,
     pub(super) content: bool,
     /// The name of the first content that the client's protocol has no place for.
     left_out: Option<String>,
@@ -94,11 +96,17 @@ struct Seen {
 }
 
 impl Reading {
-    pub(super) fn new(forwarding: Forwarding, continues: bool, names: ToolNames) -> Self {
+    pub(super) fn new(
+        forwarding: Forwarding,
+        continues: bool,
+        names: ToolNames,
+        stops: Stops,
+    ) -> Self {
         Self {
             forwarding,
             continues,
             names,
+            stops,
             halves: Halves::default(),
             start: None,
             held: Vec::new(),
@@ -179,7 +187,12 @@ impl Reading {
             self.forward(frame, &seen, delivery).map_err(ReadError::Provider)?;
         }
         self.finish = seen.finish.or(self.finish);
-        Ok(step)
+        Ok(if self.is_cut() { Step::Done } else { step })
+    }
+
+    /// Whether the answer ends here, though the provider would go on.
+    pub(super) fn is_cut(&self) -> bool {
+        self.stops.are_met()
     }
 
     /// Names the model that answers, where no provider does.
@@ -311,6 +324,24 @@ impl Reading {
     ) {
         let restored = self.names.restore(event);
         let event = restored.as_ref().unwrap_or(event);
+        if self.stops.is_empty() {
+            return self.note(now, event, forwarded, seen, delivery);
+        }
+        for event in self.stops.pass(event) {
+            self.note(now, &event, forwarded, seen, delivery);
+        }
+        // An answer that stops before its first text is an answer.
+        self.content |= self.is_cut();
+    }
+
+    fn note(
+        &mut self,
+        now: Instant,
+        event: &Event<'_>,
+        forwarded: bool,
+        seen: &mut Seen,
+        delivery: &mut Delivery<'_>,
+    ) {
         match event {
             Event::Start { id, model } => {
                 if !self.content && !self.continues && self.start.is_none() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Plan};
 use super::reading::Forwarding;
+use super::stops::Stops;
 use super::{AttemptId, Call, CallLimits, Downstream, Output, Purpose, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
@@ -106,6 +107,7 @@ impl Relay {
             text_before: self.delivered.text.len(),
             forwarding: self.forwarding(&target, continues.is_some()),
             names: ToolNames::of(&self.job.request, self.job.client, target.provider.upstream),
+            stops: Stops::of(&self.job.request, self.job.client, target.provider.upstream),
             event_bytes_max: self.job.limits.event_bytes,
             target,
         };

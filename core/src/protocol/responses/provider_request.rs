@@ -1,7 +1,7 @@
 //! The call to a provider, written: the client's own body where it speaks this protocol too, else a
 //! new one.
 //!
-//! What Responses does not support is left out: a seed, penalties, `top_k`, and reasoning, which is
+//! What Responses does not support is left out: stop sequences, which the relay applies, a seed, penalties, `top_k`, and reasoning, which is
 //! accepted only in its own encrypted form.
 
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::chat::{
     ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
 };
-use crate::failure::{Failure, Reason};
+use crate::failure::Failure;
 use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, openai, unsupported};
 
 /// Its name in errors.
@@ -87,10 +87,6 @@ fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>]) -> Result<(), Failure> {
 
 fn written(ask: &ProviderRequest<'_>) -> Result<String, Failure> {
     let request = ask.request;
-    if !request.stop.is_empty() {
-        let detail = format!("Protocol `{NAME}` does not support stop sequences.");
-        return Err(Failure::new(Reason::Unsupported, detail).at("stop"));
-    }
     let (instructions, messages) = instructions(&request.messages);
     let mut body = Map::new();
     body.insert("model".into(), ask.target.model.as_str().into());

@@ -1,6 +1,7 @@
 use super::super::parse_request;
 use super::*;
 use crate::config::Config;
+use crate::failure::Reason;
 use crate::protocol::ClientProtocol;
 use crate::target::{ProviderProtocol, Target};
 use std::sync::Arc;
@@ -181,6 +182,4 @@ fn what_cannot_be_told_is_not_dropped() {
         assert!(failure.message().contains(named), "{failure}");
         assert_eq!(failure.reason, Reason::Unsupported);
     }
-    let failure = failure(&ChatRequest { stop: vec!["END".into()], ..ChatRequest::default() });
-    assert_eq!((failure.reason, failure.param.as_deref()), (Reason::Unsupported, Some("stop")));
 }
