@@ -44,6 +44,8 @@ pub struct ChatRequest {
     pub format: Option<Format>,
     /// How much the model thinks before it answers; `None` leaves it to the provider.
     pub effort: Option<Effort>,
+    /// What requests that begin alike share, so that a provider finds them in its cache.
+    pub cache_key: Option<String>,
     /// The conversation this message belongs to, by the name the client gave it.
     pub conversation: Option<String>,
     /// The request as the client wrote it.

@@ -12,6 +12,6 @@ pub(super) use generation::Generation;
 pub(super) use provider_request::{headers, http_request};
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
-pub(super) use request::{effort, parse_request};
+pub(super) use request::{effort, parse_request, text};
 pub(crate) use writer::Writer;
 pub(super) use writer::{error_body, error_value};

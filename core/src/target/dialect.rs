@@ -41,6 +41,8 @@ pub struct Dialect {
     pub(crate) required: &'static str,
     /// Whether a call's identifier must be nine letters and digits.
     pub(crate) short_ids: bool,
+    /// Whether `prompt_cache_key` is known.
+    pub(crate) cache_key: bool,
     /// Whether tools may be named `functions`, as they were at first.
     pub(crate) functions: bool,
     /// Fields that are refused.
@@ -124,6 +126,7 @@ const COMPATIBLE: Dialect = Dialect {
     seed: "seed",
     required: "required",
     short_ids: false,
+    cache_key: false,
     functions: true,
     refused: &[],
     strict: None,
@@ -135,6 +138,7 @@ const OPENAI: Dialect = Dialect {
     at: &["api.openai.com"],
     limit: Some("max_completion_tokens"),
     developer: "developer",
+    cache_key: true,
     instructions: Instructions::Anywhere,
     thought: Thought::Unsupported,
     ..COMPATIBLE

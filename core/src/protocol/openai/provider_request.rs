@@ -145,7 +145,7 @@ fn optional(
     max_output: Option<u32>,
     dialect: &Dialect,
     generation: Generation,
-) -> [(&'static str, Option<Value>); 12] {
+) -> [(&'static str, Option<Value>); 13] {
     let sampling = generation.sampling(request);
     [
         (dialect.limit(false), max_output.map(Value::from)),
@@ -155,6 +155,10 @@ fn optional(
         ("presence_penalty", sampling.presence_penalty.map(Value::from)),
         ("top_k", sampling.top_k.filter(|_| dialect.top_k).map(Value::from)),
         (dialect.seed, sampling.seed.map(Value::from)),
+        (
+            "prompt_cache_key",
+            request.cache_key.clone().filter(|_| dialect.cache_key).map(Value::from),
+        ),
         ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
         ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
         ("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, dialect))),

@@ -35,6 +35,7 @@ struct Request {
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
     reasoning_effort: Option<String>,
+    prompt_cache_key: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -261,6 +262,7 @@ impl From<Request> for ChatRequest {
             parallel_tool_calls: if is_single { Some(false) } else { request.parallel_tool_calls },
             format: request.response_format.and_then(format),
             effort: request.reasoning_effort.as_deref().and_then(effort),
+            cache_key: request.prompt_cache_key.and_then(text),
             conversation: None,
             original: None,
         }
@@ -387,6 +389,14 @@ fn format(format: WireFormat) -> Option<Format> {
             let schema = schema.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
             Some(Format::Schema { name, description, schema, strict })
         }
+        _ => None,
+    }
+}
+
+/// A setting that is left out where it is no text.
+pub(in crate::protocol) fn text(setting: Value) -> Option<String> {
+    match setting {
+        Value::String(text) => Some(text),
         _ => None,
     }
 }

@@ -105,7 +105,7 @@ fn optional(
     instructions: Option<Value>,
     max_output: Option<u32>,
     generation: openai::Generation,
-) -> [(&'static str, Option<Value>); 9] {
+) -> [(&'static str, Option<Value>); 10] {
     let sampling = generation.sampling(request);
     let effort = request.effort.and_then(|effort| generation.effort(effort));
     let effort = effort.map(|effort| json!({"effort": effort.as_str()}));
@@ -119,6 +119,7 @@ fn optional(
         ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
         ("text", request.format.as_ref().map(|it| json!({"format": format(it)}))),
         ("reasoning", effort),
+        ("prompt_cache_key", request.cache_key.clone().map(Value::from)),
     ]
 }
 

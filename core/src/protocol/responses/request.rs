@@ -38,6 +38,7 @@ struct Request<'a> {
     parallel_tool_calls: Option<bool>,
     text: Option<WireText>,
     reasoning: Option<WireReasoning>,
+    prompt_cache_key: Option<Value>,
 }
 
 /// A text, or a list.
@@ -255,6 +256,7 @@ impl From<Request<'_>> for ChatRequest {
             tool_choice: request.tool_choice.and_then(tool_choice),
             parallel_tool_calls: request.parallel_tool_calls,
             format: request.text.and_then(|text| format(text.format?)),
+            cache_key: request.prompt_cache_key.and_then(openai::text),
             effort: request.reasoning.and_then(|it| openai::effort(it.effort.as_deref()?)),
             ..Self::default()
         }
