@@ -16,6 +16,7 @@ mod call_names;
 mod calls;
 mod client;
 mod collected;
+mod completions;
 mod content;
 mod custom_tools;
 mod error;
@@ -27,6 +28,7 @@ mod notebook;
 #[cfg(test)]
 mod odd_fields;
 mod ollama;
+mod open_calls;
 mod openai;
 mod provider;
 mod reader;

@@ -72,6 +72,8 @@ pub struct RequestHead<'a> {
     pub method: &'a str,
     /// The path, without a query.
     pub path: &'a str,
+    /// What follows the path's question mark; empty where there is none.
+    pub query: &'a str,
     /// Finds a header by its lower-case name; several of one name are joined with `, `.
     pub header: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -284,15 +286,17 @@ impl Request {
         let route = if wants_websocket {
             Route::of_websocket(head.path)
         } else {
-            Route::of(head.method, head.path)
+            Route::of(head.method, head.path, head.query)
         };
+        let credentials = Credentials::read(header).or_key(route.key_in_query(head.query));
         let purpose = match route {
             Route::Reply(reply) => {
                 let state = context.reply(reply);
                 return Self { context, state };
             }
-            Route::Models => Purpose::Models,
-            Route::Model(name) => Purpose::Model(name),
+            Route::Models(listing) => Purpose::Models(listing),
+            Route::Model(listing, name) => Purpose::Model(listing, name),
+            Route::ShowModel => Purpose::ShowModel,
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
             Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },
             Route::Count(client) => {
@@ -304,7 +308,6 @@ impl Request {
                 Purpose::Chat { client, headers: client.headers(header) }
             }
         };
-        let credentials = Credentials::read(header);
         let state = Admitting::begin(&mut context, purpose, &credentials);
         Self { context, state }
     }

@@ -10,7 +10,6 @@ use crate::protocol::{
     AnswerEnd, AnswerMeta, ClientProtocol, Collected, Times, Writer, error_body,
 };
 use crate::relay::{Downstream, End, Timeouts};
-use crate::sse::{self, Framing};
 use crate::time::Instant;
 
 /// A response's status and headers.
@@ -47,9 +46,6 @@ pub enum Timer {
     /// A heartbeat is due.
     Heartbeat,
 }
-
-/// The comment that an event stream is sent when there is nothing else to send.
-const HEARTBEAT: &str = "waiting";
 
 /// Where the response's head stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -242,11 +238,7 @@ impl Response {
     /// Sends a heartbeat if the client of a running answer has been without a byte for too long.
     pub(crate) fn heartbeat(&mut self, now: Instant) {
         if self.out.is_empty() && self.due().is_some_and(|(due, _)| due <= now) {
-            match self.client.framing() {
-                Framing::Events => sse::comment(self.out.buffer(), HEARTBEAT),
-                // Before a JSON text, blanks are no part of it; a blank line would be none.
-                Framing::Lines => self.out.buffer().push(b' '),
-            }
+            self.out.buffer().extend_from_slice(self.client.heartbeat());
             self.begin();
         }
     }

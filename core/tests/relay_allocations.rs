@@ -66,7 +66,7 @@ impl Bench {
             _ => r#""content":"Hi""#,
         };
         let body = format!(
-            r#"{{"model":"{model}","stream":true,"max_tokens":9,"message":"Hi","input":"Hi","messages":[{{"role":"user",{said}}}]}}"#
+            r#"{{"model":"{model}","stream":true,"max_tokens":9,"message":"Hi","prompt":"Hi","contents":{{"parts":{{"text":"Hi"}}}},"input":"Hi","messages":[{{"role":"user",{said}}}]}}"#
         );
         let mut answer = gateway.answer(Client::streaming(client), body.as_bytes(), &arrival);
         let Output::Call(call) = answer.poll() else { panic!("no call") };
@@ -190,6 +190,8 @@ fn a_translated_chunk_allocates_nothing() {
         ClientProtocol::UiMessage,
         ClientProtocol::Token,
         ClientProtocol::Ollama,
+        ClientProtocol::Gemini,
+        ClientProtocol::Completions,
     ];
     for client in others {
         check(client, stream);

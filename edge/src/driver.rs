@@ -158,7 +158,9 @@ impl Driver {
 fn machine(isolate: &Isolate, request: &Request) -> request::Request {
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let (method, path) = (request.inner().method(), request.path());
-    let head = RequestHead { method: &method, path: &path, header: &header };
+    let url = request.url().ok();
+    let query = url.as_ref().and_then(|url| url.query()).unwrap_or("");
+    let head = RequestHead { method: &method, path: &path, query, header: &header };
     let arrival = Arrival { now: now(), unix_now: unix_now(), random: random() };
     request::Request::new(&isolate.gateway, &head, &arrival)
 }

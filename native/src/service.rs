@@ -58,6 +58,7 @@ impl Service {
         let head = RequestHead {
             method: parts.method.as_str(),
             path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or(""),
             header: &|name| joined(&parts.headers, name),
         };
         let request = request::Request::new(&self.thread.gateway, &head, &arrival.ok()?);

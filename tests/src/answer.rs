@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
+use streamgate_core::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Framing, Leftover};
 
 use crate::scenario::Protocol;
 
@@ -66,7 +66,9 @@ impl Answer {
     /// Whether the body is a stream of events.
     pub fn is_stream(&self) -> bool {
         let kind = self.head.as_ref().and_then(|head| head.header("content-type"));
-        kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+        kind.is_some_and(|kind| {
+            kind.starts_with("text/event-stream") || kind.starts_with("application/x-ndjson")
+        })
     }
 }
 
@@ -106,7 +108,11 @@ pub struct Reader {
 impl Reader {
     /// A reader of the client's protocol.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol, decoder: Decoder::new(EVENT_BYTES_MAX_DEFAULT) }
+        let framing = match protocol {
+            Protocol::Ollama | Protocol::GeminiArray => Framing::Lines,
+            _ => Framing::Events,
+        };
+        Self { protocol, decoder: Decoder::framed(framing, EVENT_BYTES_MAX_DEFAULT) }
     }
 
     /// The events that are complete with these bytes.
@@ -116,6 +122,12 @@ impl Reader {
         while let Some(event) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? {
             let data = std::str::from_utf8(event.data)
                 .map_err(|_| format!("an event is not UTF-8: {}", event.data.escape_ascii()))?;
+            // An element of a list is a line, its brackets and commas before it.
+            let data = match self.protocol {
+                Protocol::GeminiArray if data == "]" => continue,
+                Protocol::GeminiArray => data.trim_start_matches([' ', '[', ',']),
+                _ => data,
+            };
             events.push(interpret(self.protocol, at, data));
         }
         Ok(events)
@@ -158,14 +170,23 @@ pub fn whole(answer: &Answer, protocol: Protocol) -> Result<Event, String> {
             return Err(format!("the body is no JSON: {error}: {}", body.escape_ascii()));
         }
     };
+    if matches!(protocol, Protocol::Ollama | Protocol::Gemini | Protocol::GeminiArray) {
+        let mut event = interpret(protocol, answer.ended, &data.to_string());
+        event.done = false;
+        return Ok(event);
+    }
     let choice = &data["choices"][0];
     let text = match protocol {
+        Protocol::Completions => &choice["text"],
         Protocol::Notebook => &data["messages"][1]["content"],
         Protocol::Session => &data["message"],
         Protocol::Chat
         | Protocol::Token
         | Protocol::Content
         | Protocol::UiMessage
+        | Protocol::Ollama
+        | Protocol::Gemini
+        | Protocol::GeminiArray
         | Protocol::Other => &choice["message"]["content"],
     };
     Ok(Event {
@@ -214,6 +235,34 @@ fn interpret(protocol: Protocol, at: Duration, text: &str) -> Event {
             event.usage = tokens("inputTokens").zip(tokens("outputTokens")).map(|(i, o)| [i, o]);
             event.done = text == "[DONE]";
         }
+        Protocol::Ollama => {
+            let text = data["message"]["content"].as_str().or(data["response"].as_str());
+            event.text = text.map(String::from);
+            event.finish = data["done_reason"].as_str().map(String::from);
+            let tokens = |name: &str| data[name].as_u64();
+            event.usage =
+                tokens("prompt_eval_count").zip(tokens("eval_count")).map(|(i, o)| [i, o]);
+            event.done = data["done"] == true;
+        }
+        Protocol::Gemini | Protocol::GeminiArray => {
+            let candidate = &data["candidates"][0];
+            let parts = candidate["content"]["parts"].as_array();
+            let texts = parts.into_iter().flatten().filter(|part| part["thought"] != true);
+            let texts: Vec<_> = texts.filter_map(|part| part["text"].as_str()).collect();
+            event.text = (!texts.is_empty()).then(|| texts.concat());
+            event.finish = candidate["finishReason"].as_str().map(String::from);
+            let tokens = |name: &str| data["usageMetadata"][name].as_u64();
+            let usage = tokens("promptTokenCount").zip(tokens("candidatesTokenCount"));
+            event.usage = usage.map(|(i, o)| [i, o]);
+            event.done = event.finish.is_some();
+        }
+        Protocol::Completions => {
+            let choice = &data["choices"][0];
+            event.text = choice["text"].as_str().map(String::from);
+            event.finish = choice["finish_reason"].as_str().map(String::from);
+            event.usage = usage(&data);
+            event.done = text == "[DONE]";
+        }
         Protocol::Other => {}
     }
     event.data = data;
@@ -223,9 +272,21 @@ fn interpret(protocol: Protocol, at: Duration, text: &str) -> Event {
 /// The error in an event or an answer: an object with its message.
 fn error(protocol: Protocol, data: &Value) -> Option<Value> {
     match protocol {
-        Protocol::Chat | Protocol::Token | Protocol::Other => {
-            data.get("error").filter(|error| !error.is_null()).cloned()
+        Protocol::Ollama if data["error"].is_string() => {
+            Some(json!({ "message": data["error"], "code": data["code"] }))
         }
+        Protocol::Gemini | Protocol::GeminiArray if data["error"]["code"].is_u64() => {
+            let mut error = data["error"].clone();
+            error["code"] = error["code"].to_string().into();
+            Some(error)
+        }
+        Protocol::Chat
+        | Protocol::Token
+        | Protocol::Ollama
+        | Protocol::Gemini
+        | Protocol::GeminiArray
+        | Protocol::Completions
+        | Protocol::Other => data.get("error").filter(|error| !error.is_null()).cloned(),
         Protocol::Content => {
             let message = data["error"].as_str()?;
             Some(json!({ "message": message, "code": data["code"] }))

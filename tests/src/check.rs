@@ -161,8 +161,13 @@ impl Check<'_> {
 
     fn stream_headers(&mut self) {
         let Some(head) = &self.seen.answer.head else { return };
+        let media_type = match self.protocol {
+            Protocol::Ollama => "application/x-ndjson",
+            Protocol::GeminiArray => "application/json",
+            _ => "text/event-stream",
+        };
         for (name, value) in [
-            ("content-type", "text/event-stream"),
+            ("content-type", media_type),
             ("cache-control", "no-cache, no-transform"),
             ("x-accel-buffering", "no"),
         ] {
@@ -210,7 +215,15 @@ impl Check<'_> {
     fn finishes(&mut self, end: End, events: &[Event]) {
         let finishes = events.iter().filter(|event| event.finish.is_some()).count();
         let expected = match (end, self.protocol) {
-            (End::Done | End::Whole, Protocol::Chat) | (End::Done, Protocol::UiMessage) => 1,
+            (End::Done, Protocol::UiMessage)
+            | (
+                End::Done | End::Whole,
+                Protocol::Chat
+                | Protocol::Ollama
+                | Protocol::Gemini
+                | Protocol::GeminiArray
+                | Protocol::Completions,
+            ) => 1,
             _ => 0,
         };
         self.same("the number of finish reasons", &finishes, &expected);

@@ -170,8 +170,31 @@ fn canonical(text: &str) -> String {
         }
         text = replaced;
     }
-    text
+    without_times(&text)
 }
+
+/// The text with `…` for the times that Ollama's answers have.
+fn without_times(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = TIMES.iter().filter_map(|name| rest.find(name)).min() {
+        let value = at + rest[at..].find("\":").map_or(0, |colon| colon + 2);
+        let is_end = |c: char| matches!(c, ',' | '}' | '\n');
+        let end = value + rest[value..].find(is_end).unwrap_or(rest.len() - value);
+        shown += &rest[..value];
+        shown += if rest[value..end].starts_with('"') { "\"…\"" } else { "…" };
+        rest = &rest[end..];
+    }
+    shown + rest
+}
+
+/// Fields whose values are times, of this century.
+const TIMES: [&str; 4] = [
+    "\"created_at\":\"20",
+    "\"eval_duration\":",
+    "\"prompt_eval_duration\":",
+    "\"total_duration\":",
+];
 
 #[cfg(test)]
 mod tests {
@@ -179,6 +202,10 @@ mod tests {
 
     #[test]
     fn what_differs_between_runs_is_replaced() {
+        let line =
+            "{\"created_at\":\"2025-07-07T20:22:19Z\",\"eval_count\":7,\"total_duration\":48}\n";
+        let shown = "{\"created_at\":\"…\",\"eval_count\":7,\"total_duration\":…}\n";
+        assert_eq!(canonical(line), shown);
         let id = "0123456789abcdef0123456789abcdef";
         let text = format!(
             "x-stream-id: chatcmpl-{id}\ndate: today\n{{\"id\":\"msg_{id}_0\",\"created\":17,\"model\":\"chatcmpl-1\"}}\n"

@@ -83,6 +83,10 @@ impl Pair {
         self.case.ask(asked, self.client.asks)
     }
 
+    fn path(&self) -> String {
+        self.client.path(self.stream, &self.model())
+    }
+
     fn request(&self) -> Value {
         (self.client.request)(&self.model(), &self.asked())
     }

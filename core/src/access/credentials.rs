@@ -31,6 +31,14 @@ impl Credentials {
         Self(secrets)
     }
 
+    /// The same with a key that stands elsewhere.
+    pub(crate) fn or_key(mut self, key: Option<&str>) -> Self {
+        if let Some(key) = key.and_then(secret).filter(|key| !self.0.contains(key)) {
+            self.0.push(key);
+        }
+        self
+    }
+
     /// The keys and tokens themselves.
     pub(super) fn secrets(&self) -> impl Iterator<Item = Result<&str, Failure>> {
         self.0.iter().map(|secret| match secret.len() {
@@ -96,6 +104,9 @@ mod tests {
     fn each_of_several_is_read_once() {
         let all = [("authorization", "Bearer a"), ("x-api-key", "b"), ("api-key", "a")];
         assert_eq!(secrets(&all), ["a", "b"]);
+        for (key, expected) in [(Some("c"), 3), (Some("b"), 2), (Some(" "), 2), (None, 2)] {
+            assert_eq!(read(&all).or_key(key).secrets().count(), expected, "{key:?}");
+        }
     }
 
     #[test]

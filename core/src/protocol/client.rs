@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{anthropic, content, notebook, ollama, openai, responses, session, token, ui_message};
+use super::{
+    anthropic, completions, content, gemini, notebook, ollama, openai, responses, session, token,
+    ui_message,
+};
 use crate::chat::ChatRequest;
 use crate::failure::Failure;
 use crate::history::History;
@@ -32,6 +35,12 @@ pub enum ClientProtocol {
     Ollama,
     /// Ollama's completion of one prompt.
     OllamaGenerate,
+    /// Google's Gemini API, its streams as server-sent events.
+    Gemini,
+    /// The same, its streams as one JSON list.
+    GeminiArray,
+    /// OpenAI's completion of one prompt.
+    Completions,
 }
 
 /// What is particular to a protocol.
@@ -41,6 +50,8 @@ struct Facts {
     supports_warnings: bool,
     streams_overflow: bool,
     framing: Framing,
+    stream_media_type: &'static str,
+    heartbeat: &'static [u8],
     stream_headers: &'static [(&'static str, &'static str)],
     forwarded_headers: &'static [&'static str],
     error_media_type: &'static str,
@@ -72,10 +83,14 @@ impl ClientProtocol {
                 error_media_type: "text/plain; charset=utf-8",
                 ..Facts::of("ui-message")
             },
-            Self::Ollama => Facts { framing: Framing::Lines, ..Facts::of("ollama") },
-            Self::OllamaGenerate => {
-                Facts { framing: Framing::Lines, ..Facts::of("ollama-generate") }
+            Self::Ollama => Facts::of_lines("ollama"),
+            Self::OllamaGenerate => Facts::of_lines("ollama-generate"),
+            // Google's SDKs read no comments: a blank line means nothing to anybody.
+            Self::Gemini => Facts { heartbeat: b"\n", ..Facts::of("gemini") },
+            Self::GeminiArray => {
+                Facts { stream_media_type: "application/json", ..Facts::of_lines("gemini-array") }
             }
+            Self::Completions => Facts::of("completions"),
         }
     }
 
@@ -92,12 +107,14 @@ impl ClientProtocol {
             Self::Responses => matches!(provider, ProviderProtocol::Responses),
             Self::Anthropic => matches!(provider, ProviderProtocol::Anthropic),
             Self::Ollama => matches!(provider, ProviderProtocol::Ollama),
+            Self::Gemini | Self::GeminiArray => matches!(provider, ProviderProtocol::Gemini),
             Self::Token
             | Self::Notebook
             | Self::Content
             | Self::Session
             | Self::UiMessage
-            | Self::OllamaGenerate => false,
+            | Self::OllamaGenerate
+            | Self::Completions => false,
         }
     }
 
@@ -116,6 +133,11 @@ impl ClientProtocol {
         responses::resolve(body, history, user, now).map_or(body.into(), Cow::Owned)
     }
 
+    /// Whether its streams are framed as those of a provider that speaks it.
+    pub(crate) const fn takes_frames(self) -> bool {
+        !matches!(self, Self::GeminiArray)
+    }
+
     /// Reads a request.
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {
@@ -129,6 +151,8 @@ impl ClientProtocol {
             Self::UiMessage => ui_message::parse_request(body),
             Self::Ollama => ollama::parse_chat(body),
             Self::OllamaGenerate => ollama::parse_generate(body),
+            Self::Gemini | Self::GeminiArray => gemini::parse_request(body),
+            Self::Completions => completions::parse_request(body),
         }
     }
 
@@ -171,10 +195,12 @@ impl ClientProtocol {
 
     /// The media type of its streams.
     pub(crate) const fn stream_media_type(self) -> &'static str {
-        match self.framing() {
-            Framing::Events => "text/event-stream",
-            Framing::Lines => "application/x-ndjson",
-        }
+        self.facts().stream_media_type
+    }
+
+    /// What a stream's client is sent when there is nothing else to send: no part of the answer.
+    pub(crate) const fn heartbeat(self) -> &'static [u8] {
+        self.facts().heartbeat
     }
 
     /// Headers of its streams that no other protocol's have.
@@ -202,9 +228,22 @@ impl Facts {
             supports_warnings: false,
             streams_overflow: false,
             framing: Framing::Events,
+            stream_media_type: "text/event-stream",
+            heartbeat: b": waiting\n\n",
             stream_headers: &[],
             forwarded_headers: &[],
             error_media_type: "application/json",
+        }
+    }
+
+    /// What those are like whose streams are JSON texts, a line each. Before a JSON text, blanks are
+    /// no part of it; a blank line would be none.
+    const fn of_lines(name: &'static str) -> Self {
+        Self {
+            framing: Framing::Lines,
+            stream_media_type: "application/x-ndjson",
+            heartbeat: b" ",
+            ..Self::of(name)
         }
     }
 }
@@ -226,6 +265,9 @@ mod tests {
             (ClientProtocol::UiMessage, "ui-message"),
             (ClientProtocol::Ollama, "ollama"),
             (ClientProtocol::OllamaGenerate, "ollama-generate"),
+            (ClientProtocol::Gemini, "gemini"),
+            (ClientProtocol::GeminiArray, "gemini-array"),
+            (ClientProtocol::Completions, "completions"),
         ];
         for (protocol, name) in names {
             assert_eq!(protocol.name(), name);

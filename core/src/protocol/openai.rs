@@ -14,4 +14,4 @@ pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
 pub(super) use request::{effort, parse_request, text};
 pub(crate) use writer::Writer;
-pub(super) use writer::{error_body, error_value};
+pub(super) use writer::{error_body, error_value, usage_value};

@@ -35,6 +35,19 @@ pub(super) const ANTHROPIC: Words = Words {
 pub(super) const OPENAI: Words =
     Words { phrase: "this model's maximum context length is", sentence: openai, param: "messages" };
 
+/// Its clients recognise the message of Chat Completions.
+pub(super) const COMPLETIONS: Words = Words { param: "prompt", ..OPENAI };
+
+pub(super) const GEMINI: Words = Words {
+    phrase: "exceeds the maximum number of tokens allowed",
+    sentence: |Overflow { input, window }| {
+        format!(
+            "The input token count ({input}) exceeds the maximum number of tokens allowed ({window})."
+        )
+    },
+    param: "contents",
+};
+
 pub(super) const RESPONSES: Words = Words {
     phrase: "exceeds the context window of this model",
     sentence: |overflow| {

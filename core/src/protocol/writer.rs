@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    ClientProtocol, Collected, anthropic, content, error, notebook, ollama, openai, responses,
-    session, token, too_long, ui_message,
+    ClientProtocol, Collected, anthropic, completions, content, error, gemini, notebook, ollama,
+    openai, responses, session, token, too_long, ui_message,
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;
@@ -83,6 +83,10 @@ pub(crate) enum Writer {
     UiMessage(ui_message::Writer),
     /// Ollama's chat and its completions.
     Ollama(ollama::Writer),
+    /// Google's Gemini API.
+    Gemini(gemini::Writer),
+    /// OpenAI's completions.
+    Completions(completions::Writer),
 }
 
 impl Writer {
@@ -103,6 +107,13 @@ impl Writer {
             ClientProtocol::OllamaGenerate => {
                 Self::Ollama(ollama::Writer::new(ollama::Form::Generate, opening))
             }
+            ClientProtocol::Gemini => {
+                Self::Gemini(gemini::Writer::new(gemini::Form::Events, opening))
+            }
+            ClientProtocol::GeminiArray => {
+                Self::Gemini(gemini::Writer::new(gemini::Form::List, opening))
+            }
+            ClientProtocol::Completions => Self::Completions(completions::Writer::new(opening)),
         }
     }
 
@@ -117,7 +128,9 @@ impl Writer {
             | Self::Token(_)
             | Self::Content(_)
             | Self::UiMessage(_)
-            | Self::Ollama(_) => {}
+            | Self::Ollama(_)
+            | Self::Gemini(_)
+            | Self::Completions(_) => {}
         }
     }
 
@@ -129,12 +142,15 @@ impl Writer {
             Self::Responses(writer) => writer.forwarded(frames),
             Self::Anthropic(writer) => writer.forwarded(frames),
             Self::Ollama(writer) => writer.forwarded(frames),
+            // Its chunks stand alone.
+            Self::Gemini(_) => {}
             // No provider speaks these.
             Self::Token(_)
             | Self::Notebook(_)
             | Self::Content(_)
             | Self::Session(_)
-            | Self::UiMessage(_) => {}
+            | Self::UiMessage(_)
+            | Self::Completions(_) => {}
         }
     }
 
@@ -150,6 +166,8 @@ impl Writer {
             Self::Session(writer) => writer.event(out, event),
             Self::UiMessage(writer) => writer.event(out, event),
             Self::Ollama(writer) => writer.event(out, event),
+            Self::Gemini(writer) => writer.event(out, event),
+            Self::Completions(writer) => writer.event(out, event),
         }
     }
 
@@ -165,6 +183,8 @@ impl Writer {
             Self::Session(writer) => writer.end(out, closing),
             Self::UiMessage(writer) => writer.end(out, closing),
             Self::Ollama(writer) => writer.end(out, closing),
+            Self::Gemini(writer) => writer.end(out, closing),
+            Self::Completions(writer) => writer.end(out, closing),
         }
     }
 
@@ -187,6 +207,8 @@ impl Writer {
             Self::Session(writer) => writer.write_complete(out, answer),
             Self::UiMessage(writer) => writer.write_complete(out, answer),
             Self::Ollama(writer) => writer.write_complete(out, answer, times),
+            Self::Gemini(writer) => writer.write_complete(out, answer),
+            Self::Completions(writer) => writer.write_complete(out, answer),
         }
     }
 }
@@ -200,6 +222,8 @@ pub(crate) fn error_body(protocol: ClientProtocol, failure: &Failure, id: Option
         ClientProtocol::Content => content::error_body(failure),
         ClientProtocol::UiMessage => ui_message::error_body(failure),
         ClientProtocol::Ollama | ClientProtocol::OllamaGenerate => ollama::error_body(failure),
+        ClientProtocol::Gemini | ClientProtocol::GeminiArray => gemini::error_body(failure),
+        ClientProtocol::Completions => openai::error_body(failure, &too_long::COMPLETIONS),
         ClientProtocol::OpenAi => openai::error_body(failure, &too_long::OPENAI),
         ClientProtocol::Responses => openai::error_body(failure, &too_long::RESPONSES),
     }

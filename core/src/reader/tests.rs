@@ -37,13 +37,16 @@ retries = 0
 "#;
 
 /// The protocols of the readers.
-const PROTOCOLS: [ClientProtocol; 6] = [
+const PROTOCOLS: [ClientProtocol; 9] = [
     ClientProtocol::OpenAi,
     ClientProtocol::Anthropic,
     ClientProtocol::Responses,
     ClientProtocol::UiMessage,
     ClientProtocol::Token,
     ClientProtocol::Ollama,
+    ClientProtocol::Gemini,
+    ClientProtocol::GeminiArray,
+    ClientProtocol::Completions,
 ];
 
 const NOW: Instant = Instant::ZERO;
@@ -223,6 +226,7 @@ impl Client {
 fn said(stream: &[u8]) -> String {
     let stream = std::str::from_utf8(stream).unwrap();
     let data = stream.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    let data = data.map(|element| element.trim_start_matches(['[', ',']));
     data.filter_map(|data| serde_json::from_str::<Value>(data).ok()).filter_map(said_by).collect()
 }
 
@@ -233,6 +237,11 @@ fn said_by(event: Value) -> Option<String> {
         event if is_delta => &event["delta"],
         event if event["delta"]["type"] == "text_delta" => &event["delta"]["text"],
         event if event["token"].is_string() => &event["token"],
+        event if event["candidates"].is_array() => {
+            let part = &event["candidates"][0]["content"]["parts"][0];
+            if part["thought"] == true { &Value::Null } else { &part["text"] }
+        }
+        event if event["choices"][0]["text"].is_string() => &event["choices"][0]["text"],
         event if event["message"]["content"].is_string() => &event["message"]["content"],
         event => &event["choices"][0]["delta"]["content"],
     };

@@ -148,6 +148,7 @@ impl Relay {
         let same = spoken && !continues && !renamed;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
-        Forwarding { frames: same && stream, body: same && !stream, usage, events: self.job.keep }
+        let frames = same && stream && self.job.client.takes_frames();
+        Forwarding { frames, body: same && !stream, usage, events: self.job.keep }
     }
 }

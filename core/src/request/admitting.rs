@@ -1,6 +1,7 @@
 //! The stage that finds out who sent a request, and then turns to what the request is for.
 
 use super::context::{Context, store_is_late};
+use super::models::Listing;
 use super::own_keys::StoringKey;
 use super::reading_body::{ReadingBody, Wanted};
 use super::route::{Client, Headers};
@@ -20,10 +21,12 @@ pub(super) struct Admitting {
 
 /// What a request is for.
 pub(super) enum Purpose {
-    /// The list of models.
-    Models,
+    /// The list of models, in this form.
+    Models(Listing),
     /// One of them.
-    Model(String),
+    Model(Listing, String),
+    /// One of them, which the body names.
+    ShowModel,
     /// Something about a user's own key for a provider.
     OwnKey { action: Action, provider: String },
     /// An answer; with the headers that travel on to a provider.
@@ -103,14 +106,15 @@ impl Admitting {
 
 fn admitted(context: &mut Context, purpose: Purpose, caller: Option<Caller>) -> State {
     match purpose {
-        Purpose::Models => {
-            let list = models::list(&context.gateway);
+        Purpose::Models(listing) => {
+            let list = models::list(&context.gateway, listing);
             context.reply(list)
         }
-        Purpose::Model(name) => {
-            let model = models::one(&context.gateway, &name);
+        Purpose::Model(listing, name) => {
+            let model = models::one(&context.gateway, listing, &name);
             context.reply(model)
         }
+        Purpose::ShowModel => ReadingBody::begin(context, caller, Wanted::ShowModel),
         Purpose::OwnKey { action: action @ Action::Set, provider } => {
             ReadingBody::begin(context, caller, Wanted::OwnKey { action, provider })
         }
@@ -125,9 +129,13 @@ fn admitted(context: &mut Context, purpose: Purpose, caller: Option<Caller>) -> 
 
 fn refused(context: &mut Context, purpose: Purpose, failure: Failure) -> State {
     match purpose {
-        Purpose::Models | Purpose::Model(_) | Purpose::OwnKey { .. } => {
-            context.reply(Reply::failure(&failure))
+        Purpose::Models(listing) | Purpose::Model(listing, _) => {
+            context.reply(Reply::failure_to(listing.protocol(), &failure))
         }
+        Purpose::ShowModel => {
+            context.reply(Reply::failure_to(Listing::Ollama.protocol(), &failure))
+        }
+        Purpose::OwnKey { .. } => context.reply(Reply::failure(&failure)),
         Purpose::Chat { client, .. } => answering::refuse(context, client, None, failure),
     }
 }

@@ -1,43 +1,133 @@
-//! `GET /v1/models` and `GET /v1/models/NAME`: what can be asked for, and what is known of its limits.
+//! The models that can be asked for, and what is known of their limits, in the form of the client that
+//! asks: `GET /v1/models`, `/v1beta/models`, `/api/tags`.
 
+mod gemini;
+mod ollama;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
 use crate::limit::known::{Known, Source};
+use crate::protocol::{ClientProtocol, parse_json};
 use crate::reply::Reply;
 use crate::target::{Model, Target};
 
-/// The configured models, the default one first, in the shape of OpenAI's list and of Anthropic's.
-/// When they were made is not known.
-pub(super) fn list(gateway: &Gateway) -> Reply {
+/// Whose form a list of models has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// OpenAI's and Anthropic's, in one.
+    OpenAi,
+    Gemini,
+    Ollama,
+}
+
+impl Listing {
+    /// The protocol in which its errors are written.
+    pub(super) fn protocol(self) -> ClientProtocol {
+        match self {
+            Self::OpenAi => ClientProtocol::OpenAi,
+            Self::Gemini => ClientProtocol::Gemini,
+            Self::Ollama => ClientProtocol::Ollama,
+        }
+    }
+}
+
+/// When a model was made is not known.
+const NEVER: &str = "1970-01-01T00:00:00Z";
+
+/// What a client may count on, whichever target answers first: its limits in tokens.
+struct Limits {
+    context_window: Option<u32>,
+    input: Option<u32>,
+    output: Option<u32>,
+}
+
+impl Limits {
+    fn of(gateway: &Gateway, target: &Target) -> Self {
+        let learned = gateway.learned().find(&target.provider.base_url, &target.model, 0);
+        let known = Known::of(target, learned.as_ref());
+        let context_window = known.context_window.map(|fact| fact.tokens);
+        Self {
+            context_window,
+            input: known.max_input.map(|fact| fact.tokens).or(context_window),
+            output: known.max_output().map(|fact| fact.tokens),
+        }
+    }
+}
+
+/// The configured models, the default one first.
+pub(super) fn list(gateway: &Gateway, listing: Listing) -> Reply {
+    let models = sorted(gateway);
+    let list = match listing {
+        Listing::OpenAi => openai(gateway, &models),
+        Listing::Gemini => gemini::list(
+            models
+                .iter()
+                .map(|(name, model)| {
+                    gemini::description(name, &Limits::of(gateway, &model.targets[0]))
+                })
+                .collect(),
+        ),
+        Listing::Ollama => ollama::list(&models),
+    };
+    Reply::json(200, list.to_string().into_bytes())
+}
+
+fn sorted(gateway: &Gateway) -> Vec<(&str, &Model)> {
     let config = gateway.config();
-    let default = config.default_model.as_ref();
-    let mut names: Vec<_> = config.models.iter().collect();
-    names.sort_by_key(|(name, _)| Some(*name) != default);
+    let default = config.default_model.as_deref();
+    let mut models: Vec<_> =
+        config.models.iter().map(|(name, model)| (name.as_str(), model)).collect();
+    models.sort_by_key(|(name, _)| Some(*name) != default);
+    models
+}
+
+fn openai(gateway: &Gateway, models: &[(&str, &Model)]) -> Value {
     let data: Vec<_> =
-        names.into_iter().map(|(name, model)| description(gateway, name, model)).collect();
+        models.iter().map(|(name, model)| description(gateway, name, model)).collect();
     let ids = [data.first(), data.last()].map(|model| model.map(|model| &model["id"]));
-    let list = json!({
+    json!({
         "object": "list",
         "data": data,
         "has_more": false,
         "first_id": ids[0],
         "last_id": ids[1],
-    });
-    Reply::json(200, list.to_string().into_bytes())
+    })
 }
 
-/// One of the configured models, as the list has it.
-pub(super) fn one(gateway: &Gateway, name: &str) -> Reply {
-    match gateway.config().model(name) {
-        Some(model) => {
-            Reply::json(200, description(gateway, name, &model).to_string().into_bytes())
-        }
-        None => {
-            let detail = format!("There is no model {name}. GET /v1/models lists the models.");
-            Reply::failure(&Failure::new(Reason::UnknownModel, detail))
-        }
+/// One of the configured models, as the list has it; of Ollama's, in detail.
+pub(super) fn one(gateway: &Gateway, listing: Listing, name: &str) -> Reply {
+    let Some(model) = gateway.config().model(name) else {
+        let path = match listing {
+            Listing::OpenAi => "/v1/models",
+            Listing::Gemini => "/v1beta/models",
+            Listing::Ollama => "/api/tags",
+        };
+        let detail = format!("There is no model {name}. GET {path} lists the models.");
+        let failure = Failure::new(Reason::UnknownModel, detail);
+        return Reply::failure_to(listing.protocol(), &failure);
+    };
+    let limits = Limits::of(gateway, &model.targets[0]);
+    let description = match listing {
+        Listing::OpenAi => description(gateway, name, &model),
+        Listing::Gemini => gemini::description(name, &limits),
+        Listing::Ollama => ollama::show(&model, &limits),
+    };
+    Reply::json(200, description.to_string().into_bytes())
+}
+
+/// The model that the body of `POST /api/show` names.
+pub(super) fn show(gateway: &Gateway, body: &[u8]) -> Reply {
+    #[derive(Deserialize)]
+    struct Request {
+        #[serde(alias = "name")]
+        model: String,
+    }
+    match parse_json::<Request>(body) {
+        Ok(request) => one(gateway, Listing::Ollama, &request.model),
+        Err(failure) => Reply::failure_to(Listing::Ollama.protocol(), &failure),
     }
 }
 
@@ -50,7 +140,7 @@ fn description(gateway: &Gateway, name: &str, model: &Model) -> Value {
         "owned_by": model.targets[0].provider.name,
         "type": "model",
         "display_name": name,
-        "created_at": "1970-01-01T00:00:00Z",
+        "created_at": NEVER,
         "limits": limits,
     })
 }
@@ -83,7 +173,7 @@ mod tests {
     use crate::limit::refusal::StatedLimits;
 
     fn listed(gateway: &Gateway) -> Value {
-        serde_json::from_slice(&list(gateway).body).unwrap()
+        serde_json::from_slice(&list(gateway, Listing::OpenAi).body).unwrap()
     }
 
     #[test]
@@ -102,10 +192,43 @@ mod tests {
         // As Anthropic's SDKs read it.
         assert_eq!((&list["first_id"], &list["last_id"]), (&json!("z"), &json!("a")));
         let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
-        let body: Value = serde_json::from_slice(&one(&gateway, "a").body).unwrap();
+        let body: Value =
+            serde_json::from_slice(&one(&gateway, Listing::OpenAi, "a").body).unwrap();
         assert_eq!(body, list["data"][1]);
-        assert_eq!(one(&gateway, "b").status, 404);
+        assert_eq!(one(&gateway, Listing::OpenAi, "b").status, 404);
         assert_eq!((&list["has_more"], &list["data"][1]["type"]), (&json!(false), &json!("model")));
+    }
+
+    fn read(reply: &Reply) -> Value {
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
+    #[test]
+    fn every_client_finds_the_models_in_its_own_form() {
+        let text = "default_model = \"z\"\n\
+                    [providers.openai]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\
+                    [models.a]\ntargets = [\"openai/gpt-5\"]\n[models.z]\ntargets = [\"openai/z\"]";
+        let gateway = Gateway::new(Config::parse(text, |_| None).unwrap());
+        let tags = read(&list(&gateway, Listing::Ollama));
+        assert_eq!(
+            (&tags["models"][0]["name"], &tags["models"][1]["model"]),
+            (&json!("z"), &json!("a"))
+        );
+        let shown = read(&show(&gateway, br#"{"model":"a"}"#));
+        assert_eq!(shown["model_info"]["streamgate.context_length"], 400_000);
+        assert_eq!(shown, read(&show(&gateway, br#"{"name":"a","verbose":true}"#)));
+        let unknown = show(&gateway, br#"{"model":"b"}"#);
+        assert_eq!(unknown.status, 404);
+        assert!(read(&unknown)["error"].as_str().unwrap().contains("no model b"));
+        assert_eq!(show(&gateway, b"{}").status, 400);
+
+        let listed = read(&list(&gateway, Listing::Gemini));
+        assert_eq!(listed["models"][0]["name"], "models/z");
+        let model = read(&one(&gateway, Listing::Gemini, "a"));
+        assert_eq!(model, listed["models"][1]);
+        let limits = (&model["inputTokenLimit"], &model["outputTokenLimit"]);
+        assert_eq!(limits, (&json!(272_000), &json!(128_000)));
+        assert_eq!(read(&one(&gateway, Listing::Gemini, "b"))["error"]["status"], "NOT_FOUND");
     }
 
     #[test]

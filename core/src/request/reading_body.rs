@@ -4,7 +4,7 @@ use super::coding::Codings;
 use super::context::Context;
 use super::own_keys::{LoadingKeys, StoringKey};
 use super::route::{Client, Headers};
-use super::{Asked, BodyFailure, Chat, Output, State, Timer, answering};
+use super::{Asked, BodyFailure, Chat, Output, State, Timer, answering, models};
 use crate::access::Caller;
 use crate::failure::{Failure, Reason};
 use crate::provider_keys::Action;
@@ -19,8 +19,16 @@ pub(super) struct ReadingBody {
 
 /// What the body is for.
 pub(super) enum Wanted {
-    OwnKey { action: Action, provider: String },
-    Chat { client: Client, headers: Headers },
+    OwnKey {
+        action: Action,
+        provider: String,
+    },
+    /// One of the models, which it names.
+    ShowModel,
+    Chat {
+        client: Client,
+        headers: Headers,
+    },
 }
 
 impl ReadingBody {
@@ -48,6 +56,10 @@ impl ReadingBody {
         let (client, headers) = match wanted {
             Wanted::OwnKey { action, provider } => {
                 return StoringKey::begin(context, action, &provider, body, caller.as_ref());
+            }
+            Wanted::ShowModel => {
+                let model = models::show(&context.gateway, body);
+                return context.reply(model);
             }
             Wanted::Chat { client, headers } => (client.of_body(body), headers),
         };
@@ -95,6 +107,9 @@ impl Wanted {
     fn refuse(self, context: &mut Context, caller: Option<Caller>, failure: Failure) -> State {
         match self {
             Self::OwnKey { .. } => context.reply(Reply::failure(&failure)),
+            Self::ShowModel => {
+                context.reply(Reply::failure_to(models::Listing::Ollama.protocol(), &failure))
+            }
             Self::Chat { client, .. } => answering::refuse(context, client, caller, failure),
         }
     }

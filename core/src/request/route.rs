@@ -1,5 +1,8 @@
 //! Which path is what, the same on both shells.
 
+mod gemini;
+
+use super::models::Listing;
 use super::path;
 use crate::failure::{Failure, Reason};
 use crate::protocol::ClientProtocol;
@@ -23,10 +26,12 @@ pub(super) enum Route {
     Deployment { client: Client, model: String },
     /// Something about a user's own key for a provider.
     ProviderKey { action: Action, provider: String },
-    /// The list of models.
-    Models,
+    /// The list of models, in this form.
+    Models(Listing),
     /// One model of the list, by its name.
-    Model(String),
+    Model(Listing, String),
+    /// One model of Ollama's list, which the body names.
+    ShowModel,
     /// A response that is already known and open to all.
     Reply(Reply),
 }
@@ -46,11 +51,13 @@ pub(crate) type Headers = Vec<(&'static str, String)>;
 impl Route {
     /// What this path is for. `path` has no query. One that is nearly right is served as what is
     /// meant by it.
-    pub(super) fn of(method: &str, path: &str) -> Self {
-        let is_known = |path: &str| Self::known(method, path).is_some();
-        let known = Self::known(method, path).or_else(|| Self::of_deployment(method, path));
-        known
-            .or_else(|| Self::known(method, &path::meant(path, is_known)?))
+    pub(super) fn of(method: &str, path: &str, query: &str) -> Self {
+        let known =
+            |path: &str| Self::known(method, path).or_else(|| gemini::route(method, path, query));
+        let is_known = |path: &str| known(path).is_some();
+        known(path)
+            .or_else(|| Self::of_deployment(method, path))
+            .or_else(|| known(&path::meant(path, is_known)?))
             .unwrap_or_else(|| Self::Reply(not_found(path)))
     }
 
@@ -63,8 +70,11 @@ impl Route {
             });
         }
         if let Some(name) = path.strip_prefix(MODELS).filter(|name| !name.is_empty()) {
+            if gemini::is_call(name) {
+                return None;
+            }
             return Some(match method {
-                "GET" | "HEAD" => Self::Model(path::decoded(name)),
+                "GET" | "HEAD" => Self::Model(Listing::OpenAi, path::decoded(name)),
                 _ => Self::Reply(not_allowed(method, path, "GET")),
             });
         }
@@ -82,8 +92,9 @@ impl Route {
             Self::Count(_)
             | Self::Deployment { .. }
             | Self::ProviderKey { .. }
-            | Self::Models
-            | Self::Model(_) => None,
+            | Self::Models(_)
+            | Self::Model(..)
+            | Self::ShowModel => None,
         }
     }
 
@@ -99,10 +110,16 @@ impl Route {
             Self::Chat(client) | Self::Count(client) | Self::Deployment { client, .. } => {
                 client.protocol
             }
-            Self::ProviderKey { .. } | Self::Models | Self::Model(_) | Self::Reply(_) => {
-                ClientProtocol::OpenAi
-            }
+            Self::Models(listing) | Self::Model(listing, _) => listing.protocol(),
+            Self::ShowModel => Listing::Ollama.protocol(),
+            Self::ProviderKey { .. } | Self::Reply(_) => ClientProtocol::OpenAi,
         }
+    }
+
+    /// The key in a query, where the protocol has it there.
+    pub(super) fn key_in_query<'q>(&self, query: &'q str) -> Option<&'q str> {
+        let has = matches!(self.protocol(), ClientProtocol::Gemini | ClientProtocol::GeminiArray);
+        query.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|_| has)
     }
 }
 
@@ -114,6 +131,7 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
     let get = |route: MakeRoute| Some(("GET", route));
     match path {
         "/v1/chat/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::OpenAi))),
+        "/v1/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::Completions))),
         "/v1/responses" => chat(|| Route::Chat(Client::new(ClientProtocol::Responses))),
         "/v1/messages" => chat(|| Route::Chat(Client::new(ClientProtocol::Anthropic))),
         "/v1/messages/count_tokens" => {
@@ -127,7 +145,11 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
         "/api/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Content))),
         "/api/ai/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Session))),
         "/api/ai/chat" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Session))),
-        "/v1/models" => get(|| Route::Models),
+        "/v1/models" => get(|| Route::Models(Listing::OpenAi)),
+        "/v1beta/models" => get(|| Route::Models(Listing::Gemini)),
+        "/api/tags" | "/api/ps" => get(|| Route::Models(Listing::Ollama)),
+        "/api/show" => chat(|| Route::ShowModel),
+        "/api/version" => get(|| Route::Reply(ollama_version())),
         "/healthz" | "/health" => get(|| Route::Reply(Reply::text("ok\n"))),
         "/" => get(|| Route::Reply(Reply::page())),
         _ => None,
@@ -144,8 +166,15 @@ fn protocol_of(path: &str) -> ClientProtocol {
     match find(path) {
         Some((_, route)) => route().protocol(),
         None if path.contains("/messages") => ClientProtocol::Anthropic,
+        None if path.starts_with("/v1beta/") => ClientProtocol::Gemini,
+        None if path.starts_with("/api/") => ClientProtocol::Ollama,
         None => ClientProtocol::OpenAi,
     }
+}
+
+/// The version of Ollama's API that is spoken: clients refuse to work with one that is too old.
+fn ollama_version() -> Reply {
+    Reply::json(200, br#"{"version":"0.12.6"}"#.to_vec())
 }
 
 fn not_allowed(method: &str, path: &str, allow: &str) -> Reply {
@@ -196,13 +225,14 @@ mod tests {
     use super::*;
 
     fn status(method: &str, path: &str) -> Option<u16> {
-        match Route::of(method, path) {
+        match Route::of(method, path, "") {
             Route::Chat(_)
             | Route::Count(_)
             | Route::Deployment { .. }
             | Route::ProviderKey { .. }
-            | Route::Models
-            | Route::Model(_) => None,
+            | Route::Models(_)
+            | Route::Model(..)
+            | Route::ShowModel => None,
             Route::Reply(reply) => Some(reply.status),
         }
     }
@@ -219,6 +249,20 @@ mod tests {
             ("POST", "/chat/execute", None),
             ("POST", "/api/chat", None),
             ("POST", "/api/generate", None),
+            ("GET", "/api/tags", None),
+            ("POST", "/api/show", None),
+            ("GET", "/api/show", Some(405)),
+            ("GET", "/api/version", Some(200)),
+            ("POST", "/api/pull", Some(404)),
+            ("POST", "/v1/completions", None),
+            ("GET", "/v1beta/models", None),
+            ("GET", "/v1beta/models/m", None),
+            ("POST", "/v1beta/models/m:generateContent", None),
+            ("POST", "/v1/models/a/b:8b:streamGenerateContent", None),
+            ("GET", "/v1beta/models/m:generateContent", Some(405)),
+            ("POST", "/v1beta/models/m:embedContent", Some(404)),
+            ("POST", "/v1/models/m:embedContent", Some(405)),
+            ("GET", "/v1/models/llama3:8b", None),
             ("POST", "/api/chat/stream", None),
             ("POST", "/api/ai/chat/stream", None),
             ("POST", "/api/ai/chat", None),
@@ -249,14 +293,14 @@ mod tests {
 
     #[test]
     fn a_wrong_method_is_answered_with_the_right_one() {
-        let Route::Reply(reply) = Route::of("GET", "/chat/stream") else { panic!("no reply") };
+        let Route::Reply(reply) = Route::of("GET", "/chat/stream", "") else { panic!("no reply") };
         assert!(reply.headers.contains(&("allow", "POST".into())));
         let body = String::from_utf8(reply.body).unwrap();
         assert!(body.contains("/chat/stream takes POST, not GET"), "{body}");
     }
 
     fn body(method: &str, path: &str) -> String {
-        let Route::Reply(reply) = Route::of(method, path) else { panic!("no reply") };
+        let Route::Reply(reply) = Route::of(method, path, "") else { panic!("no reply") };
         String::from_utf8(reply.body).unwrap()
     }
 
@@ -273,7 +317,7 @@ mod tests {
             ("GET", "/messages", "/v1/messages"),
         ];
         for (method, path, meant) in rows {
-            assert_eq!(Route::of(method, path), Route::of(method, meant), "{path}");
+            assert_eq!(Route::of(method, path, ""), Route::of(method, meant, ""), "{path}");
         }
         assert!(body("POST", "/nowhere").contains("There is no /nowhere here."));
     }
@@ -282,7 +326,7 @@ mod tests {
     fn a_deployment_names_the_model() {
         let (client, model) = (Client::new(ClientProtocol::OpenAi), "gpt-4o".to_owned());
         let path = "/openai/deployments/gpt-4o/chat/completions";
-        assert_eq!(Route::of("POST", path), Route::Deployment { client, model });
+        assert_eq!(Route::of("POST", path, ""), Route::Deployment { client, model });
         assert_eq!(status("GET", path), Some(405));
         assert_eq!(status("POST", "/openai/deployments/gpt-4o/embeddings"), Some(404));
     }
@@ -294,5 +338,9 @@ mod tests {
         assert!(body("GET", "/v1/v1/messages").contains(anthropic));
         assert!(body("POST", "/v1/messages/batches").contains(anthropic));
         assert!(!body("GET", "/v1/chat/completions").contains(anthropic));
+        for path in ["/v1beta/models/m:embedContent", "/v1beta/files"] {
+            assert!(body("POST", path).contains(r#""status":"NOT_FOUND""#), "{path}");
+        }
+        assert!(body("POST", "/api/pull").contains(r#""error":"There is no /api/pull here."#));
     }
 }

@@ -96,7 +96,7 @@ impl Run {
     fn of(gateway: &Gateway, (method, path): (&str, &str), secret: &str) -> Self {
         let bearer = format!("Bearer {secret}");
         let header = |name: &str| (name == "authorization").then(|| bearer.clone());
-        let head = RequestHead { method, path, header: &header };
+        let head = RequestHead { method, path, query: "", header: &header };
         let unix_now = Duration::from_secs(1_750_000_000);
         let arrival = Arrival { now: Instant::ZERO, unix_now, random: [7; RANDOM_BYTES] };
         let request = Request::new(gateway, &head, &arrival);
@@ -400,7 +400,7 @@ fn a_head_request_gets_a_head() {
     for path in ["/", "/healthz", "/v1/models"] {
         let got = Run::new("", ("GET", path), "").body;
         let gateway = Gateway::new(Config::parse(CONFIG, |_| Some("0".repeat(64))).unwrap());
-        let head = RequestHead { method: "HEAD", path, header: &|_| None };
+        let head = RequestHead { method: "HEAD", path, query: "", header: &|_| None };
         let arrival =
             Arrival { now: Instant::ZERO, unix_now: Duration::ZERO, random: [0; RANDOM_BYTES] };
         let mut request = Request::new(&gateway, &head, &arrival);
@@ -416,7 +416,12 @@ fn a_key_is_set_with_a_nonce_of_its_own() {
     let body = br#"{"key": "sk-0123456789"}"#;
     let sealed = |random: u8| {
         let gateway = Gateway::new(Config::parse(CONFIG, |_| Some("0".repeat(64))).unwrap());
-        let head = RequestHead { method: "PUT", path: "/v1/provider-keys/own", header: &|_| None };
+        let head = RequestHead {
+            method: "PUT",
+            path: "/v1/provider-keys/own",
+            query: "",
+            header: &|_| None,
+        };
         let random = [random; RANDOM_BYTES];
         let arrival = Arrival { now: Instant::ZERO, unix_now: Duration::ZERO, random };
         let mut request = Request::new(&gateway, &head, &arrival);

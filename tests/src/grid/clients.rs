@@ -10,6 +10,8 @@ use super::meaning::Meaning;
 
 mod anthropic;
 mod apps;
+mod completions;
+mod gemini;
 mod ollama;
 mod openai;
 mod responses;
@@ -20,7 +22,7 @@ mod ui_message;
 pub struct Client {
     /// Its name.
     pub protocol: &'static str,
-    /// Where it requests a stream, and a non-streaming answer.
+    /// Where it requests a stream, and a non-streaming answer; `MODEL` stands for the model.
     pub paths: [&'static str; 2],
     /// Whether it streams, and whether it can do without.
     pub ways: &'static [bool],
@@ -153,11 +155,47 @@ pub static CLIENTS: &[Client] = &[
         read_stream: ollama::read_generate,
         read_whole: ollama::whole_generate,
     },
+    Client {
+        protocol: "gemini",
+        paths: [
+            "/v1beta/models/MODEL:streamGenerateContent?alt=sse",
+            "/v1beta/models/MODEL:generateContent",
+        ],
+        ways: BOTH,
+        opens_at_once: false,
+        asks: &["tools", "schema", "images", "image-urls", "limit"],
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: gemini::request,
+        read_stream: gemini::read_stream,
+        read_whole: gemini::read_whole,
+    },
+    Client {
+        protocol: "gemini-array",
+        paths: ["/v1beta/models/MODEL:streamGenerateContent"; 2],
+        ways: STREAM,
+        opens_at_once: false,
+        asks: &["tools", "schema", "images", "image-urls", "limit"],
+        carries: &["tools", "reasoning", "finish", "usage"],
+        request: gemini::request,
+        read_stream: gemini::read_array,
+        read_whole: gemini::read_whole,
+    },
+    Client {
+        protocol: "completions",
+        paths: ["/v1/completions"; 2],
+        ways: BOTH,
+        opens_at_once: false,
+        asks: &["limit"],
+        carries: &["finish", "usage"],
+        request: completions::request,
+        read_stream: completions::read_stream,
+        read_whole: completions::read_whole,
+    },
 ];
 
 impl Client {
-    pub(super) fn path(&self, stream: bool) -> &'static str {
-        self.paths[usize::from(!stream)]
+    pub(super) fn path(&self, stream: bool, model: &str) -> String {
+        self.paths[usize::from(!stream)].replace("MODEL", model)
     }
 
     /// Whether it has a form for such a question.

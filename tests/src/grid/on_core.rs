@@ -30,8 +30,9 @@ fn ask(pair: &Pair, cut: usize) -> Result<(Vec<Request>, Answer), String> {
     let config = Config::parse(&config_text("http://provider"), |_| None);
     let gateway = Gateway::new(config.map_err(|error| error.to_string())?);
     let (now, unix_now, random) = (Instant::ZERO, Duration::from_secs(1), [1; RANDOM_BYTES]);
-    let path = pair.client.path(pair.stream);
-    let head = RequestHead { method: "POST", path, header: &|_| None };
+    let target = pair.path();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let head = RequestHead { method: "POST", path, query, header: &|_| None };
     let request = request::Request::new(&gateway, &head, &Arrival { now, unix_now, random });
     let meets = Meets { cut, body: pair.request().to_string(), ..Meets::default() };
     let mut world = World::begin(request, meets, now, VecDeque::new())?;

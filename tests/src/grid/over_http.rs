@@ -61,7 +61,7 @@ impl Grid {
     /// Asks and checks.
     pub async fn check(&self, pair: &Pair) -> Result<(), String> {
         let client = scenario::Client {
-            path: Some(pair.client.path(pair.stream).into()),
+            path: Some(pair.path()),
             body: Some(pair.request()),
             ..scenario::Client::default()
         };

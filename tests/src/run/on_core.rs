@@ -153,9 +153,9 @@ impl<'a> Stage<'a> {
         client: &'b scenario::Client,
         now: Instant,
     ) -> Result<World<Request, Host<'b>>, String> {
-        let path = client.path().split('?').next().unwrap_or_default();
+        let (path, query) = client.path().split_once('?').unwrap_or((client.path(), ""));
         let header = |name: &str| client.headers.get(name).cloned();
-        let head = RequestHead { method: client.method(), path, header: &header };
+        let head = RequestHead { method: client.method(), path, query, header: &header };
         self.requests.set(self.requests.get().wrapping_add(1));
         let random = [self.requests.get(); RANDOM_BYTES];
         let unix_now = UNIX_BEGAN + now.since(Instant::ZERO);

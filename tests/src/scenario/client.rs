@@ -75,6 +75,14 @@ pub enum Protocol {
     Session,
     /// The AI SDK's UI message stream.
     UiMessage,
+    /// Ollama's chat and its completions.
+    Ollama,
+    /// Google's Gemini API.
+    Gemini,
+    /// The same, its streams as one JSON list.
+    GeminiArray,
+    /// OpenAI's completions.
+    Completions,
     /// Nothing that streams.
     Other,
 }
@@ -92,13 +100,22 @@ impl Client {
 
     /// What is spoken at the path.
     pub fn protocol(&self) -> Protocol {
-        match self.path().split('?').next().unwrap_or_default() {
+        let (path, query) = self.path().split_once('?').unwrap_or((self.path(), ""));
+        let is_use_chat =
+            || self.body.as_ref().is_none_or(|body| body["messages"][0]["parts"].is_array());
+        match path {
             path if path.ends_with("/chat/completions") => Protocol::Chat,
             "/chat/stream" => Protocol::Token,
             "/chat/execute/stream" | "/chat/execute" => Protocol::Notebook,
             "/api/chat/stream" => Protocol::Content,
             "/api/ai/chat/stream" | "/api/ai/chat" => Protocol::Session,
-            "/api/chat" => Protocol::UiMessage,
+            "/api/chat" if is_use_chat() => Protocol::UiMessage,
+            "/api/chat" | "/api/generate" => Protocol::Ollama,
+            "/v1/completions" => Protocol::Completions,
+            path if path.starts_with("/v1beta/models/") && path.contains(':') => {
+                let is_array = path.contains(":stream") && !query.contains("alt=sse");
+                if is_array { Protocol::GeminiArray } else { Protocol::Gemini }
+            }
             _ => Protocol::Other,
         }
     }
@@ -130,7 +147,9 @@ impl Client {
     /// Whether it asks for a stream of events.
     pub fn wants_stream(&self) -> bool {
         match self.protocol() {
-            Protocol::Chat => self.json()["stream"] == true,
+            Protocol::Chat | Protocol::Completions => self.json()["stream"] == true,
+            Protocol::Ollama => self.json()["stream"] != false,
+            Protocol::Gemini | Protocol::GeminiArray => self.path().contains(":stream"),
             Protocol::Notebook | Protocol::Session => self.path().contains("/stream"),
             Protocol::Token | Protocol::Content | Protocol::UiMessage => true,
             Protocol::Other => false,
@@ -167,7 +186,12 @@ impl Client {
                 }],
                 "trigger": "submit-message",
             }),
-            Protocol::Chat | Protocol::Other => json!({
+            Protocol::Chat
+            | Protocol::Ollama
+            | Protocol::Gemini
+            | Protocol::GeminiArray
+            | Protocol::Completions
+            | Protocol::Other => json!({
                 "model": "m",
                 "stream": true,
                 "messages": [{ "role": "user", "content": message }],

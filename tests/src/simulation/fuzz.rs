@@ -45,7 +45,7 @@ pub const PROVIDERS: [ProviderProtocol; 5] = [
 ];
 
 /// What clients speak.
-pub const CLIENTS: [ClientProtocol; 10] = [
+pub const CLIENTS: [ClientProtocol; 13] = [
     ClientProtocol::OpenAi,
     ClientProtocol::Responses,
     ClientProtocol::Anthropic,
@@ -56,6 +56,9 @@ pub const CLIENTS: [ClientProtocol; 10] = [
     ClientProtocol::Session,
     ClientProtocol::Ollama,
     ClientProtocol::OllamaGenerate,
+    ClientProtocol::Gemini,
+    ClientProtocol::GeminiArray,
+    ClientProtocol::Completions,
 ];
 
 const EVENT_BYTES_MAX: usize = 1 << 20;

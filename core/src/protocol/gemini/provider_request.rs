@@ -1,12 +1,13 @@
-//! The call to Gemini, written.
+//! The call to Gemini, written: the client's own body where it speaks this protocol too, else a new
+//! one.
 
 use serde_json::{Map, Value, json};
 
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Role, Tool, ToolChoice,
+    ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Piece, Role, Tool, ToolChoice,
 };
 use crate::failure::Failure;
-use crate::protocol::{CallNames, HttpRequest, ProviderRequest, unsupported};
+use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
 use crate::target::ApiKey;
 
 /// What takes the place of the signature of a call's reasoning where it is not known, because
@@ -38,7 +39,79 @@ pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<Htt
         headers.push(("x-goog-api-key", key.clone()));
     }
     let url = url(&provider.base_url, &ask.target.model, ask.stream);
-    Ok(HttpRequest::new(url, headers, body(ask)?.to_string().into_bytes()))
+    let body = match ask.original() {
+        Some((body, pieces)) => patched(body, pieces, ask)?,
+        None => written(ask)?.to_string(),
+    };
+    Ok(HttpRequest::new(url, headers, body.into_bytes()))
+}
+
+/// The client's own body. The model is in the path.
+fn patched(
+    mut body: Body<'_>,
+    pieces: Option<Vec<Piece<'_>>>,
+    ask: &ProviderRequest<'_>,
+) -> Result<String, Failure> {
+    body.remove("model");
+    if let Some(max_output) = ask.max_output {
+        body.bound_lengths(max_output);
+        set_limit(&mut body, max_output);
+    }
+    if let Some(pieces) = pieces {
+        edit(&mut body, &pieces, Generation::of(&ask.target.model))?;
+    }
+    Ok(body.text())
+}
+
+/// Sets the longest answer, under whichever name the client knows its field.
+fn set_limit(body: &mut Body<'_>, max_output: u32) {
+    let old = body.remove("generation_config").or_else(|| body.remove("generationConfig"));
+    let old = old.filter(|text| text.starts_with('{')).unwrap_or("{}".into());
+    let mut config = Body::read(old.as_bytes());
+    config.remove("max_output_tokens");
+    config.set("maxOutputTokens", &max_output.into());
+    body.set_text("generationConfig", config.text());
+}
+
+/// Puts the conversation together: what was edited is written, the rest stays as it is. Instructions
+/// are in a field of their own.
+fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>], generation: Generation) -> Result<(), Failure> {
+    let (mut system, mut turns) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Field(_) => system.extend(system_parts(body)),
+            Piece::Kept(range) => turns.push(Stretch::Kept(range.clone())),
+            Piece::Written(messages) => {
+                let (mut instructions, said) = contents(messages, generation)?;
+                system.append(&mut instructions);
+                turns.push(Stretch::New(said));
+            }
+        }
+    }
+    if let Some(one) = body.get("contents").filter(|text| text.starts_with('{')) {
+        let list = format!("[{one}]");
+        body.set_text("contents", list);
+    }
+    body.set_list("contents", &turns);
+    for name in ["systemInstruction", "system_instruction"] {
+        body.remove(name);
+    }
+    if !system.is_empty() {
+        body.set("systemInstruction", &json!({"parts": system}));
+    }
+    Ok(())
+}
+
+/// The parts of the client's own instruction.
+fn system_parts(body: &Body<'_>) -> Vec<Value> {
+    let text = body.get("systemInstruction").or_else(|| body.get("system_instruction"));
+    let mut value: Value =
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    match value.get_mut("parts").map(Value::take) {
+        Some(Value::Array(parts)) => parts,
+        Some(one) => vec![one],
+        None => vec![json!({"text": value})],
+    }
 }
 
 /// A tuned model's name is a path of its own.
@@ -48,7 +121,7 @@ fn url(base_url: &str, model: &str, stream: bool) -> String {
     format!("{base_url}/{folder}{model}:{method}")
 }
 
-fn body(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
+fn written(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     let request = ask.request;
     let generation = Generation::of(&ask.target.model);
     let (system, contents) = contents(&request.messages, generation)?;

@@ -10,6 +10,7 @@ use crate::chat::{
     Role, Sampling, Tool,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::open_calls::OpenCalls;
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
@@ -259,23 +260,18 @@ fn tool(tool: WireTool) -> Tool {
     Tool { name, description, parameters, strict: None }
 }
 
-/// The messages. A call without an identifier gets its place as one; a result that names none belongs
-/// to the first call of its tool that has none yet, else to the first call.
+/// The messages. A call without an identifier gets its place as one.
 fn messages(wire: Vec<WireMessage<'_>>) -> Vec<Message> {
-    let mut open: Vec<(String, String)> = Vec::new();
+    let mut calls = OpenCalls::default();
     let mut messages = Vec::with_capacity(wire.len());
     for (index, message) in wire.into_iter().enumerate() {
         let read = match message.role {
             WireRole::System => said(Role::System, message, index),
             WireRole::User => said(Role::User, message, index),
             WireRole::Assistant => said(Role::Assistant, message, index),
-            WireRole::Tool => result(message, &mut open),
+            WireRole::Tool => result(message, &mut calls),
         };
-        for part in &read.parts {
-            if let Part::ToolCall { id, name, .. } = part {
-                open.push((name.clone(), id.clone()));
-            }
-        }
+        calls.note(&read.parts);
         messages.push(read);
     }
     messages
@@ -296,16 +292,8 @@ fn said(role: Role, message: WireMessage<'_>, index: usize) -> Message {
     Message { role, parts }
 }
 
-fn result(message: WireMessage<'_>, open: &mut Vec<(String, String)>) -> Message {
-    let (id, name) = (message.tool_call_id.as_deref(), message.tool_name.as_deref());
-    let place = match (id, name) {
-        (Some(id), _) => open.iter().position(|(_, call)| call == id),
-        (None, Some(name)) => open.iter().position(|(tool, _)| tool == name),
-        (None, None) => None,
-    };
-    let place = place.or((id.is_none() && !open.is_empty()).then_some(0));
-    let call = place.map(|place| open.remove(place).1);
-    let id = call.or(message.tool_call_id).unwrap_or_default();
+fn result(message: WireMessage<'_>, calls: &mut OpenCalls) -> Message {
+    let id = calls.close(message.tool_call_id, message.tool_name.as_deref());
     let mut parts = vec![Part::Text(message.content.unwrap_or_default())];
     parts.extend(message.images.into_iter().flatten().map(|data| image(&data)));
     Message { role: Role::Tool, parts: vec![Part::ToolResult { id, parts, is_error: false }] }

@@ -225,7 +225,7 @@ fn push_function(out: &mut Vec<u8>, call: &ToolCall<'_>) {
     push_json_string(out, &call.arguments);
 }
 
-fn usage_value(usage: &Usage) -> Value {
+pub(in crate::protocol) fn usage_value(usage: &Usage) -> Value {
     let mut value = json!({
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

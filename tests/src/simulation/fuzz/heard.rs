@@ -93,6 +93,10 @@ pub(super) fn request(client: ClientProtocol, model: &str) -> Value {
             json!({"model": model, "message": "hi"})
         }
         ClientProtocol::OllamaGenerate => json!({"model": model, "prompt": "hi"}),
+        ClientProtocol::Completions => json!({"model": model, "prompt": "hi", "stream": true}),
+        ClientProtocol::Gemini | ClientProtocol::GeminiArray => {
+            json!({"model": model, "contents": [{"role": "user", "parts": [{"text": "hi"}]}]})
+        }
         _ => json!({"model": model, "stream": true, "messages": said}),
     }
 }
@@ -140,8 +144,10 @@ impl Hearing {
     fn read(&mut self, mut bytes: &[u8]) {
         let mut decoder = Decoder::framed(self.protocol.framing(), 1 << 30);
         while let Some(event) = decoder.next(&mut bytes).expect("no event is that long") {
-            assert!(!self.done, "an event after the end");
-            self.done = is_end(self.protocol, event.data);
+            // Gemini's last event may be followed by one with the usage alone.
+            let usage_follows = self.protocol == ClientProtocol::Gemini;
+            assert!(!self.done || usage_follows, "an event after the end");
+            self.done |= is_end(self.protocol, event.data);
             let data = String::from_utf8_lossy(event.data).into_owned();
             self.heard.events.push((event.name.to_owned(), data));
         }
@@ -151,8 +157,12 @@ impl Hearing {
 
 /// Whether this is the event that ends an answer well.
 fn is_end(protocol: ClientProtocol, data: &[u8]) -> bool {
-    if matches!(protocol, ClientProtocol::OpenAi | ClientProtocol::UiMessage) {
-        return data == b"[DONE]";
+    match protocol {
+        ClientProtocol::OpenAi | ClientProtocol::UiMessage | ClientProtocol::Completions => {
+            return data == b"[DONE]";
+        }
+        ClientProtocol::GeminiArray => return data == b"]",
+        _ => {}
     }
     let json: Value = serde_json::from_slice(data).unwrap_or_default();
     let kind = json["type"].as_str().unwrap_or("");
@@ -161,6 +171,10 @@ fn is_end(protocol: ClientProtocol, data: &[u8]) -> bool {
         ClientProtocol::Anthropic => kind == "message_stop",
         ClientProtocol::Notebook => kind == "complete",
         ClientProtocol::Session => kind == "stream_end",
+        ClientProtocol::Gemini => {
+            let reason = json["candidates"][0]["finishReason"].as_str().unwrap_or("");
+            !matches!(reason, "" | "FINISH_REASON_UNSPECIFIED")
+        }
         _ => json["done"] == true,
     }
 }

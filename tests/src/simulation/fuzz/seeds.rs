@@ -59,7 +59,7 @@ const WORDS: [&str; 40] = [
 const CHANGES_MAX: u32 = 6;
 
 /// Requests that say more than a text, beside the plain one of each protocol.
-const REQUESTS: [(ClientProtocol, &str); 5] = [
+const REQUESTS: [(ClientProtocol, &str); 6] = [
     (
         ClientProtocol::OpenAi,
         r#"{"model":"m","max_completion_tokens":9,"stop":["x"],"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},{"role":"assistant","reasoning_content":"r","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"auto","response_format":{"type":"json_object"}}"#,
@@ -79,6 +79,10 @@ const REQUESTS: [(ClientProtocol, &str); 5] = [
     (
         ClientProtocol::Ollama,
         r#"{"model":"m","think":true,"format":"json","options":{"num_predict":9,"stop":["x"],"top_k":4},"messages":[{"role":"system","content":"s"},{"role":"user","content":"t","images":["iVBORw0KGgo="]},{"role":"assistant","content":"","thinking":"r","tool_calls":[{"id":"c","function":{"name":"f","arguments":{}}}]},{"role":"tool","tool_call_id":"c","tool_name":"f","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]}"#,
+    ),
+    (
+        ClientProtocol::Gemini,
+        r#"{"model":"m","systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"t"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}}]},{"role":"model","parts":[{"text":"r","thought":true},{"functionCall":{"id":"c","name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"c","name":"f","response":{"output":"4"}}}]}],"tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT"}}]}],"generationConfig":{"maxOutputTokens":9,"stopSequences":["x"],"responseMimeType":"application/json","thinkingConfig":{"thinkingBudget":1024}}}"#,
     ),
 ];
 
