@@ -76,11 +76,12 @@ impl Account {
         self.served_by = Some(target.clone());
     }
 
-    /// Adds what an attempt cost: the provider's own count, else an estimate; nothing delivered,
-    /// nothing counted.
+    /// Adds what an attempt cost: the provider's own count, else an estimate, also of an answer that
+    /// finished without content; without an answer, nothing.
     pub(super) fn charge(&mut self, attempt: &Attempt, input_tokens: u32, delivered: &Delivered) {
+        let answered = attempt.reading.content || attempt.reading.has_finished();
         // What came since is not the attempt's own if it lost a hedge.
-        let estimate = || match attempt.reading.content {
+        let estimate = || match answered {
             false => Usage::default(),
             true => Usage {
                 // Only the first of several answers is read.

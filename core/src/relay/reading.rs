@@ -237,19 +237,19 @@ impl Reading {
 
     /// Whether the answer is complete, now that no more comes. `marked`: the stream's end mark came.
     pub(super) fn verdict(&self, marked: bool) -> Result<(), Failure> {
-        // A model that is asked to continue may find that there is nothing to add.
-        let nothing_to_add = self.continues && self.finish.is_some();
-        match (self.content, &self.garbage) {
-            (true, _) if marked || self.finish.is_some() => Ok(()),
-            (true, _) => Err(Reason::Cut.into()),
-            (false, _) if nothing_to_add => Ok(()),
+        match (self.content, self.finish, &self.garbage) {
+            (true, finish, _) if marked || finish.is_some() => Ok(()),
+            (true, ..) => Err(Reason::Cut.into()),
+            // A model that is asked to continue may find that there is nothing to add.
+            (false, Some(_), _) if self.continues => Ok(()),
             // The filter judges the request, not its target: asked again, it would decide the same.
-            (false, _) if self.finish == Some(FinishReason::ContentFilter) => {
-                Err(Reason::Filtered.into())
-            }
-            (false, _) if self.is_unsupported(marked) => Err(self.unsupported()),
-            (false, Some(detail)) => Err(Failure::new(Reason::Garbage, detail.clone())),
-            (false, None) => Err(Reason::Empty.into()),
+            (false, Some(FinishReason::ContentFilter), _) => Err(Reason::Filtered.into()),
+            (false, ..) if self.is_unsupported(marked) => Err(self.unsupported()),
+            (false, _, Some(detail)) => Err(Failure::new(Reason::Garbage, detail.clone())),
+            // Reasoning may use up the limit, and a provider may pause for a tool of its own. Both
+            // are paid for, and the same call would end the same way.
+            (false, Some(FinishReason::Length | FinishReason::ToolCalls), None) => Ok(()),
+            (false, Some(FinishReason::Stop) | None, None) => Err(Reason::Empty.into()),
         }
     }
 
@@ -277,6 +277,7 @@ impl Reading {
         usage: &Usage,
         delivery: &mut Delivery<'_>,
     ) -> FinishReason {
+        self.release_start(delivery);
         self.release(delivery);
         delivery.end_seam();
         if let Some(name) = &self.left_out {

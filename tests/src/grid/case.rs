@@ -17,6 +17,8 @@ pub enum Case {
     Reasoning,
     /// Text that ends at the limit of tokens.
     Length,
+    /// No text at all: reasoning used up the limit of tokens.
+    Spent,
     /// JSON by a schema.
     Structured,
     /// An answer to an image that is sent along.
@@ -33,12 +35,13 @@ pub enum Case {
 
 impl Case {
     /// Every one there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Text,
         Self::Tools,
         Self::Conversation,
         Self::Reasoning,
         Self::Length,
+        Self::Spent,
         Self::Structured,
         Self::ImageData,
         Self::ImageUrl,
@@ -55,6 +58,7 @@ impl Case {
             Self::Conversation => "conversation",
             Self::Reasoning => "reasoning",
             Self::Length => "length",
+            Self::Spent => "spent",
             Self::Structured => "structured",
             Self::ImageData => "image-data",
             Self::ImageUrl => "image-url",
@@ -95,7 +99,9 @@ impl Case {
                 tools: tools(),
                 ..asked
             },
-            Self::Length if forms.contains(&"limit") => Asked { limit: Some(7), ..asked },
+            Self::Length | Self::Spent if forms.contains(&"limit") => {
+                Asked { limit: Some(7), ..asked }
+            }
             Self::Structured => Asked { schema: Some(schema()), ..asked },
             Self::ImageData => Asked { images: vec![IMAGE_DATA.into()], ..asked },
             Self::ImageUrl => Asked { images: vec![IMAGE_URL.into()], ..asked },

@@ -48,6 +48,7 @@ impl Meaning {
                 Self { reasoning: "Let me think.".into(), ..Self::text("42", "stop") }
             }
             Case::Length => Self::text("Once upon", "length"),
+            Case::Spent => Self::text("", "length"),
             Case::Structured => Self::text(r#"{"city":"Paris","celsius":20}"#, "stop"),
             Case::Refusal => {
                 Self { refusal: "I can't help with that.".into(), ..Self::text("", "refusal") }

@@ -257,7 +257,7 @@ impl<'a> Walk<'a> {
     fn add(&mut self, played: &Played, continues: bool) {
         if played.cost {
             self.cost = self.cost.map(|(input, output)| (input + COST.0, output + COST.1));
-        } else if played.content {
+        } else if played.content || played.failure.is_none() {
             self.cost = None;
         }
         if played.content {
