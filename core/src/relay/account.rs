@@ -9,7 +9,7 @@ use super::delivery::Delivered;
 use super::{AttemptRecord, End, Settlement};
 use crate::access::Caller;
 use crate::chat::Usage;
-use crate::failure::{Failure, Reason};
+use crate::failure::{Failure, Reason, Who};
 use crate::target::Target;
 use crate::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Account {
     cause: Option<Failure>,
     /// The last failure, until another way is taken.
     lost: Option<Failure>,
+    /// When each target that asked for a wait may be called again.
+    ready: Vec<(Arc<Target>, Instant)>,
     /// What the attempts so far cost.
     pub(super) spent: Usage,
     served_by: Option<Arc<Target>>,
@@ -35,6 +37,7 @@ impl Account {
             attempts: Vec::new(),
             cause: None,
             lost: None,
+            ready: Vec::new(),
             spent: Usage::default(),
             served_by: None,
             skipped: 0,
@@ -61,9 +64,21 @@ impl Account {
         self.lost.take()
     }
 
-    /// The first cause, not the last symptom.
-    pub(super) fn cause(&self) -> Failure {
-        self.cause.clone().unwrap_or_else(|| Reason::Internal.into())
+    /// The first cause, not the last symptom. Of all targets that asked for a wait the soonest to be
+    /// ready counts; what the client has to change itself does not get better by waiting.
+    pub(super) fn cause(&self, now: Instant) -> Failure {
+        let cause = self.cause.clone().unwrap_or_else(|| Reason::Internal.into());
+        if cause.reason.row().who == Who::Client {
+            return cause;
+        }
+        let soonest = self.ready.iter().map(|(_, at)| *at).min();
+        Failure { retry_after: soonest.map(|at| at.since(now)), ..cause }
+    }
+
+    /// Notes when a target asks to be called again, in place of what it asked before.
+    fn note_wait(&mut self, target: &Arc<Target>, failure: &Failure, now: Instant) {
+        self.ready.retain(|(known, _)| !Arc::ptr_eq(known, target));
+        self.ready.extend(failure.retry_after.map(|wait| (target.clone(), now + wait)));
     }
 
     /// The client was given content of this target; the first is remembered.
@@ -98,6 +113,9 @@ impl Account {
 
     /// An attempt ended.
     pub(super) fn close(&mut self, attempt: &Attempt, end: End, now: Instant) {
+        if let End::Failed(failure) = &end {
+            self.note_wait(&attempt.plan.target, failure, now);
+        }
         self.skipped += attempt.reading.skipped;
         self.attempts.push(AttemptRecord {
             target: attempt.plan.target.clone(),
@@ -109,8 +127,7 @@ impl Account {
         });
     }
 
-    /// A target was not called at all. Of targets that all cool down the nearest to be ready
-    /// counts.
+    /// A target was not called at all.
     pub(super) fn uncalled(
         &mut self,
         target: &Arc<Target>,
@@ -126,12 +143,8 @@ impl Account {
             took: Duration::ZERO,
             end: End::Failed(failure.clone()),
         });
-        match &mut self.cause {
-            Some(cause) if cause.reason == Reason::Cooling => {
-                cause.retry_after = cause.retry_after.min(failure.retry_after);
-            }
-            _ => self.record_failure(failure),
-        }
+        self.note_wait(target, &failure, now);
+        self.record_failure(failure);
     }
 
     /// Closes the books.

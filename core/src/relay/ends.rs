@@ -120,7 +120,7 @@ impl Relay {
             return self.settle_failed();
         }
         self.emit_warning(format_args!("No model is left to ask"), client);
-        let cause = self.account.cause();
+        let cause = self.account.cause(self.now);
         let apology = format!("Sorry, no model can answer right now. {}", cause.message());
         let mut delivery = self.delivered.to(client);
         delivery.content(self.now, &Event::Text(apology.into()), false);
@@ -177,7 +177,7 @@ impl Relay {
     /// wrote and the splice still holds back is dropped: a missing end is reported as one, but a
     /// repeated text could not be recognised by the client.
     pub(super) fn settle_failed(&mut self) {
-        self.settle(End::Failed(self.account.cause()), false);
+        self.settle(End::Failed(self.account.cause(self.now)), false);
     }
 
     pub(super) fn settle(&mut self, end: End, fallback: bool) {
