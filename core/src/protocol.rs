@@ -34,6 +34,7 @@ mod provider;
 mod reader;
 pub(crate) mod reported;
 mod responses;
+mod retry_hint;
 mod session;
 mod settings;
 mod texts;

@@ -1,9 +1,12 @@
 //! Errors as providers report them: with a status, or within an answer of status 200 under a name. One
 //! table of statuses determines what either means.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::failure::{Failure, Reason};
+use super::retry_hint;
+use crate::failure::{Failure, Reason, Retry};
 
 /// Longest error detail taken from a provider, in bytes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 2000;
@@ -49,6 +52,8 @@ pub(crate) struct Reported {
     pub(crate) message: String,
     /// The HTTP status that it states or is named after.
     status: Option<u16>,
+    /// How long the provider asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Reported {
@@ -59,14 +64,22 @@ impl Reported {
         let outer = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
         let error = outer.get("error").filter(|error| !error.is_null()).unwrap_or(outer);
         let status = stated_status(error).or_else(|| stated_status(outer));
-        Self { message: message(error), status }
+        let message = message(error);
+        let retry_after = retry_hint::read(error, &message);
+        Self { message, status, retry_after }
     }
 
     /// The failure of an answer that is this error.
     pub(crate) fn failure(self) -> Failure {
         let reason = self.status.map_or(Reason::InBand, |status| reason(status, &self.message));
-        Failure::new(reason, self.message)
+        let retry_after = self.retry_after.filter(|_| waiting_helps(reason));
+        Failure { retry_after, ..Failure::new(reason, self.message) }
     }
+}
+
+/// Whether the same request may succeed later, so that a wait which the error mentions counts.
+pub(crate) fn waiting_helps(reason: Reason) -> bool {
+    reason.row().retry == Retry::Later
 }
 
 /// The message of a provider's error; empty where there is none.

@@ -52,7 +52,7 @@ impl Refusal {
     /// its head.
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
         let body = std::mem::take(&mut self.body);
-        let Reported { message, .. } = Reported::read(&body);
+        let Reported { message, retry_after: hint, .. } = Reported::read(&body);
         let reason = reported::reason(self.status, &message);
         let detail = match (reason, message.as_str()) {
             (Reason::Rejected, message) if !message.is_empty() => message.to_owned(),
@@ -64,7 +64,8 @@ impl Refusal {
             && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
         let original = goes_back.then_some(ErrorResponse { status: self.status, body });
         let waited = now.since(self.since);
-        let retry_after = self.retry_after.map(|asked| asked.saturating_sub(waited));
+        let hint = hint.filter(|_| reported::waiting_helps(reason));
+        let retry_after = self.retry_after.or(hint).map(|asked| asked.saturating_sub(waited));
         Failure { retry_after, original, ..Failure::new(reason, detail) }
     }
 }
