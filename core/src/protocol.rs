@@ -35,6 +35,7 @@ mod reader;
 pub(crate) mod reported;
 mod responses;
 mod retry_hint;
+mod schema;
 mod session;
 mod settings;
 mod texts;

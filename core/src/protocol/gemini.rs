@@ -10,6 +10,7 @@ mod json_schema;
 mod provider_request;
 mod reader;
 mod request;
+mod schema;
 mod writer;
 
 pub(super) use provider_request::http_request;

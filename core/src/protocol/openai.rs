@@ -6,6 +6,7 @@ mod generation;
 mod provider_request;
 mod reader;
 mod request;
+mod schema;
 mod writer;
 
 pub(super) use generation::Generation;
@@ -13,5 +14,6 @@ pub(super) use provider_request::{headers, http_request};
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
 pub(super) use request::{effort, parse_request, text};
+pub(super) use schema::held;
 pub(crate) use writer::Writer;
 pub(super) use writer::{error_body, error_value, usage_value};

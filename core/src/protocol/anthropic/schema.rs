@@ -2,7 +2,9 @@
 //! platform.claude.com/docs/en/build-with-claude/structured-outputs, and what Anthropic's own SDKs do
 //! with the rest: it is moved into the description, where the model reads it.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+
+use crate::protocol::schema::{self, Rules};
 
 /// Constraints that are refused.
 const REFUSED: &[&str] = &[
@@ -19,40 +21,11 @@ const REFUSED: &[&str] = &[
     "maxProperties",
 ];
 
+const RULES: Rules = Rules { refuses: is_refused, closes_objects: true };
+
 /// The schema in that part, every object closed.
 pub(super) fn subset(schema: &Value) -> Value {
-    let Value::Object(members) = schema else { return schema.clone() };
-    let mut subset = Map::new();
-    let mut refused = Vec::new();
-    for (name, value) in members {
-        match name.as_str() {
-            name if is_refused(name, value) => refused.push(format!("{name}: {value}")),
-            "properties" | "$defs" | "definitions" => {
-                subset.insert(name.clone(), each(value));
-            }
-            "items" => {
-                subset.insert(name.clone(), self::subset(value));
-            }
-            "anyOf" | "oneOf" => {
-                subset.insert("anyOf".into(), each(value));
-            }
-            "allOf" => {
-                subset.insert(name.clone(), each(value));
-            }
-            _ => {
-                subset.insert(name.clone(), value.clone());
-            }
-        }
-    }
-    if is_object(members) {
-        subset.insert("additionalProperties".into(), false.into());
-    }
-    if !refused.is_empty() {
-        let described = subset.get("description").and_then(Value::as_str);
-        let before = described.map(|text| format!("{text} ")).unwrap_or_default();
-        subset.insert("description".into(), json!(format!("{before}({})", refused.join(", "))));
-    }
-    Value::Object(subset)
+    schema::subset(schema, &RULES)
 }
 
 /// Of the least number of items 0 and 1 are taken.
@@ -60,27 +33,10 @@ fn is_refused(name: &str, value: &Value) -> bool {
     REFUSED.contains(&name) || (name == "minItems" && value.as_u64().is_none_or(|least| least > 1))
 }
 
-fn is_object(members: &Map<String, Value>) -> bool {
-    match members.get("type") {
-        Some(Value::Array(types)) => types.iter().any(|name| name == "object"),
-        Some(name) => name == "object",
-        None => members.contains_key("properties"),
-    }
-}
-
-fn each(schemas: &Value) -> Value {
-    match schemas {
-        Value::Object(named) => {
-            named.iter().map(|(name, schema)| (name.clone(), subset(schema))).collect()
-        }
-        Value::Array(schemas) => schemas.iter().map(subset).collect(),
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     /// Each row: a schema, and what Anthropic is sent of it.
     #[test]
@@ -90,7 +46,19 @@ mod tests {
             (json!({"type": "object"}), json!({"type": "object", "additionalProperties": false})),
             (
                 json!({"type": ["object", "null"], "additionalProperties": {"type": "string"}}),
-                json!({"type": ["object", "null"], "additionalProperties": false}),
+                json!({"anyOf": [{"type": "object", "additionalProperties": false},
+                    {"type": "null"}]}),
+            ),
+            (
+                json!({"type": ["string", "integer"], "enum": ["a", 1], "maxLength": 9,
+                    "description": "Which."}),
+                json!({"anyOf": [
+                    {"type": "string", "enum": ["a"], "description": "(maxLength: 9)"},
+                    {"type": "integer", "enum": [1]}], "description": "Which."}),
+            ),
+            (
+                json!({"type": ["string", "null"], "enum": ["a"]}),
+                json!({"type": "string", "enum": ["a"]}),
             ),
             (
                 json!({"type": "integer", "minimum": 0, "description": "Years."}),

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schema::subset;
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Piece, Role, Tool, ToolChoice,
 };
@@ -168,7 +169,7 @@ fn generation_config(
 ) -> Map<String, Value> {
     let sampling = &request.sampling;
     let schema = match &request.format {
-        Some(Format::Schema { schema, .. }) => Some(schema.clone()),
+        Some(Format::Schema { schema, .. }) => Some(subset(schema)),
         Some(Format::Json) | None => None,
     };
     let fields = [
@@ -259,7 +260,7 @@ fn declaration(tool: &Tool) -> Value {
         declaration["description"] = description.as_str().into();
     }
     if let Some(schema) = &tool.parameters {
-        declaration["parametersJsonSchema"] = schema.clone();
+        declaration["parametersJsonSchema"] = subset(schema);
     }
     declaration
 }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::generation::Generation;
+use super::schema::held;
 use crate::chat::{
     ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
@@ -360,11 +361,13 @@ fn image(url: &str, media: &Media) -> Value {
 }
 
 fn tool(tool: &Tool) -> Value {
+    let none = Value::Null;
+    let (parameters, strict) = held(tool.parameters.as_ref().unwrap_or(&none), tool.strict);
     let mut function = json!({"name": tool.name});
     let optional = [
         ("description", tool.description.as_deref().map(Value::from)),
-        ("parameters", tool.parameters.clone()),
-        ("strict", tool.strict.map(Value::from)),
+        ("parameters", tool.parameters.as_ref().map(|_| parameters.into_owned())),
+        ("strict", strict.map(Value::from)),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -387,12 +390,13 @@ fn format(format: &Format) -> Value {
     match format {
         Format::Json => json!({"type": "json_object"}),
         Format::Schema { name, description, schema, strict } => {
+            let (schema, strict) = held(schema, *strict);
             let mut wire = json!({"name": name, "schema": schema});
             if let Some(description) = description {
                 wire["description"] = description.as_str().into();
             }
             if let Some(strict) = strict {
-                wire["strict"] = (*strict).into();
+                wire["strict"] = strict.into();
             }
             json!({"type": "json_schema", "json_schema": wire})
         }
@@ -424,9 +428,10 @@ mod tests {
         "max_completion_tokens":99,"temperature":0.7,"top_p":0.9,"seed":-5,"stop":["a","b"],
         "frequency_penalty":0.5,"presence_penalty":-0.5,"user":"u","reasoning_effort":"low",
         "tools":[{"type":"function","function":{"name":"f","description":"d","strict":true,
-            "parameters":{"type":"object"}}}],
+            "parameters":{"type":"object","additionalProperties":false}}}],
         "tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,
-        "response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}}}"#;
+        "response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,
+            "schema":{"type":"object","additionalProperties":false}}}}"#;
 
     fn target() -> Arc<Target> {
         let text = "[providers.p]\nprotocol = \"openai\"\nbase_url = \"http://p\"\n\

@@ -233,11 +233,13 @@ fn medium(media: &Media) -> Option<Value> {
 
 /// Unlike in other protocols a function is strict here by default.
 fn tool(tool: &Tool) -> Value {
+    let none = Value::Null;
+    let (parameters, strict) = openai::held(tool.parameters.as_ref().unwrap_or(&none), tool.strict);
     let mut value = json!({
         "type": "function",
         "name": tool.name,
-        "parameters": tool.parameters,
-        "strict": tool.strict.unwrap_or(false),
+        "parameters": parameters,
+        "strict": strict.unwrap_or(false),
     });
     if let Some(description) = &tool.description {
         value["description"] = description.as_str().into();
@@ -258,12 +260,13 @@ fn format(format: &Format) -> Value {
     match format {
         Format::Json => json!({"type": "json_object"}),
         Format::Schema { name, description, schema, strict } => {
+            let (schema, strict) = openai::held(schema, *strict);
             let mut value = json!({"type": "json_schema", "name": name, "schema": schema});
             if let Some(description) = description {
                 value["description"] = description.as_str().into();
             }
             if let Some(strict) = strict {
-                value["strict"] = (*strict).into();
+                value["strict"] = strict.into();
             }
             value
         }

@@ -22,9 +22,11 @@ const BODY: &str = r#"{"model":"m","instructions":"be brief","input":[
     {"role":"assistant","content":[{"type":"output_text","text":"a"},{"type":"refusal","refusal":"b"}]}],
     "stream":true,"stream_options":{"include_obfuscation":false},"max_output_tokens":99,
     "temperature":0.7,"top_p":0.9,"parallel_tool_calls":false,"metadata":{"k":"v"},"store":true,
-    "tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":true}],
+    "tools":[{"type":"function","name":"f","description":"d","strict":true,
+        "parameters":{"type":"object","additionalProperties":false}}],
     "tool_choice":{"type":"function","name":"f"},"reasoning":{"effort":"low"},"truncation":"auto",
-    "text":{"format":{"type":"json_schema","name":"n","description":"d","schema":{},"strict":true}}}"#;
+    "text":{"format":{"type":"json_schema","name":"n","description":"d","strict":true,
+        "schema":{"type":"object","additionalProperties":false}}}}"#;
 
 fn target() -> Arc<Target> {
     let text = "[providers.p]\nprotocol = \"responses\"\nbase_url = \"http://p\"\n\
