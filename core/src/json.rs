@@ -14,6 +14,7 @@
 
 mod halves;
 mod lenient;
+mod nesting;
 mod shape;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use std::ops::Range;
 
 pub(crate) use halves::Halves;
 pub(crate) use lenient::holds_content;
+pub(crate) use nesting::Nesting;
 pub(crate) use shape::Shape;
 
 /// How deep lists and objects nest that are skipped.

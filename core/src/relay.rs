@@ -22,6 +22,7 @@
 mod account;
 mod attempt;
 mod bounds;
+mod calls_seen;
 mod clocks;
 mod continuation;
 mod delivery;

@@ -1,12 +1,13 @@
 //! The tool calls of one answer. Providers of one protocol count them in different ways: calls that
 //! come whole, each as the first of its chunk; fragments without an index; identifiers and names
 //! that are repeated, or empty. Here each has its place in the order in which it was begun, and its
-//! identifier and name are emitted once.
+//! identifier and name are emitted once: an empty identifier where the provider has none for it, which
+//! the relay replaces.
 
 use super::ReadError;
 use crate::chat::{Event, FinishReason, ToolCall};
 use crate::failure::{Failure, Reason};
-use crate::json::Text;
+use crate::json::{Nesting, Text};
 
 /// How many tool calls one answer makes at most, in every protocol. Far beyond what models do, it
 /// bounds what a stream of nothing but calls can make us keep.
@@ -25,8 +26,6 @@ pub(super) const NO_INDEX: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     begun: Vec<Begun>,
-    /// The provider's name for the answer.
-    answer: String,
 }
 
 /// A call that comes in one piece, as a provider wrote it.
@@ -43,9 +42,11 @@ struct Begun {
     /// The provider's index.
     wire: u32,
     id: String,
-    /// The identifier is not the provider's.
-    is_ours: bool,
+    /// It has a name and no identifier.
+    is_unnamed: bool,
     name: String,
+    /// Its arguments so far, where no identifier tells the next call from this one.
+    arguments: Nesting,
 }
 
 impl Calls {
@@ -54,15 +55,13 @@ impl Calls {
         !self.begun.is_empty()
     }
 
-    /// One more call, in its place. One without an identifier is given one that no other call of
-    /// the conversation has: by what names this `answer` alone.
-    pub(super) fn add<'a>(&mut self, call: WholeCall<'a>, answer: &str) -> Event<'a> {
+    /// One more call, in its place.
+    pub(super) fn add<'a>(&mut self, call: WholeCall<'a>) -> Event<'a> {
         let index = self.begin(Begun::default()) as u32;
-        let id = call.id.filter(|id| !id.is_empty()).map(Text::into_cow);
         let arguments = call.arguments.filter(|arguments| !arguments.is_empty());
         Event::ToolCall(ToolCall {
             index,
-            id: Some(id.unwrap_or_else(|| new_id(answer, index).into())),
+            id: Some(call.id.map(Text::into_cow).unwrap_or_default()),
             name: call.name.map(Text::into_cow),
             arguments: arguments.map_or("{}".into(), Text::into_cow),
         })
@@ -71,10 +70,6 @@ impl Calls {
     /// The event with its call in its place. An answer with calls does not end as `stop`.
     pub(super) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
         match event {
-            Event::Start { ref id, .. } if self.answer.is_empty() => {
-                self.answer.push_str(id);
-                event
-            }
             Event::ToolCall(call) => Event::ToolCall(self.place_call(call)),
             Event::Finish(FinishReason::Stop) if self.any() => {
                 Event::Finish(FinishReason::ToolCalls)
@@ -93,11 +88,18 @@ impl Calls {
         let begun = &mut self.begun[place];
         call.index = place as u32;
         // Named, and still without an identifier: providers that send one do so by now.
-        if call.name.is_some() && call.id.is_none() && begun.id.is_empty() {
-            begun.is_ours = true;
-            call.id = Some(new_id(&self.answer, call.index).into());
+        let is_unnamed = call.name.is_some() && call.id.is_none() && begun.id.is_empty();
+        if begun.is_unnamed {
+            call.id = None;
+        } else if is_unnamed {
+            begun.is_unnamed = true;
+            call.id = Some("".into());
+        } else {
+            call.id = call.id.filter(|id| set_once(&mut begun.id, id));
         }
-        call.id = call.id.filter(|id| set_once(&mut begun.id, id));
+        if begun.is_unnamed {
+            begun.arguments.add(&call.arguments);
+        }
         call.name = call.name.filter(|name| set_once(&mut begun.name, name));
         call
     }
@@ -117,11 +119,12 @@ impl Calls {
         let differs = |known: &str, sent: Option<&str>| {
             !known.is_empty() && sent.is_some_and(|sent| sent != known)
         };
+        let is_next = call.name.is_some() && begun.arguments.is_whole();
         let is_other = match call.id.as_deref() {
-            Some(id) => !begun.is_ours && differs(&begun.id, Some(id)),
+            Some(id) => differs(&begun.id, Some(id)),
             None => differs(&begun.name, call.name.as_deref()),
         };
-        (!is_other).then_some(place)
+        (!is_next && !is_other).then_some(place)
     }
 
     /// Beyond the bound, what comes is taken for more of the last call.
@@ -131,10 +134,6 @@ impl Calls {
         }
         self.begun.len() - 1
     }
-}
-
-fn new_id(answer: &str, index: u32) -> String {
-    format!("call_{answer}_{index}")
 }
 
 /// Sets a text that is not set; `false`: it was.
@@ -207,8 +206,18 @@ mod tests {
             ),
             (
                 "no identifiers at all",
-                &[(0, "", "f", "1"), (0, "", "f", "2"), (0, "", "g", "3")],
-                &[(0, "call__0", "f"), (0, "", ""), (1, "call__1", "g")],
+                &[(0, "", "f", "{"), (0, "", "f", "}"), (0, "", "g", "{}")],
+                &[(0, "", "f"), (0, "", ""), (1, "", "g")],
+            ),
+            (
+                "whole calls of one name without identifiers, a chunk each",
+                &[(0, "", "f", "{\"a\":\"}\"}"), (0, "", "f", "{}"), (NO_INDEX, "", "f", "{}")],
+                &[(0, "", "f"), (1, "", "f"), (2, "", "f")],
+            ),
+            (
+                "an identifier that comes after the name",
+                &[(0, "", "f", ""), (0, "a", "", "1")],
+                &[(0, "", "f"), (0, "", "")],
             ),
             (
                 "an index that does not begin at none, and a name that comes late",
@@ -231,7 +240,7 @@ mod tests {
             calls.place(Event::Finish(FinishReason::Stop)),
             Event::Finish(FinishReason::Stop)
         );
-        calls.add(WholeCall::default(), "a");
+        calls.add(WholeCall::default());
         let finish = calls.place(Event::Finish(FinishReason::Stop));
         assert_eq!(finish, Event::Finish(FinishReason::ToolCalls));
         let finish = calls.place(Event::Finish(FinishReason::Length));
@@ -241,7 +250,7 @@ mod tests {
     #[test]
     fn calls_are_bounded() {
         let mut calls = Calls::default();
-        let mut place = || match calls.add(WholeCall::default(), "a") {
+        let mut place = || match calls.add(WholeCall::default()) {
             Event::ToolCall(call) => call.index as usize,
             other => panic!("{other:?} is no call"),
         };

@@ -104,6 +104,8 @@ pub(super) struct Plan {
     /// The client's names for the tools.
     pub(super) names: ToolNames,
     pub(super) stops: Stops,
+    /// No other attempt has it, of this answer or of another.
+    pub(super) nonce: u64,
     pub(super) event_bytes_max: usize,
 }
 
@@ -139,7 +141,8 @@ impl Attempt {
     pub(super) fn new(id: AttemptId, mut plan: Plan, began: Instant) -> Self {
         let names = std::mem::take(&mut plan.names);
         let stops = std::mem::take(&mut plan.stops);
-        let mut reading = Reading::new(plan.forwarding, plan.continues.is_some(), names, stops);
+        let Plan { forwarding, continues, nonce, .. } = plan;
+        let mut reading = Reading::new(forwarding, continues.is_some(), names, stops, nonce);
         let wire = match plan.target.provider.upstream {
             Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
             Upstream::Local => {

@@ -1,9 +1,10 @@
 //! What the frames of one attempt held so far, and how each reaches the client: as the bytes that
 //! came where the client reads the same protocol and nothing must change, else as events.
 
+use super::calls_seen::CallsSeen;
 use super::delivery::Delivery;
 use super::stops::Stops;
-use crate::chat::{Event, FinishReason, Usage};
+use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::Halves;
 use crate::protocol::{ReadError, Step, StreamReader, ToolNames};
@@ -52,11 +53,12 @@ pub(super) struct Reading {
     continues: bool,
     names: ToolNames,
     stops: Stops,
+    /// What the identifiers are made of that calls are given without one: no other attempt has it.
+    nonce: u64,
     pub(super) content: bool,
     /// The name of the first content that the client's protocol has no place for.
     left_out: Option<String>,
-    /// The answer made calls.
-    calls: bool,
+    calls: CallsSeen,
     pub(super) finish: Option<FinishReason>,
     /// The provider's own count.
     pub(super) usage: Option<Usage>,
@@ -101,12 +103,14 @@ impl Reading {
         continues: bool,
         names: ToolNames,
         stops: Stops,
+        nonce: u64,
     ) -> Self {
         Self {
             forwarding,
             continues,
             names,
             stops,
+            nonce,
             halves: Halves::default(),
             start: None,
             held: Vec::new(),
@@ -118,7 +122,7 @@ impl Reading {
             usage_in_last: false,
             content: false,
             left_out: None,
-            calls: false,
+            calls: CallsSeen::default(),
             finish: None,
             usage: None,
             prompt: None,
@@ -284,6 +288,10 @@ impl Reading {
             let warning = format!("The answer had `{name}` too: this protocol has no such thing.");
             delivery.event(&Event::Warning(warning.into()));
         }
+        for index in self.calls.without_arguments() {
+            let (id, name, arguments) = (None, None, "{}".into());
+            delivery.event(&Event::ToolCall(ToolCall { index, id, name, arguments }));
+        }
         let finish = self.ended();
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
@@ -299,7 +307,7 @@ impl Reading {
     /// Why the answer ended. One with calls waits for their results, whatever the provider calls it.
     fn ended(&self) -> FinishReason {
         match self.finish {
-            None | Some(FinishReason::Stop) if self.calls => FinishReason::ToolCalls,
+            None | Some(FinishReason::Stop) if self.calls.any() => FinishReason::ToolCalls,
             finish => finish.unwrap_or(FinishReason::Stop),
         }
     }
@@ -312,6 +320,17 @@ impl Reading {
             events.extend(self.usage_in_last.then_some(Event::Usage(*usage)));
         }
         events
+    }
+
+    /// The event with an identifier for its call, if the provider has none for it.
+    fn identify<'e>(&self, event: &Event<'e>) -> Option<Event<'e>> {
+        match event {
+            Event::ToolCall(call) if call.id.as_ref().is_some_and(|id| id.is_empty()) => {
+                let id = format!("call_{:016x}_{}", self.nonce, call.index);
+                Some(Event::ToolCall(ToolCall { id: Some(id.into()), ..call.clone() }))
+            }
+            _ => None,
+        }
     }
 
     /// Notes one event, and delivers it unless its frame is `forwarded`.
@@ -343,6 +362,8 @@ impl Reading {
         seen: &mut Seen,
         delivery: &mut Delivery<'_>,
     ) {
+        let identified = self.identify(event);
+        let event = identified.as_ref().unwrap_or(event);
         match event {
             Event::Start { id, model } => {
                 if !self.content && !self.continues && self.start.is_none() {
@@ -367,7 +388,7 @@ impl Reading {
                 if event.is_content() {
                     seen.content = true;
                     self.content = true;
-                    self.calls |= matches!(event, Event::ToolCall(_));
+                    self.calls.add(event, forwarded);
                     self.release_start(delivery);
                     if !forwarded {
                         self.release(delivery);

@@ -108,6 +108,7 @@ impl Relay {
             forwarding: self.forwarding(&target, continues.is_some()),
             names: ToolNames::of(&self.job.request, self.job.client, target.provider.upstream),
             stops: Stops::of(&self.job.request, self.job.client, target.provider.upstream),
+            nonce: self.job.seed.wrapping_add(id.number().into()),
             event_bytes_max: self.job.limits.event_bytes,
             target,
         };

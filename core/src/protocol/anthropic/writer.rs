@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
-use crate::json::{Malformed, Reader, Text};
+use crate::json::{Malformed, Nesting, Reader, Text};
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, too_long};
 use crate::sse;
@@ -81,7 +81,7 @@ enum Kind {
     Text,
     Thinking,
     /// A tool call, by its index among them.
-    Call(u32, Arguments),
+    Call(u32, Nesting),
     /// One that only the provider's own protocol has.
     Foreign,
 }
@@ -221,7 +221,7 @@ impl Writer {
                 self.delta(out, &call.arguments);
                 self.open_waiting(out);
             }
-            Some(Open { kind: Kind::Call(_, arguments), .. }) if !arguments.whole => {
+            Some(Open { kind: Kind::Call(_, arguments), .. }) if !arguments.is_whole() => {
                 self.wait(call);
             }
             // Nothing can follow complete arguments.
@@ -244,7 +244,8 @@ impl Writer {
 
     /// Opens the calls that wait, up to the first that is incomplete.
     fn open_waiting(&mut self, out: &mut Vec<u8>) {
-        let unfinished = |open: &Open| matches!(&open.kind, Kind::Call(_, said) if !said.whole);
+        let unfinished =
+            |open: &Open| matches!(&open.kind, Kind::Call(_, said) if !said.is_whole());
         while !self.waiting.is_empty() && !self.open.as_ref().is_some_and(unfinished) {
             let (index, call) = self.waiting.remove(0);
             self.open_call(out, index, &call);
@@ -254,7 +255,7 @@ impl Writer {
     fn open_call(&mut self, out: &mut Vec<u8>, index: u32, call: &CollectedCall) {
         self.close(out);
         let block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}});
-        self.open(out, Kind::Call(index, Arguments::default()), &block);
+        self.open(out, Kind::Call(index, Nesting::default()), &block);
         self.delta(out, &call.arguments);
     }
 
@@ -347,36 +348,6 @@ fn read_kind(block: &mut Reader<'_>) -> Result<Kind, Malformed> {
         Ok(())
     })?;
     Ok(kind)
-}
-
-/// The arguments of a call so far, and whether the object is complete.
-#[derive(Debug, Default, PartialEq)]
-struct Arguments {
-    nesting: u32,
-    in_string: bool,
-    escaped: bool,
-    whole: bool,
-}
-
-impl Arguments {
-    fn add(&mut self, json: &str) {
-        for byte in json.bytes() {
-            if self.in_string {
-                self.in_string = self.escaped || byte != b'"';
-                self.escaped = !self.escaped && byte == b'\\';
-                continue;
-            }
-            match byte {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => self.nesting += 1,
-                b'}' | b']' => {
-                    self.nesting = self.nesting.saturating_sub(1);
-                    self.whole |= self.nesting == 0;
-                }
-                _ => {}
-            }
-        }
-    }
 }
 
 fn stop_reason(reason: FinishReason, declined: bool) -> &'static str {

@@ -134,8 +134,7 @@ impl<'a> Chunk<'a> {
             sink(if part.thought { Event::Reasoning(text) } else { Event::Text(text) });
         }
         if let Some(call) = part.call {
-            let answer = self.id.map(Text::into_cow).unwrap_or_default();
-            sink(state.calls.add(call, &answer));
+            sink(state.calls.add(call));
         }
         if let Some(name) = part.other {
             sink(Event::Other(name.into()));

@@ -41,7 +41,6 @@ pub(in crate::protocol) fn read_complete(
 #[derive(Default)]
 struct Line<'a> {
     model: Option<Text<'a>>,
-    created_at: Option<Text<'a>>,
     message: Message<'a>,
     done: bool,
     done_reason: Option<Text<'a>>,
@@ -77,7 +76,6 @@ impl<'a> Line<'a> {
         reader.object(|value, name| {
             match name {
                 "model" => self.model = value.word()?,
-                "created_at" => self.created_at = value.word()?,
                 "message" => self.message = value.if_object(Message::read)?.unwrap_or_default(),
                 "done" => self.done = value.flag()?.unwrap_or(false),
                 "done_reason" => self.done_reason = value.code()?,
@@ -113,12 +111,9 @@ impl<'a> Line<'a> {
         self.usage().into_iter().for_each(|usage| sink(Event::Usage(usage)));
     }
 
-    /// Ollama names its answers by the time alone.
     fn emit_calls(&self, state: &mut StreamReader, sink: &mut Sink<'_>) {
         let Some(mut calls) = self.message.tool_calls.clone() else { return };
-        let created = self.created_at.map(Text::into_cow).unwrap_or_default();
-        let answer: String = created.chars().filter(char::is_ascii_digit).collect();
-        let read = read_tool_calls(&mut calls, |call| sink(state.calls.add(call, &answer)));
+        let read = read_tool_calls(&mut calls, |call| sink(state.calls.add(call)));
         read.expect("the list was validated");
     }
 

@@ -95,7 +95,7 @@ fn reads_the_dialects() {
                 r#"{"choices":[{"delta":{"function_call":{"arguments":"{}"}}}]}"#.into(),
                 r#"{"choices":[{"delta":{"function_call":{"name":"","arguments":""}},"finish_reason":"function_call"}]}"#.into(),
             ],
-            &["Start { id: \"a\", model: \"m\" }", "call 0 call_a_0 f ", "call 0 - - {}", "Finish(ToolCalls)"],
+            &["Start { id: \"a\", model: \"m\" }", "call 0  f ", "call 0 - - {}", "Finish(ToolCalls)"],
         ),
         (
             "Groq: usage of its own",

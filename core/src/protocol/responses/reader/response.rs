@@ -259,6 +259,14 @@ impl<'a> Item<'a> {
         sink: &mut Sink<'_>,
     ) {
         emit_whole_arguments(place, self.arguments, state, sink);
+        // A function without arguments is called with none, a custom tool with an empty text.
+        if self.kind().as_deref() == Some("function_call")
+            && state.calls.lacks_arguments(place)
+            && let Some(index) = state.calls.argue(place)
+        {
+            let arguments = "{}".into();
+            sink(Event::ToolCall(ToolCall { index, id: None, name: None, arguments }));
+        }
     }
 
     /// Emits the texts of a message or a reasoning item that is over, but for those that were emitted

@@ -372,7 +372,11 @@ fn what_is_written_reads_back() {
         assert_eq!((&*answer.reasoning, &*answer.text, &*answer.refusal), ("hm", "a\"bmore", "no"));
         let calls: Vec<_> =
             answer.tool_calls.iter().map(|it| (&*it.id, &*it.name, &*it.arguments)).collect();
-        assert_eq!(calls, [("c1", "f", "{}"), ("c2", "g", "")]);
+        assert_eq!(
+            calls,
+            [("c1", "f", "{}"), ("c2", "g", "{}")],
+            "an empty object for no arguments"
+        );
         assert_eq!(answer.finish, Some(FinishReason::ToolCalls));
         assert_eq!(answer.usage, Some(USAGE));
     }
