@@ -219,6 +219,12 @@ impl<'a> Text<'a> {
         Some((body.text(str::from_utf8(raw).ok()?, 0), rest))
     }
 
+    /// The `json` in which it stands, with `value` in its place.
+    pub(crate) fn replaced_in(self, json: &[u8], value: &str) -> Vec<u8> {
+        let Range { start, end } = self.range();
+        [&json[..start - 1], value.as_bytes(), &json[end + 1..]].concat()
+    }
+
     fn range(self) -> Range<usize> {
         self.at..self.at + self.raw.len()
     }

@@ -15,7 +15,7 @@ mod writer;
 pub(super) use generation::Generation;
 pub(super) use provider_request::{counting, http_request};
 pub(super) use reader::StreamReader;
-pub(super) use reader::read_complete;
+pub(super) use reader::{amended, amended_complete, read_complete};
 pub(super) use request::{parse_counted, parse_request};
 pub(crate) use writer::Writer;
 pub(super) use writer::error_body;

@@ -137,6 +137,15 @@ impl ProviderProtocol {
             Self::Ollama => ollama::read_complete(body, sink),
         }
     }
+
+    /// A complete answer as a client of the same protocol must see it, if that is not as it came.
+    pub(crate) fn amended(self, body: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+        match self {
+            Self::OpenAi => openai::amended(body, with_calls),
+            Self::Anthropic => anthropic::amended_complete(body, with_calls),
+            Self::Responses | Self::Gemini | Self::Ollama => None,
+        }
+    }
 }
 
 fn without(body: &[u8], refused: Parameters) -> Vec<u8> {

@@ -41,4 +41,22 @@ impl StreamReader {
             Self::Ollama(reader) => reader.read(data, sink),
         }
     }
+
+    /// The event that was read last as a client of the same protocol must see it, if that is not as
+    /// it came: whether it finishes an answer `with_calls`.
+    pub(crate) fn amended(&self, data: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+        match self {
+            Self::OpenAi(reader) if with_calls || reader.has_blank_finish() => {
+                openai::amended(data, with_calls)
+            }
+            Self::Anthropic(reader) if with_calls || reader.has_blank_stop() => {
+                anthropic::amended(data, with_calls)
+            }
+            Self::OpenAi(_)
+            | Self::Anthropic(_)
+            | Self::Responses(_)
+            | Self::Gemini(_)
+            | Self::Ollama(_) => None,
+        }
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Forwarding {
     pub(super) usage: bool,
     /// The events that forwarded frames mean, beside the frames.
     pub(super) events: bool,
+    /// The client reads calls of legacy functions.
+    pub(super) functions: bool,
 }
 
 /// One attempt's frames, read.
@@ -188,7 +190,16 @@ impl Reading {
         })?;
         // An end mark that says nothing else is written anew.
         if forwarded && (step == Step::More || seen.finish.is_some()) {
-            self.forward(frame, &seen, delivery).map_err(ReadError::Provider)?;
+            let with_calls = self.ends_as_calls(seen.finish);
+            let forwarded = match frame.reader.amended(frame.data, with_calls) {
+                Some(data) => {
+                    let raw = &frame.raw_with(&data);
+                    let mut amended = Frame { data: &data, raw, reader: &mut *frame.reader };
+                    self.forward(&mut amended, &seen, delivery)
+                }
+                None => self.forward(frame, &seen, delivery),
+            };
+            forwarded.map_err(ReadError::Provider)?;
         }
         self.finish = seen.finish.or(self.finish);
         Ok(if self.is_cut() { Step::Done } else { step })
@@ -233,7 +244,12 @@ impl Reading {
         }
         if forwarded {
             (self.finish_in_last, self.usage_in_last) = (true, true);
-            self.last.extend_from_slice(body);
+            let with_calls = self.ends_as_calls(self.finish);
+            let amended = match with_calls || self.finish.is_none() {
+                true => protocol.amended(body, with_calls),
+                false => None,
+            };
+            self.last.extend_from_slice(amended.as_deref().unwrap_or(body));
             self.last_events = std::mem::take(&mut self.events);
         }
         Ok(())
@@ -293,6 +309,11 @@ impl Reading {
             delivery.event(&Event::ToolCall(ToolCall { index, id, name, arguments }));
         }
         let finish = self.ended();
+        // Calls came after frames that just stopped.
+        if self.finish_in_last && self.finish != Some(finish) && self.ends_as_calls(Some(finish)) {
+            self.last.clear();
+            (self.finish_in_last, self.usage_in_last) = (false, false);
+        }
         if !self.finish_in_last {
             delivery.event(&Event::Finish(finish));
         }
@@ -302,6 +323,12 @@ impl Reading {
             delivery.event(&Event::Usage(*usage));
         }
         finish
+    }
+
+    /// Whether a client that reads this finish is told of calls. Of legacy functions a forced one
+    /// may end as `stop`.
+    fn ends_as_calls(&self, finish: Option<FinishReason>) -> bool {
+        finish == Some(FinishReason::ToolCalls) && !self.forwarding.functions
     }
 
     /// Why the answer ended. One with calls waits for their results, whatever the provider calls it.
@@ -324,13 +351,12 @@ impl Reading {
 
     /// The event with an identifier for its call, if the provider has none for it.
     fn identify<'e>(&self, event: &Event<'e>) -> Option<Event<'e>> {
-        match event {
-            Event::ToolCall(call) if call.id.as_ref().is_some_and(|id| id.is_empty()) => {
-                let id = format!("call_{:016x}_{}", self.nonce, call.index);
-                Some(Event::ToolCall(ToolCall { id: Some(id.into()), ..call.clone() }))
-            }
-            _ => None,
+        let Event::ToolCall(call) = event else { return None };
+        if call.id.as_ref().is_none_or(|id| !id.is_empty()) {
+            return None;
         }
+        let id = format!("call_{:016x}_{}", self.nonce, call.index);
+        Some(Event::ToolCall(ToolCall { id: Some(id.into()), ..call.clone() }))
     }
 
     /// Notes one event, and delivers it unless its frame is `forwarded`.
@@ -375,6 +401,9 @@ impl Reading {
             Event::Usage(usage) => {
                 seen.usage = true;
                 self.usage = Some(*usage);
+            }
+            Event::Finish(FinishReason::Stop) if self.calls.any() => {
+                seen.finish = Some(FinishReason::ToolCalls);
             }
             Event::Finish(reason) => seen.finish = Some(*reason),
             Event::Other(name) if !forwarded => {

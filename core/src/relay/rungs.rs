@@ -149,7 +149,12 @@ impl Relay {
         let same = spoken && !continues && !renamed;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
-        let frames = same && stream && self.job.client.takes_frames();
-        Forwarding { frames, body: same && !stream, usage, events: self.job.keep }
+        Forwarding {
+            frames: same && stream && self.job.client.takes_frames(),
+            body: same && !stream,
+            usage,
+            events: self.job.keep,
+            functions: self.job.request.functions,
+        }
     }
 }

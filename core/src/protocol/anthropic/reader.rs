@@ -18,6 +18,8 @@ use crate::protocol::{ReadError, Reported, Sink, Step, TextKind, Texts};
 pub struct StreamReader {
     texts: Texts,
     blocks: Blocks,
+    /// The last event has a stop reason of no letters.
+    blank_stop: bool,
 }
 
 /// What later events of a stream refer to.
@@ -40,6 +42,7 @@ impl StreamReader {
         data: &[u8],
         sink: &mut Sink<'_>,
     ) -> Result<Step, ReadError> {
+        self.blank_stop = false;
         if self.texts.recognise(data, sink) {
             return Ok(Step::More);
         }
@@ -52,8 +55,37 @@ impl StreamReader {
         if let Some(text) = event.emit(self, sink)? {
             self.texts.learn(data, text, None, None);
         }
+        self.blank_stop = event.stop_reason().is_some_and(Text::is_empty);
         Ok(if event.kind == Kind::MessageStop { Step::Done } else { Step::More })
     }
+
+    /// Whether the last event that was read must not be sent on as it is.
+    pub(in crate::protocol) fn has_blank_stop(&self) -> bool {
+        self.blank_stop
+    }
+}
+
+/// The event with another stop reason where the one written is not the right one: none of no
+/// letters, and that of calls where a message `with_calls` just ended.
+pub(in crate::protocol) fn amended(data: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+    let mut event = StreamEvent::default();
+    event.read(data).ok()?;
+    with_reason(data, event.stop_reason()?, with_calls)
+}
+
+/// The complete message, likewise.
+pub(in crate::protocol) fn amended_complete(body: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+    let mut message = Message::default();
+    message.read(&mut Reader::new(body).ok()?).ok()?;
+    with_reason(body, message.stop.reason?, with_calls)
+}
+
+fn with_reason(data: &[u8], written: Text<'_>, with_calls: bool) -> Option<Vec<u8>> {
+    if written.is_empty() {
+        return Some(written.replaced_in(data, "null"));
+    }
+    let ended = written.is("end_turn") || written.is("stop_sequence");
+    (with_calls && ended).then(|| written.replaced_in(data, r#""tool_use""#))
 }
 
 /// Reads a complete `message`.
@@ -201,13 +233,17 @@ impl<'a> StreamEvent<'a> {
         reader.end()
     }
 
+    fn stop_reason(&self) -> Option<Text<'a>> {
+        self.delta.stop.reason.or(self.message.stop.reason)
+    }
+
     /// Emits its events, and returns the text in it if that is all.
     fn emit(
         &self,
         state: &mut StreamReader,
         sink: &mut Sink<'_>,
     ) -> Result<Option<(TextKind, Text<'a>)>, ReadError> {
-        let StreamReader { texts: Texts { buffer: scratch, .. }, blocks } = state;
+        let StreamReader { texts: Texts { buffer: scratch, .. }, blocks, .. } = state;
         match self.kind {
             Kind::MessageStart => {
                 self.message.emit_start(sink);
@@ -322,7 +358,7 @@ impl<'a> Message<'a> {
                     self.content =
                         value.if_list(|list| list.checked(|list| read_blocks(list, |_| {})))?;
                 }
-                "stop_reason" => self.stop.reason = value.code()?,
+                "stop_reason" => self.stop.reason = value.text_or_skip()?,
                 "stop_details" => self.stop.read_details(value)?,
                 "usage" => self.counted = value.if_object(Counted::read)?,
                 "error" => self.error = value.error()?,
@@ -441,7 +477,7 @@ impl<'a> Delta<'a> {
                 "text" => self.text = value.text()?,
                 "thinking" => self.thinking = value.text()?,
                 "partial_json" => self.partial_json = value.json_text()?,
-                "stop_reason" => self.stop.reason = value.code()?,
+                "stop_reason" => self.stop.reason = value.text_or_skip()?,
                 "stop_details" => self.stop.read_details(value)?,
                 "type" => self.name = value.code()?,
                 "signature" => value.skip()?,
@@ -470,7 +506,7 @@ impl<'a> Stop<'a> {
         if let Some(why) = self.explanation.filter(|why| !why.is_empty()) {
             sink(Event::Refusal(why.into_cow()));
         }
-        if let Some(reason) = self.reason {
+        if let Some(reason) = self.reason.filter(|reason| !reason.is_empty()) {
             sink(Event::Finish(finish_reason(&reason.into_cow())));
         }
     }

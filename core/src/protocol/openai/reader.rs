@@ -16,6 +16,8 @@ use crate::protocol::{Calls, ReadError, Reported, Sink, Step, TextKind, Texts};
 pub struct StreamReader {
     texts: Texts,
     calls: Calls,
+    /// The last event has a finish reason of no letters.
+    blank_finish: bool,
 }
 
 impl StreamReader {
@@ -25,21 +27,46 @@ impl StreamReader {
         data: &[u8],
         sink: &mut Sink<'_>,
     ) -> Result<Step, ReadError> {
-        let Self { texts, calls } = self;
+        let Self { texts, calls, blank_finish } = self;
+        *blank_finish = false;
         if texts.recognise(data, sink) {
             return Ok(Step::More);
         }
-        read_chunk(data, texts, &mut |event| sink(calls.place(event)))
+        read_chunk(data, texts, blank_finish, &mut |event| sink(calls.place(event)))
+    }
+
+    /// Whether the last event that was read must not be sent on as it is.
+    pub(in crate::protocol) fn has_blank_finish(&self) -> bool {
+        self.blank_finish
     }
 }
 
+/// The chunk, or the complete answer, with another finish reason where the one written is not the
+/// right one: none of no letters, and that of calls where an answer `with_calls` just stopped.
+pub(in crate::protocol) fn amended(data: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+    let mut chunk = Chunk::default();
+    chunk.read(data).ok()?;
+    let written = chunk.choice.finish_reason?;
+    if written.is_empty() {
+        return Some(written.replaced_in(data, "null"));
+    }
+    let stopped = finish_reason(&written.into_cow()) == FinishReason::Stop;
+    (with_calls && stopped).then(|| written.replaced_in(data, r#""tool_calls""#))
+}
+
 /// Reads one event by itself: its calls have the index that is written there.
-fn read_chunk(data: &[u8], texts: &mut Texts, sink: &mut Sink<'_>) -> Result<Step, ReadError> {
+fn read_chunk(
+    data: &[u8],
+    texts: &mut Texts,
+    blank_finish: &mut bool,
+    sink: &mut Sink<'_>,
+) -> Result<Step, ReadError> {
     if data == b"[DONE]" {
         return Ok(Step::Done);
     }
     let mut chunk = Chunk::default();
     chunk.read(data)?;
+    *blank_finish = chunk.choice.finish_reason.is_some_and(Text::is_empty);
     chunk.emit(&mut texts.buffer, sink);
     if let Some(text) = chunk.only_text() {
         texts.learn(data, text, chunk.padding, None);
@@ -181,7 +208,7 @@ impl<'a> Choice<'a> {
                     self.delta = Delta::default();
                     value.if_object(|value| self.delta.read(value))?;
                 }
-                "finish_reason" => self.finish_reason = value.code()?,
+                "finish_reason" => self.finish_reason = value.text_or_skip()?,
                 _ => value.skip()?,
             }
             Ok(())
@@ -190,7 +217,7 @@ impl<'a> Choice<'a> {
 
     fn emit(&self, scratch: &mut String, sink: &mut Sink<'_>) {
         self.delta.emit(scratch, sink);
-        if let Some(reason) = self.finish_reason {
+        if let Some(reason) = self.finish_reason.filter(|reason| !reason.is_empty()) {
             sink(Event::Finish(finish_reason(reason.decode(scratch))));
         }
     }

@@ -147,7 +147,7 @@ fn actual(data: &[u8], texts: &mut Texts) -> Read {
         Event::Other(_) => format!("{:?}", Event::Other("".into())),
         event => format!("{event:?}"),
     };
-    match read_chunk(data, texts, &mut |event| events.push(shown(event))) {
+    match read_chunk(data, texts, &mut false, &mut |event| events.push(shown(event))) {
         Ok(_) => Some(events),
         Err(ReadError::Provider(_)) => Some(vec!["error".into()]),
         Err(ReadError::Malformed(_)) => None,
