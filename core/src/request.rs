@@ -288,6 +288,9 @@ impl Request {
         } else {
             Route::of(head.method, head.path, head.query)
         };
+        let is_google =
+            ["x-goog-api-key", "x-goog-api-client"].into_iter().any(|name| header(name).is_some());
+        let route = if is_google { route.of_google() } else { route };
         let credentials = Credentials::read(header).or_key(route.key_in_query(head.query));
         let purpose = match route {
             Route::Reply(reply) => {
