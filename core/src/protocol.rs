@@ -99,15 +99,23 @@ fn unsupported(part: &Part, protocol: &str) -> Failure {
         Part::ToolResult { .. } => "tool result",
         Part::Other(kind) => kind,
     };
-    if REFERENCES.contains(&kind) {
+    unknown_reference(part).unwrap_or_else(|| {
+        let detail = format!("Protocol `{protocol}` does not support {kind} parts.");
+        Failure::new(Reason::Unsupported, detail)
+    })
+}
+
+/// The failure of a part that is a reference to what only a provider of the client's protocol may
+/// have; `None` of any other part.
+pub fn unknown_reference(part: &Part) -> Option<Failure> {
+    let Part::Other(kind) = part else { return None };
+    REFERENCES.contains(&kind.as_str()).then(|| {
         let detail = format!(
             "{kind}: what it refers to is not known here, or not any more. Send the whole \
              conversation in `input`."
         );
-        return Failure::new(Reason::Unsupported, detail).at(kind);
-    }
-    let detail = format!("Protocol `{protocol}` does not support {kind} parts.");
-    Failure::new(Reason::Unsupported, detail)
+        Failure::new(Reason::Unsupported, detail).at(kind.as_str())
+    })
 }
 
 /// Reads a JSON request, an object, naming the field that is wrong.

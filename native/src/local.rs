@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice, Usage};
 use streamgate_core::failure::{Failure, Overflow, Reason};
+use streamgate_core::protocol::unknown_reference;
 use streamgate_core::relay::{self, AttemptId, Purpose};
 use streamgate_core::request::Input;
 
@@ -150,6 +151,9 @@ fn message(index: usize, message: &Message) -> Result<engine::Message, Failure> 
     };
     let text: Option<String> = message.parts.iter().map(spoken).collect();
     let Some(text) = text else {
+        if let Some(failure) = message.parts.iter().find_map(unknown_reference) {
+            return Err(failure);
+        }
         let detail = "This model reads only text: expected parts of the type `text`.";
         let param = format!("messages[{index}].content");
         return Err(Failure::new(Reason::InvalidRequest, detail).at(param));
@@ -205,6 +209,15 @@ mod tests {
     use streamgate_core::protocol::ClientProtocol;
 
     use super::*;
+
+    #[test]
+    fn who_refers_to_what_is_unknown_reads_what_to_do() {
+        let body = br#"{"previous_response_id":"resp_1","input":"And?"}"#;
+        let request = ClientProtocol::Responses.parse_request(body).unwrap();
+        let failure = message(0, &request.messages[0]).unwrap_err();
+        assert_eq!(failure.param.as_deref(), Some("previous_response_id"));
+        assert!(failure.message().contains("Send the whole conversation"), "{failure}");
+    }
 
     #[test]
     fn every_role_is_one_of_the_models() {
