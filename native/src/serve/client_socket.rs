@@ -23,7 +23,7 @@ const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// An interim response that needs no request for it.
 const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How often it is checked whether a client that sends no more has left.
-const CHECK_EVERY: Duration = Duration::from_millis(50);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// How long what a client still sends is discarded after the last response, so that it is not reset
 /// while it has not read that yet; and how long it may be silent meanwhile.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -116,19 +116,18 @@ impl ClientSocket {
     fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(checks) = &mut self.checks else { return Poll::Ready(Ok(())) };
         loop {
-            ready!(checks.poll_tick(context));
             let stream = self.stream.get_ref();
+            if self.carried.stage() == AWAITED && !self.is_probed {
+                self.is_probed = true;
+                stream.try_write(INTERIM)?;
+            }
+            ready!(checks.poll_tick(context));
             if let Some(error) = stream.take_error()? {
                 return Poll::Ready(Err(error));
             }
-            match self.carried.stage() {
+            if self.carried.stage() == SENDING {
                 // What had come with its last byte is read by now: the request is cut.
-                SENDING => return Poll::Ready(Ok(())),
-                AWAITED if !self.is_probed => {
-                    self.is_probed = true;
-                    stream.try_write(INTERIM)?;
-                }
-                _ => {}
+                return Poll::Ready(Ok(()));
             }
         }
     }
