@@ -7,6 +7,7 @@ use crate::chat::{FinishReason, Usage};
 use crate::config::Config;
 use crate::failure::Reason;
 use crate::limit::Term;
+use crate::limit::parameter::Parameters;
 use crate::relay::{AttemptRecord, CallLimits};
 use crate::target::Target;
 
@@ -30,7 +31,8 @@ fn caller() -> Caller {
 
 fn attempt(target: &Arc<Target>, limits: Option<CallLimits>, end: End) -> AttemptRecord {
     let took = Duration::from_millis(20);
-    AttemptRecord { target: target.clone(), limits, stream: true, began: took, took, end }
+    let refused = Parameters::default();
+    AttemptRecord { target: target.clone(), limits, refused, stream: true, began: took, took, end }
 }
 
 fn limits(model: u32) -> CallLimits {
@@ -143,4 +145,12 @@ fn field_names_are_unique_and_meanings_are_sentences() {
         assert!(meaning.ends_with('.'), "{name}: {meaning}");
     }
     assert_eq!(Field::Count.name(), "count");
+}
+
+#[test]
+fn an_attempt_has_what_was_left_out() {
+    let mut settlement = settlement();
+    settlement.attempts[1].refused = Parameters::named("seed,store");
+    let written = settlement.attempts[1].to_string();
+    assert_eq!(written, "a/second stream finished 20 ms without seed,store");
 }

@@ -10,6 +10,7 @@ use super::{AttemptRecord, End, Settlement};
 use crate::access::Caller;
 use crate::chat::Usage;
 use crate::failure::{Failure, Reason, Who};
+use crate::limit::parameter::Parameters;
 use crate::target::Target;
 use crate::time::Instant;
 
@@ -120,6 +121,7 @@ impl Account {
         self.attempts.push(AttemptRecord {
             target: attempt.plan.target.clone(),
             limits: Some(attempt.plan.limits),
+            refused: attempt.plan.refused,
             stream: attempt.plan.stream,
             began: attempt.began.since(self.began),
             took: now.since(attempt.began),
@@ -138,6 +140,7 @@ impl Account {
         self.attempts.push(AttemptRecord {
             target: target.clone(),
             limits: None,
+            refused: Parameters::default(),
             stream,
             began: now.since(self.began),
             took: Duration::ZERO,

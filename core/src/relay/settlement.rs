@@ -8,6 +8,7 @@ use crate::access::Caller;
 use crate::chat::Usage;
 use crate::history::Exchange;
 use crate::limit::learned::LearnedLimit;
+use crate::limit::parameter::Parameters;
 use crate::limit::{Limit, Terms};
 use crate::protocol::End;
 use crate::target::Target;
@@ -19,6 +20,8 @@ pub struct AttemptRecord {
     pub target: Arc<Target>,
     /// The limit sent; `None`: the target was not called.
     pub limits: Option<CallLimits>,
+    /// What was left out because the target refused it before.
+    pub refused: Parameters,
     /// As a stream or as one whole answer.
     pub stream: bool,
     /// When, after the request came.
@@ -37,7 +40,11 @@ impl fmt::Display for AttemptRecord {
             End::Cancelled => "cancelled",
             End::Failed(failure) => failure.reason.code(),
         };
-        write!(f, "{} {way} {outcome} {} ms", self.target, self.took.as_millis())
+        write!(f, "{} {way} {outcome} {} ms", self.target, self.took.as_millis())?;
+        match self.refused.is_empty() {
+            true => Ok(()),
+            false => write!(f, " without {}", self.refused.names()),
+        }
     }
 }
 
