@@ -289,16 +289,15 @@ impl Request {
             Route::of(head.method, head.path, head.query)
         };
         let is_google =
-            ["x-goog-api-key", "x-goog-api-client"].into_iter().any(|name| header(name).is_some());
-        let route = if is_google { route.of_google() } else { route };
+            ["x-goog-api-key", "x-goog-api-client"].map(header).iter().any(Option::is_some);
         let credentials = Credentials::read(header).or_key(route.key_in_query(head.query));
         let purpose = match route {
             Route::Reply(reply) => {
                 let state = context.reply(reply);
                 return Self { context, state };
             }
-            Route::Models(listing) => Purpose::Models(listing),
-            Route::Model(listing, name) => Purpose::Model(listing, name),
+            Route::Models(listing) => Purpose::Models(listing.asked_by(is_google)),
+            Route::Model(listing, name) => Purpose::Model(listing.asked_by(is_google), name),
             Route::ShowModel => Purpose::ShowModel,
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
             Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },

@@ -24,6 +24,14 @@ pub(super) enum Listing {
 }
 
 impl Listing {
+    /// The form for one of Google's SDKs, which ask where OpenAI's do too.
+    pub(super) fn asked_by(self, is_google: bool) -> Self {
+        match self {
+            Self::OpenAi if is_google => Self::Gemini,
+            Self::OpenAi | Self::Gemini | Self::Ollama => self,
+        }
+    }
+
     /// The protocol in which its errors are written.
     pub(super) fn protocol(self) -> ClientProtocol {
         match self {

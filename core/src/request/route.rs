@@ -116,15 +116,6 @@ impl Route {
         }
     }
 
-    /// The same for one of Google's SDKs: they ask at `/v1/models` too.
-    pub(super) fn of_google(self) -> Self {
-        match self {
-            Self::Models(Listing::OpenAi) => Self::Models(Listing::Gemini),
-            Self::Model(Listing::OpenAi, name) => Self::Model(Listing::Gemini, name),
-            other => other,
-        }
-    }
-
     /// The key in a query, where the protocol has it there.
     pub(super) fn key_in_query<'q>(&self, query: &'q str) -> Option<&'q str> {
         let has = matches!(self.protocol(), ClientProtocol::Gemini | ClientProtocol::GeminiArray);
