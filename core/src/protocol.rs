@@ -22,6 +22,7 @@ mod custom_tools;
 mod error;
 mod frame;
 mod gemini;
+pub(crate) mod loose;
 #[cfg(test)]
 mod meaning;
 mod notebook;

@@ -90,6 +90,14 @@ pub struct Event<'a> {
     pub raw: &'a [u8],
 }
 
+impl Event<'_> {
+    /// Whether it is an error by its name: `event: error`, a field `error` in place of `data`, as
+    /// llama-server wrote it (ggml-org/llama.cpp#16104), or a line of JSON that begins with it.
+    pub fn is_error(&self) -> bool {
+        self.name == ERROR
+    }
+}
+
 /// What a stream left unfinished when it ended.
 ///
 /// The standard drops all of it. A proxy may not: providers forget the last blank line, and what was
@@ -206,6 +214,9 @@ pub fn comment(out: &mut Vec<u8>, text: &str) {
     encode_lines(out, b": ", text.as_bytes());
     out.push(b'\n');
 }
+
+/// The name of events that are errors.
+const ERROR: &str = "error";
 
 /// 9.2.5: one leading U+FEFF is dropped.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -496,7 +507,7 @@ impl Fields {
     }
 
     /// 9.2.6, "process the field", all but data. Names are matched exactly, every other line is
-    /// ignored, comments too, since they begin with a colon.
+    /// ignored, comments too, since they begin with a colon; but not an error in place of data.
     fn read_field(&mut self, bytes: &[u8], line: Span, aside: &mut Aside) {
         if let Some(name) = value(bytes, line, b"event") {
             self.name = name;
@@ -506,6 +517,10 @@ impl Fields {
             }
         } else if let Some(retry) = value(bytes, line, b"retry") {
             aside.retry_ms = retry_ms(retry.of(bytes)).or(aside.retry_ms);
+        } else if self.data == Data::None
+            && let Some((name, error)) = error(bytes, line)
+        {
+            (self.name, self.data) = (name, Data::Line(error));
         }
     }
 
@@ -566,6 +581,19 @@ fn value(bytes: &[u8], line: Span, field: &[u8]) -> Option<Span> {
         _ => return None,
     };
     Some(Span { start: line.start + field.len() + skip, end: line.end })
+}
+
+/// The name and the value of a line that is an error: `error: {...}`, or `{"error": ...}`.
+fn error(bytes: &[u8], line: Span) -> Option<(Span, Span)> {
+    let name = |from: usize| {
+        let start = line.start + from;
+        Span { start, end: start + ERROR.len() }
+    };
+    match value(bytes, line, ERROR.as_bytes()) {
+        Some(error) if error.start < error.end => Some((name(0), error)),
+        Some(_) => None,
+        None => line.of(bytes).starts_with(b"{\"error\":").then(|| (name(2), line)),
+    }
 }
 
 /// 9.2.6: "if the field value consists of only ASCII digits". One that does not fit is ignored.

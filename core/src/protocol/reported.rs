@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::retry_hint;
 use crate::failure::{Failure, Reason, Retry};
@@ -60,13 +61,39 @@ impl Reported {
     /// Reads an error, by the shapes providers use: `{"error": {"message"}}`, `{"error": "..."}`,
     /// `{"message"}`, `{"detail"}`, each also in a list.
     pub(crate) fn read(json: &[u8]) -> Self {
-        let Ok(value) = serde_json::from_slice::<Value>(json) else { return Self::default() };
+        Self::read_value(json).unwrap_or_default()
+    }
+
+    fn read_value(json: &[u8]) -> Option<Self> {
+        // Some end marks follow on a line of the same event.
+        let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
+        let value = values.next()?.ok()?;
         let outer = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
         let error = outer.get("error").filter(|error| !error.is_null()).unwrap_or(outer);
         let status = stated_status(error).or_else(|| stated_status(outer));
         let message = message(error);
         let retry_after = retry_hint::read(error, &message);
-        Self { message, status, retry_after }
+        Some(Self { message, status, retry_after })
+    }
+
+    /// Reads an event that is an error by its name: JSON, or plain words. `None`: it is JSON that was
+    /// cut.
+    pub(crate) fn read_event(data: &[u8]) -> Option<Self> {
+        match data {
+            [] => None,
+            [b'{' | b'[', ..] => Self::read_value(data),
+            text => {
+                let message = shortened(&String::from_utf8_lossy(text));
+                Some(Self { message, ..Self::default() })
+            }
+        }
+    }
+
+    /// Reads an error in a list, as Google's endpoint for OpenAI's protocol writes it.
+    pub(crate) fn read_list(json: &[u8]) -> Option<Self> {
+        let list: Vec<Value> = serde_json::from_slice(json).ok()?;
+        list.first()?.get("error").filter(|error| !error.is_null())?;
+        Some(Self::read(json))
     }
 
     /// The failure of an answer that is this error.
@@ -114,7 +141,19 @@ fn message(error: &Value) -> String {
         .flatten()
         .find_map(Value::as_str)
         .unwrap_or("");
+    shortened(message)
+}
+
+fn shortened(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
+}
+
+/// An error body without the list around it, which clients do not look into.
+pub(crate) fn unlisted(body: Vec<u8>) -> Vec<u8> {
+    match serde_json::from_slice::<Vec<&RawValue>>(&body) {
+        Ok(list) if !list.is_empty() => list[0].get().as_bytes().to_vec(),
+        Ok(_) | Err(_) => body,
+    }
 }
 
 /// The status of an error: its code counts before its type, which is often the more general one.

@@ -45,7 +45,8 @@ impl Account {
         }
     }
 
-    /// Something failed: reported in the end, if it is the first. That a conversation is too long
+    /// Something failed: reported in the end, if it is the first. What a provider reports in its own
+    /// words takes precedence over an answer without any. That a conversation is too long
     /// for one target is no cause any more when another fails, or has a larger window.
     pub(super) fn record_failure(&mut self, failure: Failure) {
         self.lost = Some(failure.clone());
@@ -55,6 +56,9 @@ impl Account {
                 if failure.reason != Reason::ContextLength || window(cause) < window(&failure) {
                     *cause = failure;
                 }
+            }
+            Some(cause) if is_silence(cause.reason) && is_reported(failure.reason) => {
+                *cause = failure;
             }
             cause => drop(cause.get_or_insert(failure)),
         }
@@ -173,4 +177,27 @@ impl Account {
             learned: Vec::new(),
         }
     }
+}
+
+/// Whether nothing is known of a failure but that no answer came.
+fn is_silence(reason: Reason) -> bool {
+    matches!(reason, Reason::Empty | Reason::Garbage)
+}
+
+/// Whether it is a failure that providers report themselves.
+fn is_reported(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Unauthorized
+            | Reason::Payment
+            | Reason::Forbidden
+            | Reason::ModelUnavailable
+            | Reason::RateLimited
+            | Reason::Overloaded
+            | Reason::ServerError
+            | Reason::InBand
+            | Reason::Rejected
+            | Reason::ContextLength
+            | Reason::TooManyTokens
+    )
 }

@@ -119,6 +119,8 @@ pub(super) struct Attempt {
     /// What its frames held so far.
     pub(super) reading: Reading,
     awaiting: Awaiting,
+    /// The body has begun.
+    begun: bool,
     /// What the response's bytes are read by; a local engine gives events and needs none.
     wire: Option<Wire>,
 }
@@ -152,7 +154,7 @@ impl Attempt {
                 None
             }
         };
-        Self { id, began, over: false, reading, awaiting: Awaiting::Head, wire, plan }
+        Self { id, began, over: false, reading, awaiting: Awaiting::Head, begun: false, wire, plan }
     }
 
     /// The response's head arrived.
@@ -168,9 +170,6 @@ impl Attempt {
         let media = head.content_type.split(';').next().unwrap_or("").trim();
         self.awaiting = if !(200..300).contains(&head.status) {
             Awaiting::Refusal(Refusal::new(head, now, unix_now))
-        } else if media.eq_ignore_ascii_case("text/html") {
-            let detail = "The provider sent a web page: expected an answer of its API.";
-            return Err(Failure::new(Reason::Garbage, detail));
         } else if !self.plan.stream || self.is_unstreamed(media) {
             Awaiting::Body { body: Vec::new() }
         } else {
@@ -182,8 +181,13 @@ impl Attempt {
     /// Whether a body of this type is one response, though a stream was asked for. Where every line
     /// is an event, one response reads as a stream of one.
     fn is_unstreamed(&self, media: &str) -> bool {
+        self.has_events() && media.eq_ignore_ascii_case("application/json")
+    }
+
+    /// Whether its stream consists of server-sent events.
+    fn has_events(&self) -> bool {
         let framing = self.wire.as_ref().map(|wire| wire.protocol.framing());
-        framing == Some(sse::Framing::Events) && media.eq_ignore_ascii_case("application/json")
+        framing == Some(sse::Framing::Events)
     }
 
     /// Bytes of the response's body arrived.
@@ -194,6 +198,9 @@ impl Attempt {
         delivery: &mut Delivery<'_>,
     ) -> Result<Progress, Failure> {
         let max = self.plan.event_bytes_max;
+        if !self.begun {
+            self.begin_body(bytes)?;
+        }
         match &mut self.awaiting {
             Awaiting::Refusal(refused) => {
                 refused.add(bytes);
@@ -213,6 +220,25 @@ impl Attempt {
         }
     }
 
+    /// Judges a body by its first byte, for its declared type is often wrong: what begins as JSON is
+    /// no stream, and what begins as a web page is no answer.
+    fn begin_body(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+        let Some(first) = bytes.iter().find(|byte| !is_blank(byte)) else { return Ok(()) };
+        self.begun = true;
+        match (&self.awaiting, first) {
+            (Awaiting::Content | Awaiting::Body { .. }, b'<') => {
+                let detail = "The provider sent a web page: expected an answer of its API.";
+                return Err(Failure::new(Reason::Garbage, detail));
+            }
+            (Awaiting::Content, b'{' | b'[') if self.has_events() => {
+                self.awaiting = Awaiting::Body { body: Vec::new() };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn stream_bytes(
         &mut self,
         now: Instant,
@@ -224,6 +250,11 @@ impl Attempt {
             match wire.decoder.next(&mut bytes) {
                 Ok(None) => return Ok(Progress::More),
                 Ok(Some(event)) => {
+                    if event.is_error()
+                        && let Some(error) = self.reading.error(event.data)
+                    {
+                        return Err(error);
+                    }
                     let (data, raw) = (event.data, event.raw);
                     let frame = Frame { data, raw, reader: &mut wire.reader };
                     let step = self.reading.frame(now, frame, delivery)?;
@@ -281,6 +312,11 @@ impl Attempt {
         };
         if event.data.is_empty() {
             return self.reading.verdict(false);
+        }
+        if event.is_error()
+            && let Some(error) = self.reading.error(event.data)
+        {
+            return Err(error);
         }
         let raw = &[event.raw, b"\n\n"].concat();
         let frame = Frame { data: event.data, raw, reader };

@@ -7,7 +7,7 @@ use super::stops::Stops;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::Halves;
-use crate::protocol::{ReadError, Step, StreamReader, ToolNames};
+use crate::protocol::{ReadError, Reported, Step, StreamReader, ToolNames, loose};
 use crate::target::ProviderProtocol;
 use crate::time::Instant;
 
@@ -151,6 +151,9 @@ impl Reading {
             Err(ReadError::Provider(failure)) => return Err(self.in_place(failure)),
             Err(ReadError::Malformed(detail)) => detail,
         };
+        if let Some(error) = Reported::read_list(frame.data) {
+            return Err(self.in_place(error.failure()));
+        }
         if let Some(data) = self.halves.join(frame.data) {
             let raw = &frame.raw_with(&data);
             let mut joined = Frame { data: &data, raw, reader: frame.reader };
@@ -163,6 +166,11 @@ impl Reading {
         self.skipped += 1;
         self.garbage.get_or_insert(garbage);
         Ok(Step::More)
+    }
+
+    /// The failure of an event that is an error by its name.
+    pub(super) fn error(&self, data: &[u8]) -> Option<Failure> {
+        Some(self.in_place(Reported::read_event(data)?.failure()))
     }
 
     /// The failure of an error that the stream reports. Once the answer has begun, a rejection or a
@@ -223,7 +231,7 @@ impl Reading {
     }
 
     /// Reads a response that is not a stream and delivers it; as it came, if that is what the client
-    /// asked for, in the same protocol.
+    /// asked for, in the same protocol. What is no such response is read as far as it can be.
     pub(super) fn body(
         &mut self,
         now: Instant,
@@ -231,16 +239,25 @@ impl Reading {
         body: &[u8],
         delivery: &mut Delivery<'_>,
     ) -> Result<(), Failure> {
-        let forwarded = self.forwarding.body;
+        let mut forwarded = self.forwarding.body;
         let mut seen = Seen::default();
-        let read = protocol.read_complete(body, &mut |event| {
+        let mut read = protocol.read_complete(body, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         });
+        let mut step = Step::Done;
+        if let Err(ReadError::Malformed(detail)) = read {
+            forwarded = false;
+            self.garbage = Some(detail);
+            read = loose::read(protocol, body, &mut |event| {
+                self.take(now, &event, false, &mut seen, delivery);
+            })
+            .map(|read| step = read);
+        }
         self.finish = seen.finish.or(self.finish);
         match read {
-            Err(ReadError::Provider(failure)) => return Err(failure),
+            Err(ReadError::Provider(failure)) => return Err(self.in_place(failure)),
             Err(ReadError::Malformed(detail)) => return Err(Failure::new(Reason::Garbage, detail)),
-            Ok(()) => self.verdict(true)?,
+            Ok(()) => self.verdict(step == Step::Done)?,
         }
         if forwarded {
             (self.finish_in_last, self.usage_in_last) = (true, true);

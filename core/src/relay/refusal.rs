@@ -51,7 +51,7 @@ impl Refusal {
     /// What it means. Its body is over, or waited for no longer: a wait it asks for has begun with
     /// its head.
     pub(super) fn failure(&mut self, target: &Target, now: Instant) -> Failure {
-        let body = std::mem::take(&mut self.body);
+        let body = reported::unlisted(std::mem::take(&mut self.body));
         let Reported { message, retry_after: hint, .. } = Reported::read(&body);
         let reason = reported::reason(self.status, &message);
         let detail = match (reason, message.as_str()) {

@@ -69,7 +69,8 @@ struct Walk<'a> {
     beside_text: bool,
     text: String,
     calls: Vec<Called>,
-    cause: Option<u16>,
+    /// The status of the first failure, and whether that was an answer without any words.
+    cause: Option<(u16, bool)>,
     role: bool,
     cost: Option<(u32, u32)>,
     now: Time,
@@ -181,7 +182,7 @@ impl<'a> Walk<'a> {
             let continues = self.content;
             let played = self.call(place, stream, way)?;
             let Some((status, next)) = played.failure else { return Some(Some(End::Finished)) };
-            let cause = *self.cause.get_or_insert(status);
+            let cause = self.blame(status, next, played.reported);
             let local = self.script.providers[place].local;
             if next != Next::Nothing && !local {
                 self.breakers[place].fail(self.now, self.script.gateway.failures_max);
@@ -223,6 +224,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The first failure counts; a provider's own words do before an answer without any.
+    fn blame(&mut self, status: u16, next: Next, reported: bool) -> u16 {
+        let silent = self.cause.is_none_or(|(_, silent)| silent && reported);
+        if silent {
+            self.cause = Some((status, next == Next::Whole));
+        }
+        self.cause.map_or(status, |(status, _)| status)
+    }
+
     fn may_be_asked_again(&mut self, place: usize, asked: RetryAfter, played: &Played) {
         let after_head_ms = played.refusing_ms;
         self.again.push(Failed { place, asked, at: self.now, after_head_ms });
@@ -238,7 +248,7 @@ impl<'a> Walk<'a> {
         let prefilled =
             continues && (way == Continuation::Prefill || !self.script.gateway.instruction);
         let played = if provider.rejects_prefill && prefilled && !provider.local {
-            Played::failed(0, 400, Next::Nothing)
+            Played { reported: true, ..Played::failed(0, 400, Next::Nothing) }
         } else {
             play(provider, nth, stream, delivered, self.script.truth)
         };
@@ -320,7 +330,7 @@ impl<'a> Walk<'a> {
             _ => Exhausted::Error,
         };
         let message = self.script.gateway.exhausted.unwrap_or(by_protocol) == Exhausted::Message;
-        let failed = End::Failed(self.cause.unwrap_or(500));
+        let failed = End::Failed(self.cause.map_or(500, |(status, _)| status));
         let silent = !self.content;
         self.end(if message && silent { End::Message } else { failed })
     }

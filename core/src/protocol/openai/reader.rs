@@ -158,7 +158,12 @@ impl<'a> Chunk<'a> {
                     let usage = read_member(value, "usage", |usage| usage.if_object(read_usage))?;
                     self.usage = self.usage.or(usage.flatten());
                 }
-                "error" => self.error = value.error()?,
+                "error" => self.error = value.error()?.or(self.error),
+                // vLLM's errors, flat.
+                "object" if value.word()?.is_some_and(|word| word.is("error")) => {
+                    self.error = self.error.or(Some(""));
+                }
+                "object" => {}
                 "obfuscation" | "p" => self.padding = value.text_or_skip()?,
                 _ => value.skip()?,
             }

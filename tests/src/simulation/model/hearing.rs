@@ -45,6 +45,8 @@ pub(super) struct Played {
     pub(super) role: bool,
     /// It reported its usage.
     pub(super) cost: bool,
+    /// It failed with an error of the provider's own.
+    pub(super) reported: bool,
     /// How it fails: with which status, and what is tried next.
     pub(super) failure: Option<(u16, Next)>,
     pub(super) took_ms: u64,
@@ -63,6 +65,7 @@ impl Played {
             beside_text: false,
             role: false,
             cost: false,
+            reported: false,
             failure: Some((status, next)),
             took_ms,
             refusing_ms: 0,
@@ -99,7 +102,8 @@ pub(super) fn play(
         Then::Status { code, retry_after, stalls } => {
             let (status, next) = refusal(*code, *retry_after);
             let refusing_ms = if *stalls { REFUSAL_BODY_MS } else { 0 };
-            Played { refusing_ms, ..Played::failed(wait_ms + refusing_ms, status, next) }
+            let failed = Played::failed(wait_ms + refusing_ms, status, next);
+            Played { refusing_ms, reported: true, ..failed }
         }
         Then::Answer(answer) => {
             let mut hearing = Hearing::new(*wait_ms, answer, delivered, truth);
@@ -154,9 +158,8 @@ impl<'a> Hearing<'a> {
     fn hear(mut self, stream: bool) -> Played {
         self.played.failure = match (self.answer.form, stream) {
             _ if self.local => self.stream(),
-            (Form::Html, _) => Some((502, Next::Whole)),
-            (Form::AsAsked | Form::Stream, true) => self.stream(),
-            (Form::Stream, false) => self.nonsense(),
+            (Form::AsAsked | Form::Stream | Form::Html, true) => self.stream(),
+            (Form::Stream | Form::Html, false) => self.stream_at_once(),
             (Form::Whole, _) | (Form::AsAsked, false) => self.whole(),
         };
         self.played.took_ms = self.now_ms;
@@ -232,11 +235,16 @@ impl<'a> Hearing<'a> {
             Frame::Error if self.local && self.finished => return Some(self.verdict(false)),
             Frame::Error if self.local => return Some(Some((500, Next::Target))),
             Frame::Error if self.finished && self.verdict(false).is_none() => return Some(None),
-            Frame::Error if self.played.content => return Some(Some((502, Next::Target))),
-            Frame::Error => return Some(Some((502, SERVER_ERROR))),
+            Frame::Error => return Some(Some(self.error())),
             _ => {}
         }
         None
+    }
+
+    /// An error that the provider reports: in place of an answer, it is as its status.
+    fn error(&mut self) -> (u16, Next) {
+        self.played.reported = true;
+        (502, if self.played.content { Next::Target } else { SERVER_ERROR })
     }
 
     fn say(&mut self, text: &str) {
@@ -310,7 +318,7 @@ impl<'a> Hearing<'a> {
             return Some((502, Next::Whole));
         }
         if frames.contains(&Frame::Error) {
-            return Some((502, SERVER_ERROR));
+            return Some(self.error());
         }
         // Its reasoning comes first, then its text, then its tool calls.
         let order = |frame: &&Frame| match frame {
@@ -327,10 +335,23 @@ impl<'a> Hearing<'a> {
         self.verdict(true)
     }
 
-    /// What was not asked for, and cannot be read.
-    fn nonsense(&mut self) -> Option<(u16, Next)> {
+    /// A stream that was not asked for: it is read once it is over.
+    fn stream_at_once(&mut self) -> Option<(u16, Next)> {
         self.now_ms += self.answer.frames.iter().map(|frame| frame.pause_ms()).sum::<u64>();
-        self.nonsense_now()
+        if self.answer.end != Ending::Clean || self.now_ms > WHOLE_MS {
+            return self.nonsense_now();
+        }
+        for frame in &self.answer.frames {
+            if !matches!(frame, Frame::Pause(_))
+                && let Some(over) = self.frame(*frame)
+            {
+                return over;
+            }
+        }
+        match self.torn().and_then(|frame| self.frame(frame)) {
+            Some(over) => over,
+            None => self.verdict(false),
+        }
     }
 
     fn nonsense_now(&mut self) -> Option<(u16, Next)> {
