@@ -138,7 +138,10 @@ fn text_in(protocol: ProviderProtocol, data: &[u8]) -> Option<String> {
         ProviderProtocol::OpenAi => {
             ("/choices/0/delta/content", &["choices", "delta", "content"], &["message"])
         }
-        ProviderProtocol::Responses => ("/delta", &["delta"], &[]),
+        // A text may come only once it is over, in any of these.
+        ProviderProtocol::Responses => {
+            ("/delta", &["delta"], &["item", "part", "refusal", "response", "text"])
+        }
         ProviderProtocol::Anthropic => {
             ("/delta/text", &["delta", "text"], &["partial_json", "thinking"])
         }

@@ -144,9 +144,10 @@ impl Hearing {
     fn read(&mut self, mut bytes: &[u8]) {
         let mut decoder = Decoder::framed(self.protocol.framing(), 1 << 30);
         while let Some(event) = decoder.next(&mut bytes).expect("no event is that long") {
-            // Gemini's last event may be followed by one with the usage alone.
-            let usage_follows = self.protocol == ClientProtocol::Gemini;
-            assert!(!self.done || usage_follows, "an event after the end");
+            // Gemini's last event may be followed by one with the usage alone, and a list by its end.
+            let more_follows =
+                matches!(self.protocol, ClientProtocol::Gemini | ClientProtocol::GeminiArray);
+            assert!(!self.done || more_follows, "an event after the end");
             self.done |= is_end(self.protocol, event.data);
             let data = String::from_utf8_lossy(event.data).into_owned();
             self.heard.events.push((event.name.to_owned(), data));
@@ -161,9 +162,15 @@ fn is_end(protocol: ClientProtocol, data: &[u8]) -> bool {
         ClientProtocol::OpenAi | ClientProtocol::UiMessage | ClientProtocol::Completions => {
             return data == b"[DONE]";
         }
-        ClientProtocol::GeminiArray => return data == b"]",
         _ => {}
     }
+    // A list ends alike whether its last member is an answer's end or an error.
+    let data = match protocol {
+        ClientProtocol::GeminiArray => {
+            data.strip_prefix(b"[").or(data.strip_prefix(b",")).unwrap_or(data)
+        }
+        _ => data,
+    };
     let json: Value = serde_json::from_slice(data).unwrap_or_default();
     let kind = json["type"].as_str().unwrap_or("");
     match protocol {
@@ -171,7 +178,7 @@ fn is_end(protocol: ClientProtocol, data: &[u8]) -> bool {
         ClientProtocol::Anthropic => kind == "message_stop",
         ClientProtocol::Notebook => kind == "complete",
         ClientProtocol::Session => kind == "stream_end",
-        ClientProtocol::Gemini => {
+        ClientProtocol::Gemini | ClientProtocol::GeminiArray => {
             let reason = json["candidates"][0]["finishReason"].as_str().unwrap_or("");
             !matches!(reason, "" | "FINISH_REASON_UNSPECIFIED")
         }
