@@ -62,9 +62,9 @@ impl Driver {
         body: RequestBody,
     ) -> Self {
         if body.is_empty() {
-            carried.awaits_response();
+            carried.set_awaiting();
         } else {
-            carried.begins();
+            carried.set_sending();
         }
         let mut driver = Self {
             request,
@@ -125,7 +125,7 @@ impl Driver {
             match &came {
                 Completed::Body(Err(_)) => self.unread = Some(body),
                 Completed::Body(Ok(_)) | Completed::Rows(_) | Completed::KeySet(_) => {
-                    self.carried.awaits_response();
+                    self.carried.set_awaiting();
                 }
             }
         }
@@ -209,7 +209,7 @@ impl Driver {
 
     fn begin_response(&mut self, mut head: Head) {
         self.stream = head.headers.iter().any(|(name, _)| *name == "x-accel-buffering");
-        self.carried.is_answered();
+        self.carried.set_answered();
         if let Some(Pending::Body { body, .. }) = self.pending.take() {
             self.unread = Some(body);
         }

@@ -48,17 +48,17 @@ const AWAITED: u8 = 2;
 
 impl Carried {
     /// A request's head has come.
-    pub(crate) fn begins(&self) {
+    pub(crate) fn set_sending(&self) {
         self.0.stage.store(SENDING, Ordering::Relaxed);
     }
 
     /// The request is complete, and its response is awaited.
-    pub(crate) fn awaits_response(&self) {
+    pub(crate) fn set_awaiting(&self) {
         self.0.stage.store(AWAITED, Ordering::Relaxed);
     }
 
     /// The response begins.
-    pub(crate) fn is_answered(&self) {
+    pub(crate) fn set_answered(&self) {
         self.0.stage.store(ANSWERED, Ordering::Relaxed);
     }
 
@@ -208,7 +208,7 @@ mod tests {
     async fn who_sends_no_more_stays_for_its_response() {
         let carried = Carried::default();
         let (client, mut socket) = pair(carried.clone());
-        carried.awaits_response();
+        carried.set_awaiting();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let silence = tokio::time::timeout(CHECK_EVERY * 4, socket.read_u8()).await;
         assert!(silence.is_err(), "{silence:?}");
@@ -219,7 +219,7 @@ mod tests {
     async fn who_leaves_while_a_response_is_awaited_is_noticed() {
         let carried = Carried::default();
         let (client, mut socket) = pair(carried.clone());
-        carried.awaits_response();
+        carried.set_awaiting();
         drop(client);
         let left = tokio::time::timeout(PATIENCE, socket.read_u8()).await.unwrap();
         assert_ne!(left.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
@@ -227,10 +227,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_fin_at_any_other_time_is_the_end() {
-        for stage in [Carried::begins, Carried::is_answered] {
+        for stage in [Carried::set_sending, Carried::set_answered] {
             let carried = Carried::default();
             let (client, mut socket) = pair(carried.clone());
-            carried.awaits_response();
+            carried.set_awaiting();
             stage(&carried);
             client.shutdown(std::net::Shutdown::Write).unwrap();
             let left = tokio::time::timeout(PATIENCE, socket.read_u8()).await.unwrap();
