@@ -326,8 +326,9 @@ impl Reading {
             delivery.event(&Event::ToolCall(ToolCall { index, id, name, arguments }));
         }
         let finish = self.ended();
-        // Calls came after frames that just stopped.
-        if self.finish_in_last && self.finish != Some(finish) && self.ends_as_calls(Some(finish)) {
+        // Calls came after frames that just stopped. A complete body has all of the answer.
+        let misses_calls = self.finish != Some(finish) && self.ends_as_calls(Some(finish));
+        if self.finish_in_last && !self.forwarding.body && misses_calls {
             self.last.clear();
             (self.finish_in_last, self.usage_in_last) = (false, false);
         }
