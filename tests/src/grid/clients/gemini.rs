@@ -92,8 +92,10 @@ fn read(meaning: &mut Meaning, chunk: &Value) {
     meaning.finish = Some(why(reason, !meaning.calls.is_empty()));
     let usage = &chunk["usageMetadata"];
     let count = |name: &str| usage[name].as_u64();
-    if let Some((read, written)) = count("promptTokenCount").zip(count("candidatesTokenCount")) {
-        meaning.usage = Some([read, written + count("thoughtsTokenCount").unwrap_or(0)]);
+    // Thoughts are counted apart; an answer of thoughts alone has no candidates to count.
+    let written = count("candidatesTokenCount").into_iter().chain(count("thoughtsTokenCount"));
+    if let Some(read) = count("promptTokenCount") {
+        meaning.usage = Some([read, written.sum()]);
     }
 }
 
