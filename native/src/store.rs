@@ -139,9 +139,9 @@ async fn connect(options: AnyConnectOptions) -> Result<AnyPool, Failure> {
     // Alone at first: a pool would try again until it runs out of time, and not report why.
     let mut first = options.connect().await.map_err(|error| failure(&error))?;
     if first.backend_name() == SQLITE {
-        // Readers and the writer do not wait for each other. The file remembers it.
-        let set = sqlx::query("PRAGMA journal_mode = WAL").execute(&mut first).await;
-        set.map_err(|error| failure(&error))?;
+        // Readers and the writer do not wait for each other. The file remembers it, so it does no harm
+        // that SQLite rejects it while another instance is at it: it does not wait for this lock.
+        let _ = sqlx::query("PRAGMA journal_mode = WAL").execute(&mut first).await;
     }
     migrate(&mut first).await?;
     first.close().await.map_err(|error| failure(&error))?;
