@@ -29,8 +29,6 @@ pub struct Splice {
     /// The longest overlap that is certain, in bytes.
     overlap: usize,
     decided: bool,
-    /// The continuation repeats all that was delivered, or it is another answer.
-    anew: bool,
 }
 
 impl Splice {
@@ -45,33 +43,13 @@ impl Splice {
             pending: tail.char_indices().map(|(at, _)| at).collect(),
             overlap: 0,
             decided: tail.is_empty(),
-            anew: false,
         }
-    }
-
-    /// A seam after `delivered` for an answer that begins anew.
-    pub fn anew(delivered: &str) -> Self {
-        Self {
-            tail: delivered.to_owned(),
-            complete: true,
-            held: String::new(),
-            pending: vec![0],
-            overlap: 0,
-            decided: delivered.is_empty(),
-            anew: true,
-        }
-    }
-
-    /// Whether an answer that begins anew is another one than was delivered: nothing of it belongs to
-    /// that.
-    pub fn differs(&self) -> bool {
-        self.anew && self.decided && self.overlap < self.tail.len()
     }
 
     /// Takes more of the continuation and returns what is certainly new.
     pub fn push<'t>(&'t mut self, text: &'t str) -> &'t str {
         if self.decided {
-            return if self.differs() { "" } else { text };
+            return text;
         }
         let before = self.held.len();
         self.held.push_str(text);
@@ -107,9 +85,6 @@ impl Splice {
         self.decided = true;
         let overlap = &self.held[..self.overlap];
         let is_all = self.complete && self.overlap == self.tail.len();
-        if self.anew && !is_all {
-            return "";
-        }
         let counts = is_all || overlap.chars().count() >= OVERLAP_CHARS_MIN;
         &self.held[if counts { self.overlap } else { 0 }..]
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Timeouts;
-use super::continuation::Way;
 use super::delivery::Delivery;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
@@ -16,7 +15,7 @@ use crate::failure::{Failure, Reason};
 use crate::limit::parameter::Parameters;
 use crate::protocol::{Step, StreamReader, ToolNames};
 use crate::sse;
-use crate::target::{ProviderProtocol, Target, Upstream};
+use crate::target::{Continuation, ProviderProtocol, Target, Upstream};
 use crate::time::Instant;
 
 /// How long a finished stream may take to give its usage and its end mark.
@@ -89,7 +88,7 @@ pub(super) struct Plan {
     /// Called for a stream, not for one response.
     pub(super) stream: bool,
     /// How it is asked to continue an answer that broke; `None`: it answers from the start.
-    pub(super) continues: Option<Way>,
+    pub(super) continues: Option<Continuation>,
     /// How long an answer it asks for.
     pub(super) limits: CallLimits,
     /// How many answers it asks for at once.

@@ -60,22 +60,9 @@ impl Delivered {
         self.in_text
     }
 
-    /// What comes from now on continues what was delivered, or answers `anew`.
-    pub(super) fn begin_continuation(&mut self, anew: bool) {
-        self.seam = Some(if anew { Splice::anew(&self.text) } else { Splice::new(&self.text) });
-    }
-
-    /// Whether what comes can be joined to what was delivered.
-    pub(super) fn check_seam(&self) -> Result<(), Failure> {
-        if !self.differs() {
-            return Ok(());
-        }
-        let detail = "Begun anew, the answer is another than the one that broke.";
-        Err(Failure::new(Reason::Cut, detail))
-    }
-
-    fn differs(&self) -> bool {
-        self.seam.as_ref().is_some_and(Splice::differs)
+    /// What comes from now on continues what was delivered.
+    pub(super) fn begin_continuation(&mut self) {
+        self.seam = Some(Splice::new(&self.text));
     }
 
     /// Estimates the length of the content after the first `bytes`, of which `text_bytes` were text.
@@ -113,9 +100,6 @@ impl Delivery<'_> {
             Event::Reasoning(_) if self.delivered.seam.is_some() => {}
             Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) | Event::Other(_) => {
                 self.end_seam();
-                if self.delivered.differs() {
-                    return;
-                }
                 self.delivered.in_text = false;
                 self.delivered.bytes += event.content_bytes();
                 if !forwarded {
@@ -147,24 +131,19 @@ impl Delivery<'_> {
     }
 
     /// The continuation is over, or no longer text: the part that was held back and is new belongs
-    /// to the answer. The seam to another answer stays: its failure is still to come.
+    /// to the answer.
     pub(super) fn end_seam(&mut self) {
-        let Delivered { seam, text, bytes, .. } = &mut *self.delivered;
-        let Some(open) = seam else { return };
-        let new = open.finish();
+        let Some(mut seam) = self.delivered.seam.take() else { return };
+        let new = seam.finish();
         if !new.is_empty() {
-            *bytes += new.len();
-            text.push_str(new);
+            self.delivered.bytes += new.len();
+            self.delivered.text.push_str(new);
             self.client.event(&Event::Text(new.into()));
-        }
-        if !open.differs() {
-            *seam = None;
         }
     }
 
-    /// Whether the content so far is within its bound, and belongs to one answer.
+    /// Whether the content so far is within its bound.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        self.delivered.check_seam()?;
         let max = self.delivered.answer_bytes_max;
         if self.delivered.bytes <= max {
             return Ok(());

@@ -3,11 +3,10 @@
 use std::fmt;
 
 use super::attempt::Attempt;
-use super::continuation::Way;
 use super::{Downstream, End, Exhausted, Midstream, Output, Relay};
 use crate::chat::{Event, FinishReason};
 use crate::failure::{Failure, Reason, Retry, Who};
-use crate::target::{ApiKey, ChosenBy, Target};
+use crate::target::{ApiKey, ChosenBy, Continuation, Target};
 
 /// How often one answer is continued.
 const CONTINUATIONS_MAX: u32 = 4;
@@ -90,22 +89,20 @@ impl Relay {
             if self.continuations > CONTINUATIONS_MAX {
                 return self.settle_failed();
             }
-            let costly =
-                failure.reason == Reason::BetweenTokensTimeout || plan.continues == Some(Way::Anew);
-            self.ladder.continue_after(plan.index, costly);
-        } else if let Some(way) = self.way_after_rejection(attempt, failure) {
-            return self.begin(plan.index, plan.stream, Some(way), client);
+            self.ladder.continue_after(plan.index);
+        } else if self.refused_prefill(attempt, failure) {
+            let way = Some(Continuation::Ask);
+            return self.begin(plan.index, plan.stream, way, client);
         } else if failure.reason.row().retry == Retry::Later {
             self.ladder.allow_retry(plan.index, failure, self.now);
         }
         self.call_next(client);
     }
 
-    /// How the target is asked once more that rejected a continuation: it may take no conversation
-    /// that ends with an answer.
-    fn way_after_rejection(&self, attempt: &Attempt, failure: &Failure) -> Option<Way> {
-        let way = attempt.plan.continues.filter(|_| failure.reason == Reason::Rejected)?;
-        way.after_rejection(&self.job.fallback.instruction)
+    fn refused_prefill(&self, attempt: &Attempt, failure: &Failure) -> bool {
+        failure.reason == Reason::Rejected
+            && attempt.plan.continues == Some(Continuation::Prefill)
+            && !self.job.fallback.instruction.is_empty()
     }
 
     /// The client left, or asked to stop.

@@ -21,8 +21,6 @@ pub(super) struct Ladder {
     /// failed.
     again: Vec<(usize, Option<Duration>, Instant)>,
     passes: u32,
-    /// The targets whose answers broke at a high cost.
-    costly: Vec<usize>,
     random: u64,
 }
 
@@ -38,7 +36,7 @@ pub(super) struct Turn {
 impl Ladder {
     pub(super) fn new(targets: Vec<Arc<Target>>, seed: u64) -> Self {
         let pass = (0..targets.len()).map(|index| Turn { ready: Instant::ZERO, index }).collect();
-        Self { targets, pass, again: Vec::new(), passes: 0, costly: Vec::new(), random: seed }
+        Self { targets, pass, again: Vec::new(), passes: 0, random: seed }
     }
 
     pub(super) fn target(&self, index: usize) -> Arc<Target> {
@@ -61,14 +59,9 @@ impl Ladder {
     }
 
     /// The answer of the target at this index broke off: the targets after it are asked to continue,
-    /// itself last; but only once if the break was `costly`: a stall takes long each time, and an
-    /// answer that began anew is paid for as a whole.
-    pub(super) fn continue_after(&mut self, index: usize, costly: bool) {
+    /// itself last.
+    pub(super) fn continue_after(&mut self, index: usize) {
         self.again.clear();
-        if costly && self.costly.contains(&index) {
-            return;
-        }
-        self.costly.extend(costly.then_some(index));
         if !self.pass.iter().any(|turn| turn.index == index) {
             self.pass.push_back(Turn { ready: Instant::ZERO, index });
         }

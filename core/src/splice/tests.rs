@@ -164,30 +164,3 @@ fn no_more_than_the_tail_is_ever_held() {
     assert_eq!(given, TAIL_BYTES_MAX);
     assert_eq!(splice.push("x"), "x");
 }
-
-/// Each row: delivered, an answer that begins anew, what is new of it, and whether it differs.
-#[test]
-fn an_answer_that_begins_anew_repeats_all_of_it_or_is_another() {
-    let rows = [
-        ("Hello wor", "Hello world.", "ld.", false),
-        ("Hello wor", "Hello wor", "", false),
-        ("Hello wor", "Hello", "", false),
-        ("Hello wor", "Hello there", "", true),
-        ("Hello wor", "Good day", "", true),
-        ("Hi", "wor", "", true),
-    ];
-    for (delivered, answer, expected, differs) in rows {
-        for piece in [1, 2, 3, 7, 1000] {
-            let mut splice = Splice::anew(delivered);
-            let mut new = String::new();
-            for piece in answer.as_bytes().chunks(piece) {
-                new.push_str(splice.push(str::from_utf8(piece).unwrap()));
-            }
-            assert_eq!(splice.differs(), differs, "{delivered:?} {answer:?} by {piece}");
-            new.push_str(splice.finish());
-            assert_eq!(new, expected, "{delivered:?} {answer:?} by {piece}");
-        }
-    }
-    let long = "x".repeat(3 * TAIL_BYTES_MAX);
-    assert_eq!(Splice::anew(&long).push(&format!("{long}!")), "!");
-}

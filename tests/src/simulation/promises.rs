@@ -29,10 +29,6 @@ pub struct Promises<'a> {
     /// The text that a call was to continue, or that it had none; checked when the client
     /// has been given everything from before it.
     told: Option<Option<String>>,
-    /// The last call, if it ends with the answer so far, and its target.
-    prefilled: Option<(AttemptId, usize)>,
-    /// The target that has just rejected such a call.
-    rejecting: Option<usize>,
     head: Option<(Instant, u16)>,
     /// Some provider has sent content.
     content: bool,
@@ -58,8 +54,6 @@ impl<'a> Promises<'a> {
             live: Vec::new(),
             calls: 0,
             told: None,
-            prefilled: None,
-            rejecting: None,
             head: None,
             content: false,
             acting: None,
@@ -100,30 +94,15 @@ impl<'a> Promises<'a> {
         promise(self.live.len() <= together, || format!("{} calls at once", self.live.len()))?;
         promise(asked.stream == call.stream, || "the call asks for another form".into())?;
         self.may_go_on(call, asked, outcome)?;
-        let anew = self.rejecting.take().is_some() && asked.delivered().is_none();
-        self.prefilled = asked.ends_in_prefill().then_some((call.attempt, place(call)));
         // Who wants a whole answer has been given nothing yet.
-        let is_told = self.script.client.stream && !anew;
-        self.told = is_told.then(|| asked.delivered().map(str::to_owned));
+        self.told = self.script.client.stream.then(|| asked.delivered().map(str::to_owned));
         self.allowed(call, asked)
     }
 
-    /// The head of a call's response came.
-    pub fn answered(&mut self, attempt: AttemptId, status: u16) {
-        if let Some((prefilled, place)) = self.prefilled
-            && prefilled == attempt
-            && matches!(status, 400 | 413 | 422)
-        {
-            self.rejecting = Some(place);
-        }
-    }
-
-    /// Goes on only where both the operator and the provider have it so; begins anew after content
-    /// only with the target that has just rejected the answer so far as the last message.
+    /// Goes on only where both the operator and the provider have it so.
     fn may_go_on(&self, call: &Call, asked: &Asked, outcome: &Outcome) -> Kept {
         if asked.delivered().is_none() {
-            let may = outcome.read.text.is_empty() || self.rejecting == Some(place(call));
-            return promise(may, || "begun anew after content".into());
+            return promise(outcome.read.text.is_empty(), || "begun anew after content".into());
         }
         let continuation = self.script.providers[place(call)].continuation;
         let may = self.script.gateway.midstream == Midstream::Continue

@@ -53,8 +53,7 @@ impl Asked {
         }
     }
 
-    /// Whether the answer so far is the last message.
-    pub fn ends_in_prefill(&self) -> bool {
+    fn ends_in_prefill(&self) -> bool {
         self.messages.last().is_some_and(|message| message.role == "assistant")
     }
 }
