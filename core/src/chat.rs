@@ -333,7 +333,7 @@ impl Message {
         Self { role, parts: vec![Part::Text(text.into())] }
     }
 
-    /// Whether it is an instruction and not part of what was said.
+    /// Whether it is an instruction rather than part of the conversation.
     pub(crate) fn instructs(&self) -> bool {
         matches!(self.role, Role::System | Role::Developer)
     }

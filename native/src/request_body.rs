@@ -17,7 +17,7 @@ const DISCARDED_TIME_MAX: Duration = Duration::from_secs(10);
 /// A body of which some may have been read.
 pub(crate) struct RequestBody {
     incoming: Incoming,
-    /// The client sends it only when it is told to.
+    /// The client waits for `100 Continue` before it sends the body.
     held_back: bool,
     bytes: BytesMut,
 }
@@ -32,7 +32,7 @@ pub(crate) enum Connection {
 }
 
 impl RequestBody {
-    /// A body of which nothing was read. Reading it tells a client that waits for that to send it.
+    /// An unread body. Reading it sends `100 Continue` to a client that waits for one.
     pub(crate) fn new(incoming: Incoming, expects_continue: bool) -> Self {
         let held_back = expects_continue && !incoming.is_end_stream();
         Self { incoming, held_back, bytes: BytesMut::new() }

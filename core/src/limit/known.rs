@@ -83,8 +83,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The terms that follow from it for a client that asks for so many tokens, under a plan that
-    /// allows so many.
+    /// The terms that follow from these limits, the client's own limit and its plan's, in tokens.
     ///
     /// The default for an unknown model is a guess, which bounds what a plan allows. A client's own
     /// limit it does not: the provider states its real one if that is less.

@@ -41,7 +41,7 @@ impl<'a> Body<'a> {
         Some(self.0.remove(place).1)
     }
 
-    /// Takes out what some servers refuse though it says nothing: nulls, empty lists of tools, and a
+    /// Removes fields without effect that some servers reject: nulls, empty lists of tools, and a
     /// choice among tools where there are none.
     pub(super) fn remove_empty(&mut self) {
         self.0.retain(|(_, text)| text != "null");

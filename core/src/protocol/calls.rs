@@ -45,7 +45,7 @@ struct Begun {
     /// It has a name and no identifier.
     is_unnamed: bool,
     name: String,
-    /// Its arguments so far, where no identifier tells the next call from this one.
+    /// Its arguments so far, if no identifier distinguishes the next call from it.
     arguments: Nesting,
 }
 

@@ -182,8 +182,8 @@ impl ClientProtocol {
         self.facts().supports_warnings
     }
 
-    /// Whether a stream's client is told that the conversation is too long within the stream, with
-    /// status 200: the only place where Codex looks for it, and where OpenAI reports it.
+    /// Whether a conversation that is too long is reported to a streaming client within the stream,
+    /// with status 200: the only place where Codex looks for it, and where OpenAI reports it.
     pub(crate) const fn streams_overflow(self) -> bool {
         self.facts().streams_overflow
     }

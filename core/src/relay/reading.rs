@@ -196,7 +196,7 @@ impl Reading {
         let step = frame.reader.read(frame.data, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);
         })?;
-        // An end mark that says nothing else is written anew.
+        // An end mark without anything else is written anew.
         if forwarded && (step == Step::More || seen.finish.is_some()) {
             let with_calls = self.ends_as_calls(seen.finish);
             let forwarded = match frame.reader.amended(frame.data, with_calls) {
@@ -343,7 +343,7 @@ impl Reading {
         finish
     }
 
-    /// Whether a client that reads this finish is told of calls. Of legacy functions a forced one
+    /// Whether this finish reason becomes `tool_calls` for the client. Of legacy functions a forced one
     /// may end as `stop`.
     fn ends_as_calls(&self, finish: Option<FinishReason>) -> bool {
         finish == Some(FinishReason::ToolCalls) && !self.forwarding.functions

@@ -142,7 +142,7 @@ impl Coding {
         }
     }
 
-    /// How to go on with a body that begins so; `None` if too little has come to know.
+    /// How to decode a body that begins like this; `None` if more bytes are needed to decide.
     fn begin(self, head: &[u8]) -> Option<io::Result<State>> {
         let decoded = Decoded::default();
         let marked = |mark: &[u8]| head.starts_with(mark);

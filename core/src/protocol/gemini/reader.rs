@@ -221,7 +221,7 @@ struct Part<'a> {
     other: Option<String>,
 }
 
-/// What says something of a part, and is none itself.
+/// Fields that describe a part without being content.
 const ATTRIBUTES: [&str; 3] = ["partMetadata", "thoughtSignature", "videoMetadata"];
 
 impl<'a> Part<'a> {

@@ -129,7 +129,7 @@ fn what_is_not_known_is_content_by_its_name() {
             ],
             &["other vision_delta", "other vision_stop"],
         ),
-        // A signature alone says nothing.
+        // A signature alone is no content.
         (
             &[
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
