@@ -39,6 +39,7 @@ mod retry_hint;
 mod schema;
 mod session;
 mod settings;
+mod stop;
 mod texts;
 mod token;
 mod too_long;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::frame::{push, push_json_string};
+use super::stop::Stop;
 use super::{AnswerEnd, AnswerMeta, Collected, End, openai, parse_json, too_long};
 use crate::chat::{ChatRequest, Event, FinishReason, Message, Role, Sampling};
 use crate::failure::{Failure, Reason};
@@ -39,13 +40,6 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-enum Stop {
-    One(String),
-    Several(Vec<String>),
-}
-
 /// Reads the JSON body of `POST /v1/completions`.
 pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request = parse_json(body)?;
@@ -65,11 +59,7 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
             presence_penalty: request.presence_penalty,
             seed: request.seed,
         },
-        stop: match request.stop {
-            None => Vec::new(),
-            Some(Stop::One(text)) => vec![text],
-            Some(Stop::Several(texts)) => texts,
-        },
+        stop: request.stop.map(Into::into).unwrap_or_default(),
         ..ChatRequest::default()
     })
 }

@@ -11,6 +11,7 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::open_calls::OpenCalls;
+use crate::protocol::stop::Stop;
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
@@ -67,13 +68,6 @@ struct Options {
     presence_penalty: Option<f64>,
     seed: Option<f64>,
     stop: Option<Stop>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a list of strings")]
-enum Stop {
-    One(String),
-    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -221,11 +215,7 @@ impl Settings {
                 presence_penalty: options.presence_penalty,
                 seed: options.seed.map(|seed| seed as i64),
             },
-            stop: match options.stop {
-                None => Vec::new(),
-                Some(Stop::One(text)) => vec![text],
-                Some(Stop::Several(texts)) => texts,
-            },
+            stop: options.stop.map(Into::into).unwrap_or_default(),
             format: self.format.map(format).transpose()?.flatten(),
             effort: self.think.and_then(effort),
             ..ChatRequest::default()

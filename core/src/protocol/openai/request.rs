@@ -12,6 +12,7 @@ use crate::chat::{
 use crate::failure::{Failure, Reason};
 use crate::protocol::custom_tools::{self, TextFormat};
 use crate::protocol::parse_json;
+use crate::protocol::stop::Stop;
 
 #[derive(Deserialize)]
 struct Request {
@@ -41,13 +42,6 @@ struct Request {
 #[derive(Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-enum Stop {
-    One(String),
-    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -250,11 +244,7 @@ impl From<Request> for ChatRequest {
                 presence_penalty: request.presence_penalty,
                 seed: request.seed,
             },
-            stop: match request.stop {
-                None => Vec::new(),
-                Some(Stop::One(text)) => vec![text],
-                Some(Stop::Several(texts)) => texts,
-            },
+            stop: request.stop.map(Into::into).unwrap_or_default(),
             tool_forms: Vec::new(),
             tools,
             functions: is_single,
