@@ -14,12 +14,14 @@ pub(super) use tool_names::with_names_taken;
 
 /// A choice among tools only where there are tools, and only of one that is there: those of a
 /// provider's own were left out. OpenAI and vLLM refuse `tool_choice` and `parallel_tool_calls`
-/// without `tools`.
+/// without `tools`. To choose as the model sees fit is what every provider does without a choice, and
+/// some refuse it by name ("auto" tool choice requires --enable-auto-tool-choice, of vLLM).
 pub(super) fn with_choice_of_tools_there(request: &ChatRequest) -> Cow<'_, ChatRequest> {
     let has_tools = !request.tools.is_empty();
     let choice = request.tool_choice.as_ref().filter(|choice| match choice {
         ToolChoice::Tool(name) => request.tools.iter().any(|tool| tool.name == *name),
-        ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => has_tools,
+        ToolChoice::Auto => false,
+        ToolChoice::None | ToolChoice::Required => has_tools,
     });
     let parallel = request.parallel_tool_calls.filter(|_| has_tools);
     if choice == request.tool_choice.as_ref() && parallel == request.parallel_tool_calls {
@@ -77,6 +79,7 @@ mod tests {
         let named = |name: &str| Some(ToolChoice::Tool(name.into()));
         let rows = [
             (vec![], Some(ToolChoice::Auto), None),
+            (vec![tool("f")], Some(ToolChoice::Auto), None),
             (vec![], Some(ToolChoice::None), None),
             (vec![], named("web_search"), None),
             (vec![tool("f")], named("web_search"), None),

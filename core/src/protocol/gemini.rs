@@ -11,6 +11,7 @@ mod provider_request;
 mod reader;
 mod request;
 mod schema;
+mod thinking;
 mod writer;
 
 pub(super) use provider_request::http_request;

@@ -60,12 +60,15 @@ impl<'a> ProviderRequest<'a> {
         Some((Body::read(&original.body), original.pieces(&self.request.messages)))
     }
 
-    /// The client's own headers, where the provider speaks its protocol. Those that the operator set
-    /// are the operator's.
+    /// The client's own headers, where the provider speaks its protocol and does not only imitate who
+    /// made it. Those that the operator set are the operator's.
     fn forwarded_headers(&self) -> impl Iterator<Item = (Cow<'static, str>, String)> {
         let configured = &self.target.provider.headers;
-        let original = self.request.original.iter().filter(|_| self.passes_through());
+        let is_own = !(self.client == ClientProtocol::Anthropic
+            && anthropic::is_imitated_at(&self.target.provider.base_url));
+        let original = self.request.original.iter();
         original
+            .filter(move |_| is_own && self.passes_through())
             .flat_map(|original| &original.headers)
             .filter(|(name, _)| configured.iter().all(|(set, _)| set != name))
             .map(|(name, value)| (Cow::Borrowed(*name), value.clone()))
@@ -135,6 +138,15 @@ impl ProviderProtocol {
             Self::Anthropic => anthropic::read_complete(body, sink),
             Self::Gemini => gemini::read_complete(body, sink),
             Self::Ollama => ollama::read_complete(body, sink),
+        }
+    }
+
+    /// Whether a model refuses stop sequences, or the protocol has none: then the answer is cut here.
+    pub(crate) fn cuts_at_no_stop(self, model: &str) -> bool {
+        match self {
+            Self::OpenAi => !openai::Generation::of(model).stops,
+            Self::Responses => true,
+            Self::Anthropic | Self::Gemini | Self::Ollama => false,
         }
     }
 

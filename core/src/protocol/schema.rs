@@ -42,7 +42,7 @@ pub(super) fn subset(schema: &Value, rules: &Rules) -> Value {
             "const" if (rules.refuses)(name, value) => {
                 subset.insert("enum".into(), json!([value]));
             }
-            name if (rules.refuses)(name, value) => refused.push(format!("{name}: {value}")),
+            name if (rules.refuses)(name, value) => refused.push(in_words(name, value)),
             "properties" | "$defs" | "definitions" | "allOf" => {
                 subset.insert(name.clone(), each(value, rules));
             }
@@ -112,6 +112,28 @@ fn is_of(value: &Value, family: &str) -> bool {
         Value::Object(_) => "object",
     };
     name == family
+}
+
+/// Keywords as a model reads them; `{}` stands for the value.
+const WORDS: &[(&str, &str)] = &[
+    ("minimum", "at least {}"),
+    ("maximum", "at most {}"),
+    ("exclusiveMinimum", "more than {}"),
+    ("exclusiveMaximum", "less than {}"),
+    ("multipleOf", "a multiple of {}"),
+    ("minLength", "at least {} characters"),
+    ("maxLength", "at most {} characters"),
+    ("minItems", "at least {} items"),
+    ("maxItems", "at most {} items"),
+    ("minProperties", "at least {} members"),
+    ("maxProperties", "at most {} members"),
+];
+
+fn in_words(name: &str, value: &Value) -> String {
+    match WORDS.iter().find(|(keyword, _)| *keyword == name) {
+        Some((_, words)) => words.replace("{}", &value.to_string()),
+        None => format!("{name}: {value}"),
+    }
 }
 
 fn describe(schema: &mut Map<String, Value>, refused: &[String]) {

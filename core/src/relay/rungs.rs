@@ -81,6 +81,8 @@ impl Relay {
         let needed = terms.need_limit() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
         let refused = self.refused(&target);
+        let stops = Stops::of(&self.job.request, &target);
+        let forwarding = self.forwarding(&target, continues.is_some() || !stops.is_empty());
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         self.actions.push_back(Output::Call(Box::new(Call {
@@ -105,9 +107,9 @@ impl Relay {
             refused,
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
-            forwarding: self.forwarding(&target, continues.is_some()),
+            forwarding,
             names: ToolNames::of(&self.job.request, self.job.client, target.provider.upstream),
-            stops: Stops::of(&self.job.request, self.job.client, target.provider.upstream),
+            stops,
             nonce: self.job.seed.wrapping_add(id.number().into()),
             event_bytes_max: self.job.limits.event_bytes,
             target,
@@ -140,13 +142,13 @@ impl Relay {
         continuation::request(&self.job.request, &self.delivered.text, way, instruction)
     }
 
-    /// What of this target's answer the client is sent as it came. The frames of a continuation do
-    /// not belong to the stream that broke, so they never are.
-    fn forwarding(&self, target: &Target, continues: bool) -> Forwarding {
+    /// What of this target's answer the client is sent as it came, unless it is `changed`: the frames
+    /// of a continuation do not belong to the stream that broke, nor is all sent of what is cut here.
+    fn forwarding(&self, target: &Target, changed: bool) -> Forwarding {
         let spoken = self.job.client.is_spoken_by(target.provider.upstream);
         // Where functions became tools the calls in an answer must become functions again.
         let renamed = self.job.request.functions && !target.provider.dialect().functions;
-        let same = spoken && !continues && !renamed;
+        let same = spoken && !changed && !renamed;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
         Forwarding {

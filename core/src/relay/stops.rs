@@ -1,9 +1,8 @@
-//! Stop sequences, where the provider's protocol has none: the answer is cut here, at the first one, as
+//! Stop sequences, where the provider's protocol has none or the model refuses them: the answer is cut here, at the first one, as
 //! if the provider had. What may be the beginning of one is held back until that is decided.
 
 use crate::chat::{ChatRequest, Event, FinishReason};
-use crate::protocol::ClientProtocol;
-use crate::target::{ProviderProtocol, Upstream};
+use crate::target::{Target, Upstream};
 
 /// The stop sequences of one attempt.
 #[derive(Debug, Default)]
@@ -16,17 +15,11 @@ pub(super) struct Stops {
 }
 
 impl Stops {
-    /// Those that a call to this upstream must be held to.
-    pub(super) fn of(request: &ChatRequest, client: ClientProtocol, upstream: Upstream) -> Self {
-        let is_ours = match upstream {
-            Upstream::Http(ProviderProtocol::Responses) => !client.is_spoken_by(upstream),
-            Upstream::Http(
-                ProviderProtocol::OpenAi
-                | ProviderProtocol::Anthropic
-                | ProviderProtocol::Gemini
-                | ProviderProtocol::Ollama,
-            )
-            | Upstream::Local => false,
+    /// Those that a call to this target must be held to.
+    pub(super) fn of(request: &ChatRequest, target: &Target) -> Self {
+        let is_ours = match target.provider.upstream {
+            Upstream::Http(protocol) => protocol.cuts_at_no_stop(&target.model),
+            Upstream::Local => false,
         };
         let sequences = request.stop.iter().filter(|sequence| is_ours && !sequence.is_empty());
         Self { sequences: sequences.cloned().collect(), ..Self::default() }

@@ -270,8 +270,7 @@ pub static DIALECTS: &[Dialect] = &[
         functions: false,
         ..COMPATIBLE
     },
-    // Its reasoning models refuse penalties, and stop texts, which are not left out: without them an
-    // answer would continue.
+    // Its reasoning models refuse penalties.
     Dialect {
         name: "xai",
         at: &["api.x.ai"],

@@ -9,22 +9,6 @@ use crate::protocol::Body;
 
 const LINE: &str = "x-anthropic-billing-header:";
 
-/// Hosts, or ends of them, that speak Anthropic's protocol and are others.
-const OTHERS: &[&str] = &[
-    "aliyuncs.com",
-    "bigmodel.cn",
-    "deepseek.com",
-    "fireworks.ai",
-    "minimax.io",
-    "minimaxi.com",
-    "moonshot.ai",
-    "moonshot.cn",
-    "openrouter.ai",
-    "siliconflow.cn",
-    "siliconflow.com",
-    "z.ai",
-];
-
 /// Instructions without the line.
 pub(super) fn without_line(mut parts: Vec<Part>) -> Vec<Part> {
     parts.retain_mut(|part| match part {
@@ -37,11 +21,8 @@ pub(super) fn without_line(mut parts: Vec<Part>) -> Vec<Part> {
     parts
 }
 
-/// Takes the line out of a client's own body for a provider that is known to be another.
-pub(super) fn remove_line(body: &mut Body<'_>, base_url: &str) {
-    if !is_another(base_url) {
-        return;
-    }
+/// Takes the line out of a client's own body for a provider that is another.
+pub(super) fn remove_line(body: &mut Body<'_>) {
     let system = body.get("system").filter(|system| system.contains(LINE));
     let Some(mut system) = system.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
         return;
@@ -66,14 +47,6 @@ fn after_line(text: &str) -> &str {
     text.split_once('\n').map_or("", |(_, rest)| rest).trim_start()
 }
 
-fn is_another(base_url: &str) -> bool {
-    let place = base_url.split_once("://").map_or(base_url, |(_, place)| place);
-    let host = place.split(['/', ':']).next().unwrap_or(place);
-    OTHERS.iter().any(|end| {
-        host.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,15 +67,9 @@ mod tests {
         ];
         for (system, expected) in rows {
             let written = format!(r#"{{"system":{system}}}"#);
-            let sent = |base_url| {
-                let mut body = Body::read(written.as_bytes());
-                remove_line(&mut body, base_url);
-                body.get("system").unwrap().to_owned()
-            };
-            assert_eq!(sent("https://api.z.ai/api/anthropic"), expected);
-            for own in ["https://api.anthropic.com/v1", "http://localhost:1", "https://az.ai"] {
-                assert_eq!(sent(own), system);
-            }
+            let mut body = Body::read(written.as_bytes());
+            remove_line(&mut body);
+            assert_eq!(body.get("system"), Some(expected.as_str()));
         }
     }
 }

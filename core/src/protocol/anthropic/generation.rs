@@ -22,42 +22,64 @@ pub(in crate::protocol) struct Generation {
     pub(super) samples: bool,
     /// Whether it takes instructions within the conversation.
     pub(in crate::protocol) instructed_midway: bool,
+    /// The levels of `output_config.effort`, the least first.
+    levels: &'static [&'static str],
 }
+
+/// Sources: "Effort", platform.claude.com/docs/en/build-with-claude/effort; "This model does not
+/// support the effort parameter." elsewhere.
+const NO_LEVELS: &[&str] = &[];
+const TO_HIGH: &[&str] = &["low", "medium", "high"];
+const TO_MAX: &[&str] = &["low", "medium", "high", "max"];
+const EVERY_LEVEL: &[&str] = &["low", "medium", "high", "xhigh", "max"];
+
+type Row = (&'static str, Thinks, bool, bool, &'static [&'static str]);
 
 /// By the name after `claude-`; the first row that matches counts. What is not listed is
 /// newer.
-const GENERATIONS: &[(&str, Thinks, bool, bool)] = &[
-    ("2", Thinks::Never, true, false),
-    ("instant", Thinks::Never, true, false),
-    ("3-7", Thinks::Budget, true, false),
-    ("3", Thinks::Never, true, false),
-    ("4-", Thinks::Budget, true, false),
-    ("opus-4-6", Thinks::Adaptively, true, false),
-    ("sonnet-4-6", Thinks::Adaptively, true, false),
-    ("opus-4-7", Thinks::Adaptively, false, false),
-    ("opus-4-8", Thinks::Adaptively, false, true),
-    ("opus-4", Thinks::Budget, true, false),
-    ("sonnet-4", Thinks::Budget, true, false),
-    ("haiku-4", Thinks::Budget, true, false),
-    ("", Thinks::Adaptively, false, true),
+const GENERATIONS: &[Row] = &[
+    ("2", Thinks::Never, true, false, NO_LEVELS),
+    ("instant", Thinks::Never, true, false, NO_LEVELS),
+    ("3-7", Thinks::Budget, true, false, NO_LEVELS),
+    ("3", Thinks::Never, true, false, NO_LEVELS),
+    ("4-6", Thinks::Adaptively, true, false, TO_MAX),
+    ("4-", Thinks::Budget, true, false, NO_LEVELS),
+    ("opus-4-5", Thinks::Budget, true, false, TO_HIGH),
+    ("opus-4-6", Thinks::Adaptively, true, false, TO_MAX),
+    ("sonnet-4-6", Thinks::Adaptively, true, false, TO_MAX),
+    ("opus-4-7", Thinks::Adaptively, false, false, EVERY_LEVEL),
+    ("opus-4-8", Thinks::Adaptively, false, true, EVERY_LEVEL),
+    ("opus-4", Thinks::Budget, true, false, NO_LEVELS),
+    ("sonnet-4", Thinks::Budget, true, false, NO_LEVELS),
+    ("haiku-4", Thinks::Budget, true, false, NO_LEVELS),
+    ("", Thinks::Adaptively, false, true, EVERY_LEVEL),
 ];
 
 impl Generation {
-    /// Whether its levels of effort have one between `high` and `max`: from Opus 4.7 on. Source:
-    /// "Effort", platform.claude.com/docs/en/build-with-claude/effort.
-    pub(super) fn has_xhigh(self) -> bool {
-        self.thinks == Thinks::Adaptively && !self.samples
+    /// The level of this name, or the least of the model's that is no less, else its highest; `None`
+    /// where it has none.
+    pub(super) fn level(self, word: &str) -> Option<&'static str> {
+        let rank = |word: &str| EVERY_LEVEL.iter().position(|level| *level == word);
+        let enough = self.levels.iter().find(|level| rank(level) >= rank(word));
+        enough.or(self.levels.last()).copied()
     }
 
     /// The generation of a model. One that is not Anthropic's own takes what the protocol had first.
     pub(in crate::protocol) fn of(model: &str) -> Self {
+        let row = ("", Thinks::Budget, true, false, EVERY_LEVEL);
+        Self::known(model).unwrap_or_else(|| Self::read(&row))
+    }
+
+    /// The generation of one of Anthropic's own models.
+    pub(super) fn known(model: &str) -> Option<Self> {
         let name = model.to_ascii_lowercase().replace('.', "-");
-        let row = name
-            .split_once("claude-")
-            .and_then(|(_, rest)| GENERATIONS.iter().find(|(prefix, ..)| rest.starts_with(prefix)));
-        let (_, thinks, samples, instructed_midway) =
-            *row.unwrap_or(&("", Thinks::Budget, true, false));
-        Self { thinks, samples, instructed_midway }
+        let (_, rest) = name.split_once("claude-")?;
+        GENERATIONS.iter().find(|(prefix, ..)| rest.starts_with(prefix)).map(Self::read)
+    }
+
+    fn read(row: &Row) -> Self {
+        let (_, thinks, samples, instructed_midway, levels) = *row;
+        Self { thinks, samples, instructed_midway, levels }
     }
 }
 

@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::billing;
 use super::generation::{Generation, Thinks};
 use super::schema::subset;
+use super::{billing, imitators, own_effort};
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
@@ -82,7 +82,10 @@ fn patched(
     body.bound_lengths(max_output);
     body.set("max_tokens", &max_output.into());
     body.set("stream", &ask.stream.into());
-    billing::remove_line(&mut body, &ask.target.provider.base_url);
+    if imitators::are_at(&ask.target.provider.base_url) {
+        billing::remove_line(&mut body);
+        imitators::remove_betas(&mut body);
+    }
     let pieces = pieces.unwrap_or_default();
     if !pieces.is_empty() {
         edit(&mut body, &pieces)?;
@@ -99,6 +102,8 @@ fn patched(
             body.set("thinking", &json!({"type": "enabled", "budget_tokens": tokens}));
         }
     }
+    let (model, effort) = (&ask.target.model, ask.request.effort);
+    own_effort::fit(&mut body, model, &ask.target.provider.base_url, effort, max_output);
     // A model that continues an answer cannot think before it.
     let is_assistants = |message: &Message| message.role == Role::Assistant;
     if matches!(pieces.last(), Some(Piece::Written(last)) if last.iter().any(is_assistants)) {
@@ -233,13 +238,13 @@ fn may_think(request: &ChatRequest) -> bool {
 }
 
 /// A budget must leave room for the answer; `None` where there is none for thinking.
-fn budget(tokens: u32, max_output: u32) -> Option<u32> {
+pub(super) fn budget(tokens: u32, max_output: u32) -> Option<u32> {
     let tokens = if tokens < max_output { tokens } else { max_output / 2 };
     (tokens >= BUDGET_MIN).then_some(tokens)
 }
 
 /// The budget for a level: Anthropic documents no numbers.
-fn effort_tokens(effort: Effort) -> u32 {
+pub(super) fn effort_tokens(effort: Effort) -> u32 {
     match effort {
         Effort::None => 0,
         Effort::Minimal => BUDGET_MIN,
@@ -253,20 +258,17 @@ fn effort_tokens(effort: Effort) -> u32 {
 }
 
 /// The level, or the one nearest to a budget.
-fn effort_name(effort: Effort, generation: Generation) -> &'static str {
-    match effort_tokens(effort) {
-        _ if effort == Effort::XHigh && generation.has_xhigh() => "xhigh",
-        _ if matches!(effort, Effort::XHigh | Effort::Max) => "max",
-        ..=2048 => "low",
-        2049..=12_288 => "medium",
-        _ => "high",
-    }
+pub(super) fn effort_name(effort: Effort, generation: Generation) -> Option<&'static str> {
+    generation.level(match effort {
+        Effort::None | Effort::Minimal => Effort::Low.as_str(),
+        other => other.as_str(),
+    })
 }
 
 fn output_config(request: &ChatRequest, generation: Generation, thinks: bool) -> Option<Value> {
     let mut config = Map::new();
     if let (Some(effort), Thinks::Adaptively, true) = (request.effort, generation.thinks, thinks) {
-        config.insert("effort".into(), effort_name(effort, generation).into());
+        config.extend(effort_name(effort, generation).map(|name| ("effort".into(), name.into())));
     }
     if let Some(Format::Schema { schema, .. }) = &request.format {
         config.insert("format".into(), json!({"type": "json_schema", "schema": subset(schema)}));

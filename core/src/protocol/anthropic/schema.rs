@@ -53,7 +53,7 @@ mod tests {
                 json!({"type": ["string", "integer"], "enum": ["a", 1], "maxLength": 9,
                     "description": "Which."}),
                 json!({"anyOf": [
-                    {"type": "string", "enum": ["a"], "description": "(maxLength: 9)"},
+                    {"type": "string", "enum": ["a"], "description": "(at most 9 characters)"},
                     {"type": "integer", "enum": [1]}], "description": "Which."}),
             ),
             (
@@ -62,12 +62,12 @@ mod tests {
             ),
             (
                 json!({"type": "integer", "minimum": 0, "description": "Years."}),
-                json!({"type": "integer", "description": "Years. (minimum: 0)"}),
+                json!({"type": "integer", "description": "Years. (at least 0)"}),
             ),
             (
                 json!({"type": "array", "minItems": 1, "items": {"type": "string", "maxLength": 9}}),
                 json!({"type": "array", "minItems": 1,
-                    "items": {"type": "string", "description": "(maxLength: 9)"}}),
+                    "items": {"type": "string", "description": "(at most 9 characters)"}}),
             ),
             (
                 // Names of properties are no constraints.
@@ -76,7 +76,7 @@ mod tests {
                 json!({
                     "properties": {"minimum": {"anyOf": [
                         {"type": "object", "additionalProperties": false},
-                        {"description": "(minItems: 2)"}]}},
+                        {"description": "(at least 2 items)"}]}},
                     "$defs": {"P": {"properties": {}, "additionalProperties": false}},
                     "additionalProperties": false,
                 }),

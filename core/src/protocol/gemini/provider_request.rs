@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::subset;
+use super::thinking::{self, Generation, thinking};
 use crate::chat::{
-    ChatRequest, Effort, Format, Media, MediaSource, Message, Part, Piece, Role, Tool, ToolChoice,
+    ChatRequest, Format, Media, MediaSource, Message, Part, Piece, Role, Tool, ToolChoice,
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
@@ -58,6 +59,7 @@ fn patched(
         body.bound_lengths(max_output);
         set_limit(&mut body, max_output);
     }
+    thinking::fit(&mut body, ask);
     if let Some(pieces) = pieces {
         edit(&mut body, &pieces, Generation::of(&ask.target.model))?;
     }
@@ -142,26 +144,6 @@ fn written(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
     Ok(body)
 }
 
-/// What depends on a model's generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Generation {
-    /// Up to Gemini 2.5, and whatever is no Gemini.
-    Two,
-    /// From Gemini 3 on.
-    Three,
-}
-
-impl Generation {
-    /// By the model's name; one that names no generation is the newest.
-    fn of(model: &str) -> Self {
-        let name = model.rsplit('/').next().unwrap_or(model);
-        match name.strip_prefix("gemini-") {
-            Some(rest) if !rest.starts_with(['1', '2']) => Self::Three,
-            _ => Self::Two,
-        }
-    }
-}
-
 fn generation_config(
     request: &ChatRequest,
     max_output: Option<u32>,
@@ -191,62 +173,6 @@ fn generation_config(
 /// Gemini's seed is an `int32`; equal ones stay equal.
 fn seed_of_32_bits(seed: i64) -> i64 {
     seed % i64::from(i32::MAX)
-}
-
-/// Budgets are those that Google's OpenAI-compatible API takes for the same levels. Gemini 3 has
-/// levels of its own, of which every model takes these three, and cannot but think.
-fn thinking(effort: Effort, model: &str) -> Option<Value> {
-    let bounds = Budgets::of(model)?;
-    let budget = |tokens: u32| {
-        let tokens = bounds.nearest(tokens);
-        json!({"thinkingBudget": tokens, "includeThoughts": tokens > 0 && effort != Effort::None})
-    };
-    let level = |word: &str| json!({"thinkingLevel": word, "includeThoughts": true});
-    Some(match (Generation::of(model), effort) {
-        (_, Effort::Budget(tokens)) => budget(tokens),
-        (Generation::Three, Effort::None) => json!({"thinkingLevel": "low"}),
-        (Generation::Three, Effort::Minimal) => level("low"),
-        (Generation::Three, effort) => level(effort.up_to_high().as_str()),
-        (Generation::Two, Effort::None) => budget(0),
-        (Generation::Two, Effort::Minimal | Effort::Low) => budget(1024),
-        (Generation::Two, Effort::Medium) => budget(8192),
-        (Generation::Two, Effort::High) => budget(24_576),
-        (Generation::Two, Effort::XHigh | Effort::Max) => budget(32_768),
-    })
-}
-
-/// The budgets for thinking that a model takes, in tokens.
-#[derive(Clone, Copy, Debug)]
-struct Budgets {
-    least: u32,
-    most: u32,
-    can_be_off: bool,
-}
-
-/// By the beginning of the name; the first row that matches counts. `None`: the model does not think
-/// and refuses a budget. Source: "Gemini thinking", ai.google.dev/gemini-api/docs/thinking.
-const BUDGETS: &[(&str, Option<Budgets>)] = &[
-    ("gemini-1", None),
-    ("gemini-2.0", None),
-    ("gemma", None),
-    ("gemini-2.5-flash-image", None),
-    ("gemini-2.5-pro", Some(Budgets { least: 128, most: 32_768, can_be_off: false })),
-    ("gemini-2.5-flash-lite", Some(Budgets { least: 512, most: 24_576, can_be_off: true })),
-    ("gemini-2.5-flash", Some(Budgets { least: 1, most: 24_576, can_be_off: true })),
-    ("gemini-", Some(Budgets { least: 128, most: 32_768, can_be_off: false })),
-    ("", Some(Budgets { least: 1, most: u32::MAX, can_be_off: true })),
-];
-
-impl Budgets {
-    fn of(model: &str) -> Option<Self> {
-        let name = model.rsplit('/').next().unwrap_or(model);
-        let row = BUDGETS.iter().find(|(prefix, _)| name.starts_with(prefix));
-        row.and_then(|(_, budgets)| *budgets)
-    }
-
-    fn nearest(self, tokens: u32) -> u32 {
-        if tokens == 0 && self.can_be_off { 0 } else { tokens.clamp(self.least, self.most) }
-    }
 }
 
 fn tools(tools: &[Tool]) -> Option<Value> {

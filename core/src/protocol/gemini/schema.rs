@@ -55,7 +55,7 @@ mod tests {
             ),
             (
                 json!({"type": "string", "pattern": "^a", "minLength": 2}),
-                json!({"type": "string", "description": "(minLength: 2, pattern: \"^a\")"}),
+                json!({"type": "string", "description": "(at least 2 characters, pattern: \"^a\")"}),
             ),
             (
                 json!({"type": ["integer", "null"], "minimum": 0, "description": "Years."}),

@@ -40,6 +40,9 @@ fn patched(
         body.bound_lengths(max_output);
         body.set_in("options", "num_predict", &max_output.into());
     }
+    if let Some(effort) = body.get("think").and(ask.request.effort) {
+        body.set("think", &think(effort, &ask.target.model));
+    }
     if let Some(pieces) = pieces {
         let stretch = |piece: &Piece<'_>| match piece {
             // No message of this protocol is in a field of its own.
@@ -65,7 +68,7 @@ fn written(ask: &ProviderRequest<'_>) -> Result<Value, Failure> {
         ("options", (!options.is_empty()).then(|| options.into())),
         ("tools", tools(request)),
         ("format", request.format.as_ref().map(format)),
-        ("think", request.effort.map(think)),
+        ("think", request.effort.map(|effort| think(effort, &ask.target.model))),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -118,9 +121,15 @@ fn format(format: &Format) -> Value {
     }
 }
 
-fn think(effort: Effort) -> Value {
+/// Models that think at levels; others are only switched. Source: "think value \"medium\" is not
+/// supported for this model", ollama/ollama#12561, and docs.ollama.com/capabilities/thinking.
+const LEVELLED: &[&str] = &["gpt-oss", "gemini-3"];
+
+fn think(effort: Effort, model: &str) -> Value {
+    let has_levels = LEVELLED.iter().any(|name| model.contains(name));
     match effort {
         Effort::None => false.into(),
+        _ if !has_levels => true.into(),
         Effort::Minimal => Effort::Low.as_str().into(),
         other => other.up_to_high().as_str().into(),
     }

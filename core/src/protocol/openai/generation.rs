@@ -1,4 +1,5 @@
-//! What a generation of OpenAI's models takes, by the model's name: others refuse it with 400. Sources:
+//! What a generation of OpenAI's models, or of xAI's, takes, by the model's name: others refuse it with
+//! 400. Sources:
 //! "Reasoning models", the migration guides and the models' pages of developers.openai.com.
 
 use crate::chat::{ChatRequest, Effort, Sampling};
@@ -9,6 +10,8 @@ pub(in crate::protocol) struct Generation {
     /// Its levels of effort, the least first; `None` where they are not known.
     levels: Option<&'static [Effort]>,
     samples: Samples,
+    /// Whether `stop` is taken.
+    pub(in crate::protocol) stops: bool,
 }
 
 /// When `temperature`, `top_p` and penalties are taken.
@@ -31,30 +34,52 @@ const FROM_NONE_TO_XHIGH: &[Effort] =
 const FROM_LOW_TO_XHIGH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh];
 const FROM_MEDIUM_TO_XHIGH: &[Effort] = &[Effort::Medium, Effort::High, Effort::XHigh];
 const HIGH: &[Effort] = &[Effort::High];
+const LOW_OR_HIGH: &[Effort] = &[Effort::Low, Effort::High];
 
-/// By the beginning of the name; the first row that matches counts.
-const GENERATIONS: &[(&str, &[Effort], Samples)] = &[
-    ("gpt-3.5", NO_LEVELS, Samples::Always),
-    ("gpt-4", NO_LEVELS, Samples::Always),
-    ("chatgpt-4o", NO_LEVELS, Samples::Always),
-    ("gpt-5-chat", NO_LEVELS, Samples::Always),
-    ("gpt-5-pro", HIGH, Samples::Never),
-    ("gpt-5-codex", FROM_LOW, Samples::Never),
-    ("gpt-5.1-chat", MEDIUM, Samples::Never),
-    ("gpt-5.1-codex-max", FROM_LOW_TO_XHIGH, Samples::Never),
-    ("gpt-5.1-codex", FROM_LOW, Samples::Never),
-    ("gpt-5.1", FROM_NONE, Samples::WithoutThinking),
-    ("gpt-5.2-chat", MEDIUM, Samples::Never),
-    ("gpt-5.2-codex", FROM_LOW_TO_XHIGH, Samples::Never),
-    ("gpt-5.2-pro", FROM_MEDIUM_TO_XHIGH, Samples::Never),
-    ("gpt-5.3-codex", FROM_LOW_TO_XHIGH, Samples::Never),
-    ("gpt-5.", FROM_NONE_TO_XHIGH, Samples::WithoutThinking),
-    ("gpt-5", FROM_MINIMAL, Samples::Never),
-    ("o1-mini", NO_LEVELS, Samples::Never),
-    ("o1-preview", NO_LEVELS, Samples::Never),
-    ("o1", FROM_LOW, Samples::Never),
-    ("o3", FROM_LOW, Samples::Never),
-    ("o4", FROM_LOW, Samples::Never),
+/// A model's name begins so; its levels, when it samples, and whether it takes `stop`.
+type Row = (&'static str, &'static [Effort], Samples, bool);
+
+/// By the beginning of the name; the first row that matches counts. `stop`: "Unsupported parameter:
+/// 'stop' is not supported with this model." (huggingface/smolagents#1662), and xAI's "Model grok-4.6
+/// does not support parameter stop." (lidge-jun/opencodex#5278, BerriAI/litellm#12635). xAI's levels:
+/// docs.x.ai/developers/model-capabilities/text/reasoning, and as tried in
+/// NousResearch/hermes-agent#23435.
+const GENERATIONS: &[Row] = &[
+    ("gpt-3.5", NO_LEVELS, Samples::Always, true),
+    ("gpt-4", NO_LEVELS, Samples::Always, true),
+    ("chatgpt-4o", NO_LEVELS, Samples::Always, true),
+    ("gpt-5-chat", NO_LEVELS, Samples::Always, true),
+    ("gpt-5-pro", HIGH, Samples::Never, false),
+    ("gpt-5-codex", FROM_LOW, Samples::Never, false),
+    ("gpt-5.1-chat", MEDIUM, Samples::Never, false),
+    ("gpt-5.1-codex-max", FROM_LOW_TO_XHIGH, Samples::Never, false),
+    ("gpt-5.1-codex", FROM_LOW, Samples::Never, false),
+    ("gpt-5.1", FROM_NONE, Samples::WithoutThinking, false),
+    ("gpt-5.2-chat", MEDIUM, Samples::Never, false),
+    ("gpt-5.2-codex", FROM_LOW_TO_XHIGH, Samples::Never, false),
+    ("gpt-5.2-pro", FROM_MEDIUM_TO_XHIGH, Samples::Never, false),
+    ("gpt-5.3-codex", FROM_LOW_TO_XHIGH, Samples::Never, false),
+    ("gpt-5.", FROM_NONE_TO_XHIGH, Samples::WithoutThinking, false),
+    ("gpt-5", FROM_MINIMAL, Samples::Never, false),
+    ("o1-mini", NO_LEVELS, Samples::Never, false),
+    ("o1-preview", NO_LEVELS, Samples::Never, false),
+    ("o1", FROM_LOW, Samples::Never, false),
+    ("o3", FROM_LOW, Samples::Never, false),
+    ("o4", FROM_LOW, Samples::Never, false),
+    ("grok-2", NO_LEVELS, Samples::Always, true),
+    ("grok-3-mini", LOW_OR_HIGH, Samples::Always, false),
+    ("grok-3", NO_LEVELS, Samples::Always, true),
+    ("grok-4.20-multi-agent", FROM_LOW_TO_XHIGH, Samples::Always, false),
+    ("grok-4.20", NO_LEVELS, Samples::Always, false),
+    ("grok-4.", FROM_NONE, Samples::Always, false),
+    ("grok-4-fast-non-reasoning", NO_LEVELS, Samples::Always, true),
+    ("grok-4-1-fast-non-reasoning", NO_LEVELS, Samples::Always, true),
+    ("grok-4-fast", NO_LEVELS, Samples::Always, false),
+    ("grok-4-1-fast", NO_LEVELS, Samples::Always, false),
+    ("grok-4-0709", NO_LEVELS, Samples::Always, false),
+    ("grok-4", FROM_NONE, Samples::Always, false),
+    ("grok-code", NO_LEVELS, Samples::Always, false),
+    ("grok-build", NO_LEVELS, Samples::Always, false),
 ];
 
 impl Generation {
@@ -64,8 +89,10 @@ impl Generation {
         let name = name.strip_prefix("ft:").unwrap_or(&name);
         let row = GENERATIONS.iter().find(|(prefix, ..)| name.starts_with(prefix));
         match row {
-            Some((_, levels, samples)) => Self { levels: Some(levels), samples: *samples },
-            None => Self { levels: None, samples: Samples::Always },
+            Some((_, levels, samples, stops)) => {
+                Self { levels: Some(levels), samples: *samples, stops: *stops }
+            }
+            None => Self { levels: None, samples: Samples::Always, stops: true },
         }
     }
 
@@ -132,6 +159,8 @@ mod tests {
             ("o3-mini", Effort::Minimal, Some(Effort::Low), None),
             ("o1-mini", Effort::High, None, None),
             ("qwen3", Effort::Budget(9), Some(Effort::Budget(9)), Some(0.2)),
+            ("x-ai/grok-4-fast", Effort::Low, None, Some(0.2)),
+            ("grok-3-mini", Effort::Medium, Some(Effort::High), Some(0.2)),
         ];
         for (model, wanted, effort, temperature) in rows {
             let generation = Generation::of(model);

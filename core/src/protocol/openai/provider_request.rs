@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::generation::Generation;
 use super::schema::held;
 use crate::chat::{
-    ChatRequest, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
+    ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Part, Piece, Role, Tool,
     ToolChoice,
 };
 use crate::failure::Failure;
@@ -85,16 +85,31 @@ fn fit_generation(body: &mut Body<'_>, ask: &ProviderRequest<'_>, dialect: &Dial
     if !generation.samples(ask.request) {
         SAMPLING.iter().for_each(|name| drop(body.remove(name)));
     }
-    let written = body.get("reasoning_effort").and(ask.request.effort);
-    let Some(effort) = written.filter(|_| generation.is_known()) else { return };
-    match generation.effort(effort) {
-        Some(level) if level == effort => {}
-        Some(level) if dialect.effort == EffortField::Word => {
-            body.set("reasoning_effort", &level.as_str().into());
-        }
-        Some(_) => {}
-        None => drop(body.remove("reasoning_effort")),
+    if !generation.stops {
+        body.remove("stop");
     }
+    let Some(effort) = body.get("reasoning_effort").and(ask.request.effort) else { return };
+    if dialect.effort == EffortField::Word && !generation.is_known() {
+        return;
+    }
+    body.remove("reasoning_effort");
+    for (name, value) in effort_fields(effort, generation, dialect) {
+        // What the client wrote by the dialect's own name is more specific.
+        if body.get(name).is_none() {
+            body.set(name, &value);
+        }
+    }
+}
+
+/// The effort as the model and its provider have it.
+fn effort_fields(
+    effort: Effort,
+    generation: Generation,
+    dialect: &Dialect,
+) -> Vec<(&'static str, Value)> {
+    let is_fitted = dialect.effort == EffortField::Word || generation.is_known();
+    let effort = if is_fitted { generation.effort(effort) } else { Some(effort) };
+    effort.map(|effort| dialect.effort(effort)).unwrap_or_default()
 }
 
 /// Puts the conversation together: what was edited is written, the rest stays as it is.
@@ -130,12 +145,10 @@ fn written(ask: &ProviderRequest<'_>, dialect: &Dialect) -> Result<Map<String, V
     let generation = Generation::of(&ask.target.model);
     let optional = optional(request, ask.max_output, dialect, generation);
     let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let effort = request.effort.and_then(|effort| match dialect.effort {
-        EffortField::Word => generation.effort(effort),
-        _ => Some(effort),
-    });
-    let effort = effort.into_iter().flat_map(|effort| dialect.effort(effort));
-    let fields = optional.chain(effort).chain(prefix_options(&request.messages, dialect));
+    let effort = request.effort.map(|effort| effort_fields(effort, generation, dialect));
+    let fields = optional
+        .chain(effort.into_iter().flatten())
+        .chain(prefix_options(&request.messages, dialect));
     let fields = fields.filter(|(name, _)| !dialect.refused.contains(name));
     body.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     Ok(body)
@@ -160,7 +173,10 @@ fn optional(
             "prompt_cache_key",
             request.cache_key.clone().filter(|_| dialect.cache_key).map(Value::from),
         ),
-        ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
+        (
+            "stop",
+            (generation.stops && !request.stop.is_empty()).then(|| request.stop.clone().into()),
+        ),
         ("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(tool).collect())),
         ("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, dialect))),
         ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),

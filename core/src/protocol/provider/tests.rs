@@ -266,3 +266,36 @@ fn what_a_model_does_not_take_is_left_out_of_a_clients_own_body() {
         }
     }
 }
+
+/// Each row: a base URL, and the client's header for Anthropic's betas as it is sent there.
+#[test]
+fn betas_go_to_who_has_them() {
+    for (base_url, expected) in [
+        ("http://p/v1", Some("context-management-2025-06-27")),
+        ("https://api.deepseek.com/anthropic/v1", None),
+    ] {
+        let body = br#"{"max_tokens":9,"context_management":{"edits":[]},
+            "messages":[{"role":"user","content":"q"}]}"#;
+        let mut request = ClientProtocol::Anthropic.parse_request(body).unwrap();
+        let header = ("anthropic-beta", "context-management-2025-06-27".to_owned());
+        request.original.as_mut().unwrap().headers.push(header);
+        let text = format!(
+            "[providers.p]\nprotocol = \"anthropic\"\nbase_url = \"{base_url}\"\n[models.m]\n\
+             targets = [\"p/m\"]"
+        );
+        let target = Config::parse(&text, |_| None).unwrap().models["m"].targets[0].clone();
+        let ask = ProviderRequest {
+            target: &target,
+            request: &request,
+            client: ClientProtocol::Anthropic,
+            stream: false,
+            max_output: Some(9),
+            refused: Parameters::default(),
+        };
+        let call = ProviderProtocol::Anthropic.http_request(&ask).unwrap();
+        let sent = call.headers.iter().find(|(name, _)| name == "anthropic-beta");
+        assert_eq!(sent.map(|(_, value)| value.as_str()), expected, "{base_url}");
+        let body = String::from_utf8(call.body).unwrap();
+        assert_eq!(body.contains("context_management"), expected.is_some(), "{base_url}");
+    }
+}

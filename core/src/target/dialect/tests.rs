@@ -287,6 +287,29 @@ fn a_clients_own_body_loses_what_is_refused() {
     assert_eq!(sent("deepseek-beta", &request)["messages"][1]["prefix"], true);
 }
 
+/// Each row: a dialect, a client's own effort, and what is sent in its place.
+#[test]
+fn a_clients_own_effort_is_what_the_dialect_has() {
+    let rows = [
+        ("compatible", "max", json!({"reasoning_effort": "max"})),
+        ("fireworks", "minimal", json!({"reasoning_effort": "low"})),
+        ("together", "none", json!({"reasoning": {"enabled": false}})),
+        ("deepseek", "none", json!({"thinking": {"type": "disabled"}})),
+        ("deepseek", "xhigh", json!({"thinking": {"type": "enabled"}, "reasoning_effort": "max"})),
+        ("openrouter", "high", json!({"reasoning": {"effort": "high"}})),
+    ];
+    for (name, effort, expected) in rows {
+        let written = format!(
+            r#"{{"messages":[{{"role":"user","content":"x"}}],"reasoning_effort":"{effort}"}}"#
+        );
+        let request = ClientProtocol::OpenAi.parse_request(written.as_bytes()).unwrap();
+        let sent = body(&call(name, &request, ClientProtocol::OpenAi));
+        for field in ["reasoning_effort", "reasoning", "thinking"] {
+            assert_eq!(sent.get(field), expected.get(field), "{name} {effort}");
+        }
+    }
+}
+
 /// Groq and Mistral refuse whatever they do not know, deep in a message too: a name, or a thought in
 /// the field where a client got it.
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chat::Effort;
 use crate::chat::{MediaKind, Sampling};
 use crate::config::Config;
 use crate::protocol::ClientProtocol;
@@ -200,7 +201,7 @@ fn effort_is_a_budget_or_a_word() {
         (
             "gemini-3-pro",
             Effort::Budget(9),
-            json!({"thinkingBudget": 128, "includeThoughts": true}),
+            json!({"thinkingLevel": "low", "includeThoughts": true}),
         ),
     ];
     for (model, effort, config) in rows {

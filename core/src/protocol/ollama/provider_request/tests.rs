@@ -126,10 +126,15 @@ fn a_tool_that_must_not_be_called_is_not_offered() {
 
 #[test]
 fn thinking_is_a_word_or_off() {
-    let think = |effort| think(effort);
-    assert_eq!(think(Effort::None), json!(false));
-    assert_eq!(think(Effort::Minimal), json!("low"));
-    assert_eq!(think(Effort::High), json!("high"));
+    for (model, effort, expected) in [
+        ("gpt-oss:20b", Effort::None, json!(false)),
+        ("gpt-oss:20b", Effort::Minimal, json!("low")),
+        ("gpt-oss:20b", Effort::Max, json!("high")),
+        ("qwen3:8b", Effort::None, json!(false)),
+        ("qwen3:8b", Effort::High, json!(true)),
+    ] {
+        assert_eq!(think(effort, model), expected, "{model} {effort:?}");
+    }
 }
 
 #[test]
