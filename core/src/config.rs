@@ -67,7 +67,8 @@ impl Config {
     /// beginning.
     pub fn model(&self, name: &str) -> Option<Cow<'_, Model>> {
         let pattern = || self.patterns.iter().find_map(|pattern| pattern.model(name));
-        self.models.get(name).map(Cow::Borrowed).or_else(|| pattern().map(Cow::Owned))
+        let named = self.models.get(name).or_else(|| self.models.get(&*other_tag(name)));
+        named.map(Cow::Borrowed).or_else(|| pattern().map(Cow::Owned))
     }
 
     /// The targets of all models and patterns.
@@ -81,6 +82,14 @@ impl Config {
     pub fn embedded() -> Self {
         Self::parse(EMBEDDED, |_| None).expect("the built-in configuration is valid")
     }
+}
+
+/// Ollama's clients add this tag to names that have none, or leave it out.
+const TAG: &str = ":latest";
+
+/// The same name with the tag, or without.
+fn other_tag(name: &str) -> Cow<'_, str> {
+    name.strip_suffix(TAG).map_or_else(|| format!("{name}{TAG}").into(), Cow::Borrowed)
 }
 
 const EMBEDDED: &str = r#"

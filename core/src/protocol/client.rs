@@ -172,6 +172,28 @@ impl ClientProtocol {
         }
     }
 
+    /// The response to a request that has no messages, in a protocol where that is one: to load a
+    /// model, or to unload it. Here models come and go by themselves.
+    pub(crate) fn loaded(self, body: &[u8], model: &str, now: u64) -> Option<Vec<u8>> {
+        let form = match self {
+            Self::Ollama => ollama::Form::Chat,
+            Self::OllamaGenerate => ollama::Form::Generate,
+            Self::OpenAi
+            | Self::Responses
+            | Self::Anthropic
+            | Self::Token
+            | Self::Notebook
+            | Self::Content
+            | Self::Session
+            | Self::UiMessage
+            | Self::Gemini
+            | Self::GeminiArray
+            | Self::Completions => return None,
+        };
+        let reason = if ollama::is_unload(body) { "unload" } else { "load" };
+        Some(ollama::loaded(form, model, now, reason).to_string().into_bytes())
+    }
+
     /// Whether a client can distinguish a fallback message from a model's answer.
     pub const fn marks_fallback(self) -> bool {
         self.facts().marks_fallback

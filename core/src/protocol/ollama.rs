@@ -14,6 +14,6 @@ mod writer;
 pub(super) use provider_request::http_request;
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
-pub(super) use request::{is_chat, parse_chat, parse_generate};
+pub(super) use request::{is_chat, is_unload, parse_chat, parse_generate};
 pub(crate) use writer::Writer;
-pub(super) use writer::{Form, error_body};
+pub(super) use writer::{Form, error_body, loaded};

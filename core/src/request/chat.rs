@@ -87,6 +87,14 @@ impl Chat {
         Ok(Self { client, caller, request, model, targets })
     }
 
+    /// The response to a request without content, where the protocol has such.
+    pub(super) fn loaded(&self, body: &[u8], now: u64) -> Option<Vec<u8>> {
+        if !self.request.messages.is_empty() {
+            return None;
+        }
+        self.client.protocol.loaded(body, &self.model, now)
+    }
+
     /// A request that cannot be read, or must not be answered.
     pub(crate) fn unread(client: Client, caller: Option<Caller>) -> Self {
         let (model, targets) = (String::new(), Vec::new());

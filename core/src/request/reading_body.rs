@@ -70,7 +70,10 @@ impl ReadingBody {
         let config = context.gateway.config();
         let asked = Asked { aim: context.aim, client };
         match Chat::parse(config, asked, caller.clone(), headers, named, body) {
-            Ok(chat) => LoadingKeys::begin(context, chat),
+            Ok(chat) => match chat.loaded(body, now) {
+                Some(loaded) => context.reply(Reply::json(200, loaded)),
+                None => LoadingKeys::begin(context, chat),
+            },
             Err(failure) => answering::refuse(context, client, caller, failure),
         }
     }

@@ -128,25 +128,40 @@ pub(in crate::protocol) fn is_chat(body: &[u8]) -> bool {
         #[serde(rename = "model")]
         _model: String,
         id: Option<IgnoredAny>,
-        #[serde(default)]
-        messages: Vec<Message>,
+        messages: Option<Vec<Message>>,
     }
     #[derive(Deserialize)]
     struct Message {
         parts: Option<IgnoredAny>,
     }
     let Ok(body) = serde_json::from_slice::<Body>(body) else { return false };
-    body.id.is_none() && body.messages.iter().all(|message| message.parts.is_none())
+    body.id.is_none() && body.messages.iter().flatten().all(|message| message.parts.is_none())
 }
 
-/// Reads the JSON body of `POST /api/chat`.
+/// Whether a request without content wants the model out of memory: to be kept for no time at all, in
+/// seconds or with a unit.
+pub(in crate::protocol) fn is_unload(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        keep_alive: Option<Value>,
+    }
+    let body = serde_json::from_slice::<Body>(body).ok();
+    match body.and_then(|body| body.keep_alive) {
+        Some(Value::Number(seconds)) => seconds.as_f64() == Some(0.0),
+        Some(Value::String(time)) => {
+            let number = time.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+            number.parse() == Ok(0.0)
+        }
+        _ => false,
+    }
+}
+
+/// Reads the JSON body of `POST /api/chat`. Without messages it asks for no answer, but that the model
+/// be loaded.
 pub(in crate::protocol) fn parse_chat(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Chat<'_> = parse_json(body)?;
     let Chat { stream, think, format, options, .. } = request;
     let messages = messages(request.messages.unwrap_or_default());
-    if messages.is_empty() {
-        return Err(wrong("messages", "expected at least one message"));
-    }
     let places = (0..messages.len()).map(|index| Place::Elements(index..index + 1));
     Ok(ChatRequest {
         model: request.model,
@@ -157,7 +172,8 @@ pub(in crate::protocol) fn parse_chat(body: &[u8]) -> Result<ChatRequest, Failur
     })
 }
 
-/// Reads the JSON body of `POST /api/generate`.
+/// Reads the JSON body of `POST /api/generate`. Without a prompt it asks for no answer either, and its
+/// request has no messages.
 pub(in crate::protocol) fn parse_generate(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Generate = parse_json(body)?;
     request.check()?;
@@ -165,13 +181,12 @@ pub(in crate::protocol) fn parse_generate(body: &[u8]) -> Result<ChatRequest, Fa
     let mut parts: Vec<_> = request.images.into_iter().flatten().map(|data| image(&data)).collect();
     let prompt = request.prompt.filter(|text| !text.is_empty());
     parts.extend(prompt.map(Part::Text));
-    if parts.is_empty() {
-        return Err(wrong("prompt", "expected a text that is not empty"));
+    let mut messages = Vec::new();
+    if !parts.is_empty() {
+        let system = request.system.filter(|text| !text.is_empty());
+        messages.extend(system.map(|text| Message::text(Role::System, text)));
+        messages.push(Message { role: Role::User, parts });
     }
-    let system = request.system.filter(|text| !text.is_empty());
-    let system = system.map(|text| Message::text(Role::System, text));
-    let user = Message { role: Role::User, parts };
-    let messages = system.into_iter().chain([user]).collect();
     let settings = Settings { stream, think, format, options };
     Ok(ChatRequest { model: request.model, messages, ..settings.read()? })
 }

@@ -225,6 +225,21 @@ fn done_reason(reason: FinishReason, declined: bool) -> &'static str {
     }
 }
 
+/// The answer to a request for none: the model is loaded, or it is not any more.
+pub(in crate::protocol) fn loaded(form: Form, model: &str, created: u64, reason: &str) -> Value {
+    let mut line = json!({
+        "model": model,
+        "created_at": rfc3339(created),
+        "done": true,
+        "done_reason": reason,
+    });
+    match form {
+        Form::Chat => line["message"] = json!({"role": "assistant", "content": ""}),
+        Form::Generate => line["response"] = "".into(),
+    }
+    line
+}
+
 fn nanoseconds(time: Duration) -> Value {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).into()
 }

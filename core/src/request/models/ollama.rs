@@ -1,6 +1,7 @@
 //! Models as Ollama lists and shows them. Files, sizes and digests are the provider's own affair.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{Limits, NEVER};
 use crate::target::{Model, Upstream};
@@ -12,11 +13,19 @@ pub(super) fn list(models: &[(&str, &Model)]) -> Value {
             "model": name,
             "modified_at": NEVER,
             "size": 0,
-            "digest": "",
+            "digest": digest(name),
+            // Of the models that are running.
+            "size_vram": 0,
+            "expires_at": FOREVER,
             "details": details(model),
         })
     };
     json!({"models": models.iter().map(entry).collect::<Vec<_>>()})
+}
+
+/// Clients show the beginning of it, and take two models of the same digest for one.
+fn digest(name: &str) -> String {
+    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn show(model: &Model, limits: &Limits) -> Value {
@@ -35,6 +44,9 @@ pub(super) fn show(model: &Model, limits: &Limits) -> Value {
         "capabilities": capabilities(model),
     })
 }
+
+/// When a model is unloaded, as Ollama has it for one that never is.
+const FOREVER: &str = "2318-01-01T00:00:00Z";
 
 /// What a model's architecture is called: clients look for its context's length under that name.
 const ARCHITECTURE: &str = "streamgate";

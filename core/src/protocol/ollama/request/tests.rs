@@ -181,7 +181,6 @@ fn what_would_change_the_prompt_is_refused_by_name() {
         (json!({"prompt": "a", "template": "b"}), "template"),
         (json!({"prompt": "a", "raw": true}), "raw"),
         (json!({"prompt": "a", "context": [1]}), "context"),
-        (json!({"prompt": ""}), "prompt"),
         (json!({"prompt": 7}), "prompt"),
         (json!({"prompt": "a", "options": {"top_k": "b"}}), "options.top_k"),
     ];
@@ -190,7 +189,27 @@ fn what_would_change_the_prompt_is_refused_by_name() {
     }
     let wrong = json!({"model": "m", "messages": [{"role": "user", "content": 7}]});
     assert_eq!(chat(&wrong).unwrap_err().param.as_deref(), Some("messages[0].content"));
-    assert_eq!(chat(&json!({"model": "m"})).unwrap_err().param.as_deref(), Some("messages"));
+}
+
+/// Each row: a body without content, and whether it wants the model out of memory.
+#[test]
+fn what_asks_for_nothing_has_no_messages() {
+    let rows = [
+        (json!({"model": "m"}), false),
+        (json!({"messages": [], "prompt": ""}), false),
+        (json!({"messages": null, "prompt": null, "system": "be brief"}), false),
+        (json!({"keep_alive": "5m"}), false),
+        (json!({"keep_alive": -1}), false),
+        (json!({"keep_alive": null}), false),
+        (json!({"keep_alive": 0}), true),
+        (json!({"keep_alive": "0"}), true),
+        (json!({"keep_alive": "0s"}), true),
+    ];
+    for (body, unloads) in rows {
+        assert_eq!(chat(&body).unwrap().messages, [], "{body}");
+        assert_eq!(generate(&body).unwrap().messages, [], "{body}");
+        assert_eq!(is_unload(body.to_string().as_bytes()), unloads, "{body}");
+    }
 }
 
 /// Each row: a body of `/api/chat`, and whether it is Ollama's.
@@ -201,6 +220,7 @@ fn a_body_shows_who_sent_it() {
     let rows = [
         (json!({"model": "m", "messages": content}), true),
         (json!({"model": "m"}), true),
+        (json!({"model": "m", "messages": null}), true),
         (json!({"model": "m", "messages": parts}), false),
         (json!({"model": "m", "id": "c", "messages": content}), false),
         (json!({"messages": content}), false),
