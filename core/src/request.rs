@@ -300,13 +300,8 @@ impl Request {
             Route::Model(listing, name) => Purpose::Model(listing.asked_by(is_google), name),
             Route::ShowModel => Purpose::ShowModel,
             Route::ProviderKey { action, provider } => Purpose::OwnKey { action, provider },
-            Route::Chat(client) => Purpose::Chat { client, headers: client.headers(header) },
-            Route::Count(client) => {
-                context.aim = Aim::Count;
-                Purpose::Chat { client, headers: client.headers(header) }
-            }
-            Route::Deployment { client, model } => {
-                context.model = Some(model);
+            Route::Chat { asked: Asked { aim, client }, model } => {
+                (context.aim, context.model) = (aim, model);
                 Purpose::Chat { client, headers: client.headers(header) }
             }
         };

@@ -23,3 +23,6 @@ pub(super) use reader::{amended, amended_complete, read_complete};
 pub(super) use request::{parse_counted, parse_request};
 pub(crate) use writer::Writer;
 pub(super) use writer::error_body;
+
+/// The number of a request's tokens, as it is counted.
+pub(super) const COUNT: &str = "input_tokens";

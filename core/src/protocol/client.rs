@@ -160,7 +160,16 @@ impl ClientProtocol {
     pub(crate) fn parse_counted(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {
             Self::Anthropic => anthropic::parse_counted(body),
+            Self::Gemini => gemini::parse_counted(body),
             other => other.parse_request(body),
+        }
+    }
+
+    /// What the number of a request's tokens is called.
+    pub(crate) fn count_field(self) -> &'static str {
+        match self {
+            Self::Gemini | Self::GeminiArray => gemini::COUNT,
+            _ => anthropic::COUNT,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Google's Gemini API, both roles: `models.generateContent` and `models.streamGenerateContent`.
+//! Google's Gemini API, both roles: `models.generateContent`, `models.streamGenerateContent` and
+//! `models.countTokens`.
 //!
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider.
 //!
@@ -14,9 +15,12 @@ mod schema;
 mod thinking;
 mod writer;
 
-pub(super) use provider_request::http_request;
+pub(super) use provider_request::{counting, http_request};
 pub(super) use reader::StreamReader;
 pub(super) use reader::read_complete;
-pub(super) use request::parse_request;
+pub(super) use request::{parse_counted, parse_request};
 pub(crate) use writer::Writer;
 pub(super) use writer::{Form, error_body};
+
+/// The number of a request's tokens, as it is counted.
+pub(super) const COUNT: &str = "totalTokens";

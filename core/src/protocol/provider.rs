@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::body::Body;
 use super::{
     ClientProtocol, ReadError, Sink, adapted, anthropic, gemini, ollama, openai, responses,
@@ -27,11 +29,6 @@ impl HttpRequest {
     pub(super) fn new(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
         let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { url, headers, body }
-    }
-
-    /// What counts the tokens of a request of Anthropic's protocol, in place of answering it.
-    pub(crate) fn counting(self) -> Self {
-        anthropic::counting(self)
     }
 }
 
@@ -106,6 +103,34 @@ impl ProviderProtocol {
         let own = ask.target.provider.headers.iter();
         call.headers.extend(own.map(|(name, value)| (name.clone().into(), value.clone())));
         Ok(call)
+    }
+
+    /// Whether it has a call that counts a request's tokens.
+    pub(crate) const fn counts(self) -> bool {
+        match self {
+            Self::Anthropic | Self::Gemini => true,
+            Self::OpenAi | Self::Responses | Self::Ollama => false,
+        }
+    }
+
+    /// The call that counts a request's tokens in place of answering it.
+    pub(crate) fn counting(self, call: HttpRequest) -> HttpRequest {
+        match self {
+            Self::Anthropic => anthropic::counting(call),
+            Self::Gemini => gemini::counting(call),
+            Self::OpenAi | Self::Responses | Self::Ollama => call,
+        }
+    }
+
+    /// The number that it answers.
+    pub(crate) fn read_count(self, body: &[u8]) -> Option<u32> {
+        let field = match self {
+            Self::Anthropic => anthropic::COUNT,
+            Self::Gemini => gemini::COUNT,
+            Self::OpenAi | Self::Responses | Self::Ollama => return None,
+        };
+        let body: Value = serde_json::from_slice(body).ok()?;
+        u32::try_from(body[field].as_u64()?).ok()
     }
 
     /// The request as the target takes it.

@@ -174,7 +174,7 @@ impl Call {
         })?;
         Ok(match self.purpose {
             Purpose::Answer => http,
-            Purpose::Count => http.counting(),
+            Purpose::Count => protocol.counting(http),
         })
     }
 }

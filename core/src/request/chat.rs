@@ -11,7 +11,7 @@ use crate::chat::ChatRequest;
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::gateway::Gateway;
-use crate::protocol::{AnswerMeta, bound_copies};
+use crate::protocol::{AnswerMeta, ClientProtocol, bound_copies};
 use crate::provider_keys;
 use crate::relay::{Exhausted, Job};
 use crate::store::{self, Outcome, Statement};
@@ -26,7 +26,7 @@ pub(crate) enum Aim {
 }
 
 /// What is asked for, and by whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) aim: Aim,
     pub(crate) client: Client,
@@ -45,6 +45,7 @@ pub(crate) struct Chat {
 /// A request that is to be counted.
 pub(super) struct Counted {
     pub(super) request: ChatRequest,
+    pub(super) client: ClientProtocol,
     /// The model's first.
     pub(super) target: Option<Arc<Target>>,
     pub(super) caller: Option<Caller>,
@@ -112,7 +113,8 @@ impl Chat {
         let user = owner(self.caller.as_ref());
         let targets = provider_keys::apply(&self.targets, gateway.config(), user, own_keys);
         let target = targets.into_iter().next();
-        Counted { request: self.request, target, caller: self.caller }
+        let client = self.client.protocol;
+        Counted { request: self.request, client, target, caller: self.caller }
     }
 
     /// What its answer begins with; `own_keys` is what came of [`Self::own_keys`].

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::chat::Chat;
@@ -30,31 +29,36 @@ const CALL: AttemptId = AttemptId::FIRST;
 /// A request that is being counted.
 pub(super) struct Counting {
     request: Arc<ChatRequest>,
+    client: ClientProtocol,
+    /// Who counts by HTTP.
+    provider: Option<ProviderProtocol>,
     status: u16,
     body: Vec<u8>,
     counted: Option<u32>,
 }
 
-/// What a provider answers.
-#[derive(Deserialize)]
-struct Count {
-    input_tokens: u32,
-}
-
 /// Begins to count, with the rows of the user's own keys.
 pub(super) fn begin(context: &mut Context, chat: Chat, own_keys: &Outcome) -> State {
     let counted = chat.counted(&context.gateway, own_keys);
-    let request = Arc::new(counted.request);
-    let counting = Counting { request, status: 0, body: Vec::new(), counted: None };
-    let Some(target) = counted.target.filter(|target| counts(target)) else {
-        return counting.reply(context);
+    let target = counted.target.filter(|target| counts(target));
+    let counting = Counting {
+        request: Arc::new(counted.request),
+        client: counted.client,
+        provider: target.as_ref().and_then(|target| match target.provider.upstream {
+            Upstream::Http(protocol) => Some(protocol),
+            Upstream::Local => None,
+        }),
+        status: 0,
+        body: Vec::new(),
+        counted: None,
     };
+    let Some(target) = target else { return counting.reply(context) };
     context.outputs.push_back(Output::Call(Call {
         attempt: CALL,
         purpose: Purpose::Count,
         target,
         request: counting.request.clone(),
-        client: ClientProtocol::Anthropic,
+        client: counting.client,
         stream: false,
         caller: counted.caller,
         terms: Terms::default(),
@@ -67,10 +71,10 @@ pub(super) fn begin(context: &mut Context, chat: Chat, own_keys: &Outcome) -> St
 
 /// Whether a target counts.
 fn counts(target: &Target) -> bool {
-    matches!(
-        target.provider.upstream,
-        Upstream::Local | Upstream::Http(ProviderProtocol::Anthropic)
-    )
+    match target.provider.upstream {
+        Upstream::Local => true,
+        Upstream::Http(protocol) => protocol.counts(),
+    }
 }
 
 impl Counting {
@@ -108,22 +112,23 @@ impl Counting {
     }
 
     fn ended(mut self, context: &mut Context) -> State {
-        if self.status == 200 {
-            let count = serde_json::from_slice(&self.body).ok();
-            self.counted = count.map(|Count { input_tokens }| input_tokens);
+        if let (200, Some(provider)) = (self.status, self.provider) {
+            self.counted = provider.read_count(&self.body);
+            let is_same = self.client.is_spoken_by(Upstream::Http(provider));
+            if is_same && self.counted.is_some() {
+                return context.reply(Reply::json(200, self.body));
+            }
         }
         self.reply(context)
     }
 
     /// The count, or the estimate in its place.
     fn reply(&self, context: &mut Context) -> State {
-        let body = match self.counted {
-            Some(tokens) => json!({"input_tokens": tokens}),
-            None => {
-                let tokens = tokens::of_request(&self.request).likely;
-                json!({"input_tokens": tokens, "estimated": true})
-            }
-        };
+        let tokens = self.counted.unwrap_or_else(|| tokens::of_request(&self.request).likely);
+        let mut body = json!({self.client.count_field(): tokens});
+        if self.counted.is_none() {
+            body["estimated"] = true.into();
+        }
         context.reply(Reply::json(200, body.to_string().into_bytes()))
     }
 }

@@ -3,7 +3,7 @@
 mod gemini;
 
 use super::models::Listing;
-use super::path;
+use super::{Aim, Asked, path};
 use crate::failure::{Failure, Reason};
 use crate::protocol::ClientProtocol;
 use crate::provider_keys::Action;
@@ -18,12 +18,8 @@ const MODELS: &str = "/v1/models/";
 /// What a method and a path ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// An answer to a chat request.
-    Chat(Client),
-    /// The number of a chat request's tokens.
-    Count(Client),
-    /// An answer by the model that the path names.
-    Deployment { client: Client, model: String },
+    /// What a chat request asks for, of the model that the path names if it names one.
+    Chat { asked: Asked, model: Option<String> },
     /// Something about a user's own key for a provider.
     ProviderKey { action: Action, provider: String },
     /// The list of models, in this form.
@@ -87,15 +83,20 @@ impl Route {
     fn of_deployment(method: &str, path: &str) -> Option<Self> {
         let (model, path) = path::deployment(path)?;
         match Self::known(method, &path)? {
-            Self::Chat(client) => Some(Self::Deployment { client, model }),
+            Self::Chat { asked, .. } => Some(Self::Chat { asked, model: Some(model) }),
             Self::Reply(reply) => Some(Self::Reply(reply)),
-            Self::Count(_)
-            | Self::Deployment { .. }
-            | Self::ProviderKey { .. }
-            | Self::Models(_)
-            | Self::Model(..)
-            | Self::ShowModel => None,
+            Self::ProviderKey { .. } | Self::Models(_) | Self::Model(..) | Self::ShowModel => None,
         }
+    }
+
+    /// An answer to a request that names its model.
+    fn chat(client: Client) -> Self {
+        Self::Chat { asked: Asked { aim: Aim::Answer, client }, model: None }
+    }
+
+    /// The number of its tokens.
+    fn count(client: Client) -> Self {
+        Self::Chat { asked: Asked { aim: Aim::Count, client }, model: None }
     }
 
     /// The response to whoever asks for a WebSocket at this path.
@@ -107,9 +108,7 @@ impl Route {
     /// The protocol in which the path's errors are written.
     fn protocol(&self) -> ClientProtocol {
         match self {
-            Self::Chat(client) | Self::Count(client) | Self::Deployment { client, .. } => {
-                client.protocol
-            }
+            Self::Chat { asked, .. } => asked.client.protocol,
             Self::Models(listing) | Self::Model(listing, _) => listing.protocol(),
             Self::ShowModel => Listing::Ollama.protocol(),
             Self::ProviderKey { .. } | Self::Reply(_) => ClientProtocol::OpenAi,
@@ -130,21 +129,21 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
     let chat = |route: MakeRoute| Some(("POST", route));
     let get = |route: MakeRoute| Some(("GET", route));
     match path {
-        "/v1/chat/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::OpenAi))),
-        "/v1/completions" => chat(|| Route::Chat(Client::new(ClientProtocol::Completions))),
-        "/v1/responses" => chat(|| Route::Chat(Client::new(ClientProtocol::Responses))),
-        "/v1/messages" => chat(|| Route::Chat(Client::new(ClientProtocol::Anthropic))),
+        "/v1/chat/completions" => chat(|| Route::chat(Client::new(ClientProtocol::OpenAi))),
+        "/v1/completions" => chat(|| Route::chat(Client::new(ClientProtocol::Completions))),
+        "/v1/responses" => chat(|| Route::chat(Client::new(ClientProtocol::Responses))),
+        "/v1/messages" => chat(|| Route::chat(Client::new(ClientProtocol::Anthropic))),
         "/v1/messages/count_tokens" => {
-            chat(|| Route::Count(Client::new(ClientProtocol::Anthropic)))
+            chat(|| Route::count(Client::new(ClientProtocol::Anthropic)))
         }
-        "/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Token))),
-        "/chat/execute/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Notebook))),
-        "/chat/execute" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Notebook))),
-        "/api/chat" => chat(|| Route::Chat(Client::streaming(ClientProtocol::UiMessage))),
-        "/api/generate" => chat(|| Route::Chat(Client::new(ClientProtocol::OllamaGenerate))),
-        "/api/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Content))),
-        "/api/ai/chat/stream" => chat(|| Route::Chat(Client::streaming(ClientProtocol::Session))),
-        "/api/ai/chat" => chat(|| Route::Chat(Client::non_streaming(ClientProtocol::Session))),
+        "/chat/stream" => chat(|| Route::chat(Client::streaming(ClientProtocol::Token))),
+        "/chat/execute/stream" => chat(|| Route::chat(Client::streaming(ClientProtocol::Notebook))),
+        "/chat/execute" => chat(|| Route::chat(Client::non_streaming(ClientProtocol::Notebook))),
+        "/api/chat" => chat(|| Route::chat(Client::streaming(ClientProtocol::UiMessage))),
+        "/api/generate" => chat(|| Route::chat(Client::new(ClientProtocol::OllamaGenerate))),
+        "/api/chat/stream" => chat(|| Route::chat(Client::streaming(ClientProtocol::Content))),
+        "/api/ai/chat/stream" => chat(|| Route::chat(Client::streaming(ClientProtocol::Session))),
+        "/api/ai/chat" => chat(|| Route::chat(Client::non_streaming(ClientProtocol::Session))),
         "/v1/models" => get(|| Route::Models(Listing::OpenAi)),
         "/v1beta/models" => get(|| Route::Models(Listing::Gemini)),
         "/api/tags" | "/api/ps" => get(|| Route::Models(Listing::Ollama)),
@@ -157,8 +156,25 @@ fn find(path: &str) -> Option<(&'static str, MakeRoute)> {
 }
 
 fn not_found(path: &str) -> Reply {
-    let failure = Failure::new(Reason::NotFound, format!("There is no {path} here."));
-    Reply::failure_to(protocol_of(path), &failure)
+    let detail = match why_absent(path) {
+        Some(why) => format!("There is no {path} here: {why}"),
+        None => format!("There is no {path} here."),
+    };
+    Reply::failure_to(protocol_of(path), &Failure::new(Reason::NotFound, detail))
+}
+
+/// Why a path is not here though clients of its protocol know it.
+fn why_absent(path: &str) -> Option<&'static str> {
+    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
+    match last {
+        "embed" | "embeddings" | "embedContent" | "batchEmbedContents" => {
+            Some("embeddings are not supported, models answer chats.")
+        }
+        "pull" | "push" | "create" | "copy" | "delete" if path.starts_with("/api/") => {
+            Some("models are configured, and none can be added, removed or renamed by a client.")
+        }
+        _ => None,
+    }
 }
 
 /// The protocol of a path's errors, also where it is only the beginning of one that is known.
@@ -166,7 +182,7 @@ fn protocol_of(path: &str) -> ClientProtocol {
     match find(path) {
         Some((_, route)) => route().protocol(),
         None if path.contains("/messages") => ClientProtocol::Anthropic,
-        None if path.starts_with("/v1beta/") => ClientProtocol::Gemini,
+        None if path.starts_with("/v1beta/") || gemini::is_call(path) => ClientProtocol::Gemini,
         None if path.starts_with("/api/") => ClientProtocol::Ollama,
         None => ClientProtocol::OpenAi,
     }
@@ -226,9 +242,7 @@ mod tests {
 
     fn status(method: &str, path: &str) -> Option<u16> {
         match Route::of(method, path, "") {
-            Route::Chat(_)
-            | Route::Count(_)
-            | Route::Deployment { .. }
+            Route::Chat { .. }
             | Route::ProviderKey { .. }
             | Route::Models(_)
             | Route::Model(..)
@@ -261,7 +275,11 @@ mod tests {
             ("POST", "/v1/models/a/b:8b:streamGenerateContent", None),
             ("GET", "/v1beta/models/m:generateContent", Some(405)),
             ("POST", "/v1beta/models/m:embedContent", Some(404)),
-            ("POST", "/v1/models/m:embedContent", Some(405)),
+            ("POST", "/v1/models/m:embedContent", Some(404)),
+            ("POST", "/v1beta/models/m:countTokens", None),
+            ("GET", "/v1/models/m:countTokens", Some(405)),
+            ("POST", "/v1/embeddings", Some(404)),
+            ("DELETE", "/api/delete", Some(404)),
             ("GET", "/v1/models/llama3:8b", None),
             ("POST", "/api/chat/stream", None),
             ("POST", "/api/ai/chat/stream", None),
@@ -326,9 +344,26 @@ mod tests {
     fn a_deployment_names_the_model() {
         let (client, model) = (Client::new(ClientProtocol::OpenAi), "gpt-4o".to_owned());
         let path = "/openai/deployments/gpt-4o/chat/completions";
-        assert_eq!(Route::of("POST", path, ""), Route::Deployment { client, model });
+        let asked = Asked { aim: Aim::Answer, client };
+        assert_eq!(Route::of("POST", path, ""), Route::Chat { asked, model: Some(model) });
         assert_eq!(status("GET", path), Some(405));
         assert_eq!(status("POST", "/openai/deployments/gpt-4o/embeddings"), Some(404));
+    }
+
+    /// Each row: a path, and a word of why it is not there.
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let rows = [
+            ("/api/embed", "embeddings are not supported"),
+            ("/api/embeddings", "embeddings are not supported"),
+            ("/v1/embeddings", "embeddings are not supported"),
+            ("/v1/models/m:embedContent", "embeddings are not supported"),
+            ("/v1beta/models/m:batchEmbedContents", "embeddings are not supported"),
+            ("/api/pull", "models are configured"),
+        ];
+        for (path, why) in rows {
+            assert!(body("POST", path).contains(why), "{path}");
+        }
     }
 
     #[test]
@@ -338,7 +373,8 @@ mod tests {
         assert!(body("GET", "/v1/v1/messages").contains(anthropic));
         assert!(body("POST", "/v1/messages/batches").contains(anthropic));
         assert!(!body("GET", "/v1/chat/completions").contains(anthropic));
-        for path in ["/v1beta/models/m:embedContent", "/v1beta/files"] {
+        let paths = ["/v1beta/models/m:embedContent", "/v1/models/m:embedContent", "/v1beta/files"];
+        for path in paths {
             assert!(body("POST", path).contains(r#""status":"NOT_FOUND""#), "{path}");
         }
         assert!(body("POST", "/api/pull").contains(r#""error":"There is no /api/pull here."#));

@@ -112,7 +112,7 @@ impl Client {
             "/api/chat" if is_use_chat() => Protocol::UiMessage,
             "/api/chat" | "/api/generate" => Protocol::Ollama,
             "/v1/completions" => Protocol::Completions,
-            path if path.starts_with("/v1beta/models/") && path.contains(':') => {
+            path if path.starts_with("/v1beta/models/") && path.ends_with("enerateContent") => {
                 let is_array = path.contains(":stream") && !query.contains("alt=sse");
                 if is_array { Protocol::GeminiArray } else { Protocol::Gemini }
             }

@@ -48,6 +48,30 @@ pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<Htt
     Ok(HttpRequest::new(url, headers, body.into_bytes()))
 }
 
+/// Fields of a request that its tokens do not depend on.
+const UNCOUNTED: [&str; 4] =
+    ["generationConfig", "generation_config", "safetySettings", "safety_settings"];
+
+/// The call that counts a request's tokens in place of answering it. What has more than contents is
+/// counted as a whole request, which has the model's name in it.
+pub(in crate::protocol) fn counting(call: HttpRequest) -> HttpRequest {
+    let mut body = Body::read(&call.body);
+    for field in UNCOUNTED {
+        body.remove(field);
+    }
+    let path = call.url.rsplit_once(':').map_or(&*call.url, |(path, _)| path);
+    let url = format!("{path}:countTokens");
+    let body = if body.0.iter().all(|(name, _)| name == "contents") {
+        body.text()
+    } else {
+        let folder = path.rsplit('/').nth(1).unwrap_or_default();
+        let model = path.rsplit('/').next().unwrap_or_default();
+        body.set("model", &format!("{folder}/{model}").into());
+        format!("{{\"generateContentRequest\":{}}}", body.text())
+    };
+    HttpRequest { url, headers: call.headers, body: body.into_bytes() }
+}
+
 /// The client's own body. The model is in the path.
 fn patched(
     mut body: Body<'_>,

@@ -2,6 +2,7 @@
 //! `systemInstruction` or `system_instruction`.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::json_schema::json_schema;
@@ -211,6 +212,18 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
         original: Some(Original::new(body, places)),
         ..request.generation_config.unwrap_or_default().read()
     })
+}
+
+/// Reads the JSON body of `models.countTokens`: contents, or a whole request in a field.
+pub(in crate::protocol) fn parse_counted(body: &[u8]) -> Result<ChatRequest, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Counted<'a> {
+        #[serde(borrow, alias = "generate_content_request")]
+        generate_content_request: Option<&'a RawValue>,
+    }
+    let counted: Counted<'_> = parse_json(body)?;
+    parse_request(counted.generate_content_request.map_or(body, |text| text.get().as_bytes()))
 }
 
 impl<T> OneOrMany<T> {

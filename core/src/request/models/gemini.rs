@@ -14,7 +14,7 @@ pub(super) fn description(name: &str, limits: &Limits) -> Value {
         "version": "",
         "displayName": name,
         "description": "",
-        "supportedGenerationMethods": ["generateContent", "streamGenerateContent"],
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
     });
     for (field, tokens) in [("inputTokenLimit", limits.input), ("outputTokenLimit", limits.output)]
     {
