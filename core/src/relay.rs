@@ -29,6 +29,7 @@ mod delivery;
 mod ends;
 mod interface;
 mod ladder;
+mod listed;
 mod reading;
 mod refusal;
 mod refused;

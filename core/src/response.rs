@@ -256,8 +256,7 @@ impl Downstream for Response {
         if self.stream {
             self.begin();
         }
-        self.writer.forwarded(frames);
-        self.out.buffer().extend_from_slice(frames);
+        self.writer.forward(self.out.buffer(), frames);
     }
 
     fn event(&mut self, event: &Event<'_>) {

@@ -133,11 +133,6 @@ impl ClientProtocol {
         responses::resolve(body, history, user, now).map_or(body.into(), Cow::Owned)
     }
 
-    /// Whether its streams are framed as those of a provider that speaks it.
-    pub(crate) const fn takes_frames(self) -> bool {
-        !matches!(self, Self::GeminiArray)
-    }
-
     /// Reads a request.
     pub fn parse_request(self, body: &[u8]) -> Result<ChatRequest, Failure> {
         match self {

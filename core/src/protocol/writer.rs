@@ -134,16 +134,15 @@ impl Writer {
         }
     }
 
-    /// Notes these whole frames of the provider's, which were handed on as they came: what is
-    /// written next joins them.
-    pub(crate) fn forwarded(&mut self, frames: &[u8]) {
+    /// Writes whole frames of a provider of the same protocol as they came: what is written next joins
+    /// them.
+    pub(crate) fn forward(&mut self, out: &mut Vec<u8>, frames: &[u8]) {
         match self {
             Self::OpenAi(writer) => writer.forwarded(),
             Self::Responses(writer) => writer.forwarded(frames),
             Self::Anthropic(writer) => writer.forwarded(frames),
             Self::Ollama(writer) => writer.forwarded(frames),
-            // Its chunks stand alone.
-            Self::Gemini(_) => {}
+            Self::Gemini(writer) => return writer.forward(out, frames),
             // No provider speaks these.
             Self::Token(_)
             | Self::Notebook(_)
@@ -152,6 +151,7 @@ impl Writer {
             | Self::UiMessage(_)
             | Self::Completions(_) => {}
         }
+        out.extend_from_slice(frames);
     }
 
     /// Writes one event of a stream.

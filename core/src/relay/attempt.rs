@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Timeouts;
 use super::delivery::Delivery;
+use super::listed::Listed;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
 use super::stops::Stops;
@@ -128,6 +129,8 @@ pub(super) struct Attempt {
 /// From a response's bytes to frames, and from frames to events.
 struct Wire {
     protocol: ProviderProtocol,
+    /// Where the stream comes as JSON.
+    listed: Option<Listed>,
     decoder: sse::Decoder,
     reader: StreamReader,
 }
@@ -135,7 +138,7 @@ struct Wire {
 impl Wire {
     fn new(protocol: ProviderProtocol, event_bytes_max: usize) -> Self {
         let decoder = sse::Decoder::framed(protocol.framing(), event_bytes_max);
-        Self { protocol, decoder, reader: StreamReader::new(protocol) }
+        Self { protocol, listed: None, decoder, reader: StreamReader::new(protocol) }
     }
 }
 
@@ -190,6 +193,12 @@ impl Attempt {
         framing == Some(sse::Framing::Events)
     }
 
+    /// Whether JSON is a stream too: its elements are what events hold.
+    fn streams_json(&self) -> bool {
+        let protocol = self.wire.as_ref().map(|wire| wire.protocol);
+        self.plan.stream && protocol == Some(ProviderProtocol::Gemini)
+    }
+
     /// Bytes of the response's body arrived.
     pub(super) fn bytes(
         &mut self,
@@ -221,7 +230,7 @@ impl Attempt {
     }
 
     /// Judges a body by its first byte, for its declared type is often wrong: what begins as JSON is
-    /// no stream, and what begins as a web page is no answer.
+    /// no stream but Gemini's, and what begins as a web page is no answer.
     fn begin_body(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
         let Some(first) = bytes.iter().find(|byte| !is_blank(byte)) else { return Ok(()) };
@@ -230,6 +239,12 @@ impl Attempt {
             (Awaiting::Content | Awaiting::Body { .. }, b'<') => {
                 let detail = "The provider sent a web page: expected an answer of its API.";
                 return Err(Failure::new(Reason::Garbage, detail));
+            }
+            (Awaiting::Content | Awaiting::Body { .. }, b'{' | b'[') if self.streams_json() => {
+                self.awaiting = Awaiting::Content;
+                if let Some(wire) = &mut self.wire {
+                    wire.listed = Some(Listed::default());
+                }
             }
             (Awaiting::Content, b'{' | b'[') if self.has_events() => {
                 self.awaiting = Awaiting::Body { body: Vec::new() };
@@ -242,10 +257,12 @@ impl Attempt {
     fn stream_bytes(
         &mut self,
         now: Instant,
-        mut bytes: &[u8],
+        bytes: &[u8],
         delivery: &mut Delivery<'_>,
     ) -> Result<Progress, Failure> {
         let Some(wire) = &mut self.wire else { return Ok(Progress::More) };
+        let events = wire.listed.as_mut().map(|listed| listed.events(bytes));
+        let mut bytes = events.as_deref().unwrap_or(bytes);
         loop {
             match wire.decoder.next(&mut bytes) {
                 Ok(None) => return Ok(Progress::More),

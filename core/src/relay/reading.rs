@@ -239,7 +239,9 @@ impl Reading {
         body: &[u8],
         delivery: &mut Delivery<'_>,
     ) -> Result<(), Failure> {
-        let mut forwarded = self.forwarding.body;
+        // A client that reads one object could not read a list.
+        let is_list = body.trim_ascii_start().starts_with(b"[");
+        let mut forwarded = self.forwarding.body && !is_list;
         let mut seen = Seen::default();
         let mut read = protocol.read_complete(body, &mut |event| {
             self.take(now, &event, forwarded, &mut seen, delivery);

@@ -152,7 +152,7 @@ impl Relay {
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;
         Forwarding {
-            frames: same && stream && self.job.client.takes_frames(),
+            frames: same && stream,
             body: same && !stream,
             usage,
             events: self.job.keep,

@@ -9,6 +9,7 @@ use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::Failure;
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, too_long};
+use crate::sse::Decoder;
 
 /// The body of an error answer, a `google.rpc.Status`: `{"error": {"code", "message", "status"}}`, with
 /// the failure's code among its details. A provider's own answer about a request that is wrong by itself
@@ -102,6 +103,19 @@ impl Writer {
             }
             Event::ToolCall(_) | Event::Usage(_) | Event::Finish(_) => self.last.add(event),
             Event::Start { .. } | Event::Prompt(_) | Event::Other(_) | Event::Warning(_) => {}
+        }
+    }
+
+    /// Writes a provider's own chunks, which stand alone: in a list as its elements.
+    pub(in crate::protocol) fn forward(&mut self, out: &mut Vec<u8>, mut frames: &[u8]) {
+        if self.form == Form::Events {
+            return out.extend_from_slice(frames);
+        }
+        let mut decoder = Decoder::new(frames.len());
+        while let Ok(Some(event)) = decoder.next(&mut frames) {
+            self.begin(out);
+            out.extend_from_slice(event.data);
+            self.finish(out);
         }
     }
 
