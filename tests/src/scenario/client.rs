@@ -109,6 +109,7 @@ impl Client {
             "/chat/execute/stream" | "/chat/execute" => Protocol::Notebook,
             "/api/chat/stream" => Protocol::Content,
             "/api/ai/chat/stream" | "/api/ai/chat" => Protocol::Session,
+            "/api/chat" | "/api/generate" if self.asks_nothing() => Protocol::Other,
             "/api/chat" if is_use_chat() => Protocol::UiMessage,
             "/api/chat" | "/api/generate" => Protocol::Ollama,
             "/v1/completions" => Protocol::Completions,
@@ -118,6 +119,18 @@ impl Client {
             }
             _ => Protocol::Other,
         }
+    }
+
+    /// Whether it has a model of Ollama's loaded, or unloaded.
+    fn asks_nothing(&self) -> bool {
+        let Some(body) = &self.body else { return false };
+        let is_empty = |field: &str| match &body[field] {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            _ => false,
+        };
+        is_empty("prompt") && is_empty("messages")
     }
 
     /// The credentials it sends: its own, and its key for a provider.
