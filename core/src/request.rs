@@ -29,6 +29,7 @@ mod chat;
 mod coding;
 mod context;
 mod counting;
+mod encoded;
 mod models;
 mod nonces;
 mod own_keys;
@@ -57,6 +58,7 @@ use admitting::{Admitting, Purpose};
 use answering::Answering;
 use context::Context;
 use counting::Counting;
+use encoded::Encoded;
 use own_keys::{LoadingKeys, StoringKey};
 use reading_body::ReadingBody;
 use route::Route;
@@ -254,6 +256,7 @@ impl Timer {
 /// client leaves, an answer is settled; every other state ends without one.
 pub struct Request {
     context: Context,
+    encoded: Encoded,
     state: State,
 }
 
@@ -294,7 +297,7 @@ impl Request {
         let purpose = match route {
             Route::Reply(reply) => {
                 let state = context.reply(reply);
-                return Self { context, state };
+                return Self { context, encoded: Encoded::default(), state };
             }
             Route::Models(listing) => Purpose::Models(listing.asked_by(is_google)),
             Route::Model(listing, name) => Purpose::Model(listing.asked_by(is_google), name),
@@ -306,11 +309,43 @@ impl Request {
             }
         };
         let state = Admitting::begin(&mut context, purpose, &credentials);
-        Self { context, state }
+        Self { context, encoded: Encoded::default(), state }
     }
 
     /// Takes in what happened at `now`. What comes late, or was not asked for, is ignored.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        let bytes_max = self.context.gateway.config().limits.event_bytes;
+        if let Input::Head { attempt, head } = &input {
+            self.encoded.begin(*attempt, head.content_encoding);
+        }
+        if let Input::Bytes { attempt, bytes } = input
+            && self.encoded.has(attempt)
+        {
+            let decoded = self.encoded.receive(attempt, bytes, bytes_max);
+            return self.decoded(now, attempt, decoded);
+        }
+        if let Input::End { attempt } = input
+            && self.encoded.has(attempt)
+        {
+            let decoded = self.encoded.end(attempt, bytes_max);
+            self.decoded(now, attempt, decoded);
+        }
+        self.step(now, input);
+    }
+
+    /// Takes in what a response is that was compressed, or that it cannot be read.
+    fn decoded(&mut self, now: Instant, attempt: AttemptId, decoded: Result<Vec<u8>, Failure>) {
+        match decoded {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => self.step(now, Input::Bytes { attempt, bytes: &bytes }),
+            Err(failure) => {
+                self.context.outputs.push_back(Output::Cancel { attempt });
+                self.step(now, Input::Lost { attempt, failure });
+            }
+        }
+    }
+
+    fn step(&mut self, now: Instant, input: Input<'_>) {
         let context = &mut self.context;
         context.now = context.now.max(now);
         self.state = match (std::mem::replace(&mut self.state, State::Over), input) {

@@ -28,7 +28,7 @@ pub(crate) struct CallResponse {
 }
 
 /// The headers that [`relay::Head::read`] looks for.
-const HEADERS: [&str; 3] = ["content-type", "retry-after", "retry-after-ms"];
+const HEADERS: [&str; 4] = ["content-type", "content-encoding", "retry-after", "retry-after-ms"];
 
 impl PendingCall {
     /// A call, and the signal that aborts it.

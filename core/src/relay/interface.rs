@@ -65,6 +65,8 @@ pub struct Head<'a> {
     pub status: u16,
     /// The `content-type` header; empty where there is none.
     pub content_type: &'a str,
+    /// The coding in which the body is handed over. A shell that decompresses by itself leaves it out.
+    pub content_encoding: Option<&'a str>,
     /// The `retry-after` header: seconds, or an HTTP date.
     pub retry_after: Option<&'a str>,
     /// The `retry-after-ms` header.
@@ -77,6 +79,7 @@ impl<'a> Head<'a> {
         Self {
             status,
             content_type: header("content-type").unwrap_or(""),
+            content_encoding: header("content-encoding"),
             retry_after: header("retry-after"),
             retry_after_ms: header("retry-after-ms"),
         }

@@ -1,4 +1,5 @@
-//! The `content-encoding` of a request's body, undone within the bound on bodies.
+//! The `content-encoding` of a body, undone within a bound: a request's, or a provider's response
+//! ([`encoded`](super::encoded)).
 //!
 //! Where what comes is not in the coding at all, it is taken as it is: proxies decompress bodies and
 //! leave the header.
@@ -19,6 +20,9 @@ const CODINGS_MAX: usize = 2;
 
 /// The window that RFC 8878, section 3.1.1.1.2, recommends to support at least.
 const ZSTD_WINDOW_BYTES_MIN: usize = 8 << 20;
+
+/// How bodies begin that are not compressed.
+const PLAIN: [&[u8]; 8] = [b"{", b"[", b" ", b"\n", b"data:", b"event:", b"id:", b": "];
 
 /// How a body was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,15 @@ impl Codings {
             return Err(unknown("more than two of them"));
         }
         Ok(Self(codings))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a body begins as one in these codings does.
+    pub(super) fn are_of(&self, body: &[u8]) -> bool {
+        self.0.last().is_some_and(|coding| coding.is_of(body))
     }
 
     /// What was compressed, if it is no longer than that.
@@ -89,8 +102,11 @@ impl Coding {
                 [first, 0x2a, 0x4d, 0x18, ..] => first & 0xf0 == 0x50,
                 _ => false,
             },
-            // Without zlib's head it has no mark; JSON begins like none that is in use.
-            Self::Deflate => !body.is_empty() && !matches!(body[0], b'{' | b'[' | b' ' | b'\n'),
+            // Without zlib's head it has no mark; JSON and events begin like none that is in use.
+            Self::Deflate => {
+                let is_text = PLAIN.iter().any(|plain| body.starts_with(plain));
+                !body.is_empty() && !is_text
+            }
         }
     }
 

@@ -73,9 +73,10 @@ fn write(
     Ok((bytes, Exchange::Head(receiving)))
 }
 
-/// What matters of a response's head.
+/// What matters of a response's head. Its body is decompressed here.
 pub(super) fn facts<T>(response: &Response<T>) -> Head<'_> {
-    Head::read(response.status().as_u16(), |name| response.headers().get(name)?.to_str().ok())
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    Head { content_encoding: None, ..Head::read(response.status().as_u16(), header) }
 }
 
 impl Exchange {

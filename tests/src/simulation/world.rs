@@ -197,6 +197,7 @@ impl Host<Answer> for Stage<'_> {
                     content_type,
                     retry_after: retry_after.as_deref(),
                     retry_after_ms: retry_after_ms.as_deref(),
+                    ..relay::Head::default()
                 };
                 Input::Head { attempt, head }
             }
