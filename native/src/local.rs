@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use streamgate_core::chat::{ChatRequest, Event, Message, Part, Role, ToolChoice, Usage};
 use streamgate_core::failure::{Failure, Overflow, Reason};
-use streamgate_core::protocol::unknown_reference;
+use streamgate_core::protocol::{ClientProtocol, unknown_reference};
 use streamgate_core::relay::{self, AttemptId, Purpose};
 use streamgate_core::request::Input;
 
@@ -38,7 +38,8 @@ impl Call {
     /// Begins to generate.
     pub(crate) fn new(engine: &Engine, call: &relay::Call) -> Self {
         let name = models::engine_name(&call.target);
-        let state = match generate(&call.request, call.limit.map(|limit| limit.max_output)) {
+        let limit = call.limit.map(|limit| limit.max_output);
+        let state = match generate(call.client, &call.request, limit) {
             Ok(request) if call.purpose == Purpose::Count => {
                 let engine = engine.clone();
                 let counted = async move { engine.count_tokens(&name, request.messages).await };
@@ -101,8 +102,12 @@ impl Call {
 }
 
 /// The request in the engine's words.
-fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failure> {
-    refuse_unsupported(request)?;
+fn generate(
+    client: ClientProtocol,
+    request: &ChatRequest,
+    limit: Option<u32>,
+) -> Result<Generate, Failure> {
+    refuse_unsupported(client, request)?;
     let messages = request.messages.iter().enumerate().map(|(index, m)| message(index, m));
     Ok(Generate {
         messages: messages.collect::<Result<_, _>>()?,
@@ -112,16 +117,24 @@ fn generate(request: &ChatRequest, limit: Option<u32>) -> Result<Generate, Failu
     })
 }
 
-/// Refuses by name what the engine cannot do: to ignore it would change what the client gets.
-fn refuse_unsupported(request: &ChatRequest) -> Result<(), Failure> {
+/// Refuses by the client's name for it what the engine cannot do: to ignore it would change what the
+/// client gets.
+fn refuse_unsupported(client: ClientProtocol, request: &ChatRequest) -> Result<(), Failure> {
     let body = request.original.as_ref().map_or(&b"{}"[..], |original| &*original.body);
     let extras = serde_json::from_slice::<Extras>(body).unwrap_or_default();
+    let gemini = extras.generation_config.unwrap_or_default();
     let calls_tools = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    let is_several = |count: &Value| count.as_f64().is_some_and(|count| count > 1.0);
+    let is_given = |flag: &Value| *flag == true || flag.as_f64().is_some_and(|count| count > 0.0);
+    let (several, logprobs) = ("several answers to one request", "log probabilities");
     let table = [
-        (calls_tools, "tools", "tools"),
-        (request.format.is_some(), "response_format", "JSON output or schemas"),
-        (extras.n.as_f64().is_some_and(|n| n > 1.0), "n", "several answers to one request"),
-        (extras.logprobs == true, "logprobs", "log probabilities"),
+        (calls_tools, if request.functions { "functions" } else { "tools" }, "tools"),
+        (request.format.is_some(), format_field(client), "JSON output or schemas"),
+        (is_several(&extras.n), "n", several),
+        (is_several(&gemini.candidate_count), "generationConfig.candidateCount", several),
+        (is_given(&extras.logprobs), "logprobs", logprobs),
+        (is_given(&extras.top_logprobs), "top_logprobs", logprobs),
+        (is_given(&gemini.response_logprobs), "generationConfig.responseLogprobs", logprobs),
     ];
     let Some((_, param, what)) = table.into_iter().find(|(is_wanted, ..)| *is_wanted) else {
         return Ok(());
@@ -132,13 +145,36 @@ fn refuse_unsupported(request: &ChatRequest) -> Result<(), Failure> {
     Err(Failure::new(Reason::Unsupported, detail).at(param))
 }
 
-/// Fields of Chat Completions without an equivalent in other protocols. All others are skipped:
-/// bodies are long.
+/// What a protocol calls the form of an answer.
+fn format_field(client: ClientProtocol) -> &'static str {
+    match client {
+        ClientProtocol::Responses => "text.format",
+        ClientProtocol::Anthropic => "output_config.format",
+        ClientProtocol::Gemini | ClientProtocol::GeminiArray => "generationConfig.responseMimeType",
+        ClientProtocol::Ollama | ClientProtocol::OllamaGenerate => "format",
+        _ => "response_format",
+    }
+}
+
+/// Fields without an equivalent in every protocol. All others are skipped: bodies are long.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Extras {
     n: Value,
     logprobs: Value,
+    top_logprobs: Value,
+    #[serde(rename = "generationConfig", alias = "generation_config")]
+    generation_config: Option<GeminiExtras>,
+}
+
+/// The same of Gemini's.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct GeminiExtras {
+    #[serde(alias = "candidate_count")]
+    candidate_count: Value,
+    #[serde(alias = "response_logprobs")]
+    response_logprobs: Value,
 }
 
 /// A local model knows three roles: a developer's message is the system's, and a tool's result the
@@ -206,8 +242,6 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use streamgate_core::protocol::ClientProtocol;
-
     use super::*;
 
     #[test]
@@ -242,25 +276,67 @@ mod tests {
             messages: vec![Message::text(Role::User, "hello"), with_picture],
             ..ChatRequest::default()
         };
-        let failure = generate(&request, None).unwrap_err();
+        let failure = generate(ClientProtocol::OpenAi, &request, None).unwrap_err();
         assert_eq!(failure.reason, Reason::InvalidRequest);
         assert_eq!(failure.param.as_deref(), Some("messages[1].content"));
     }
 
     #[test]
     fn what_the_engine_cannot_do_is_refused_by_name() {
+        use ClientProtocol::{Anthropic, Gemini, Ollama, OllamaGenerate, OpenAi, Responses};
+        let question = |client| match client {
+            Gemini => r#""contents":[{"parts":[{"text":"hi"}]}]"#,
+            Responses => r#""input":"hi""#,
+            OllamaGenerate => r#""prompt":"hi""#,
+            _ => r#""max_tokens":9,"messages":[{"role":"user","content":"hi"}]"#,
+        };
         let rows = [
-            (r#""tools":[{"type":"function","function":{"name":"f"}}]"#, Some("tools")),
-            (r#""response_format":{"type":"json_object"}"#, Some("response_format")),
-            (r#""n":2"#, Some("n")),
-            (r#""logprobs":true"#, Some("logprobs")),
-            (r#""tools":[],"n":1,"logprobs":false,"response_format":{"type":"text"}"#, None),
-            (r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#, None),
+            (OpenAi, r#""tools":[{"type":"function","function":{"name":"f"}}]"#, Some("tools")),
+            (OpenAi, r#""functions":[{"name":"f"}]"#, Some("functions")),
+            (OpenAi, r#""response_format":{"type":"json_object"}"#, Some("response_format")),
+            (OpenAi, r#""n":2"#, Some("n")),
+            (OpenAi, r#""logprobs":true"#, Some("logprobs")),
+            (OpenAi, r#""tools":[],"n":1,"logprobs":false,"response_format":{"type":"text"}"#, None),
+            (
+                OpenAi,
+                r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#,
+                None,
+            ),
+            (Responses, r#""tools":[{"type":"function","name":"f"}]"#, Some("tools")),
+            (Responses, r#""text":{"format":{"type":"json_object"}}"#, Some("text.format")),
+            (Responses, r#""top_logprobs":3"#, Some("top_logprobs")),
+            (Anthropic, r#""tools":[{"name":"f","input_schema":{}}]"#, Some("tools")),
+            (
+                Anthropic,
+                r#""output_config":{"format":{"type":"json_schema","schema":{}}}"#,
+                Some("output_config.format"),
+            ),
+            (Gemini, r#""tools":[{"functionDeclarations":[{"name":"f"}]}]"#, Some("tools")),
+            (
+                Gemini,
+                r#""generationConfig":{"responseMimeType":"application/json"}"#,
+                Some("generationConfig.responseMimeType"),
+            ),
+            (
+                Gemini,
+                r#""generationConfig":{"candidateCount":2}"#,
+                Some("generationConfig.candidateCount"),
+            ),
+            (
+                Gemini,
+                r#""generation_config":{"response_logprobs":true}"#,
+                Some("generationConfig.responseLogprobs"),
+            ),
+            (Gemini, r#""generationConfig":{"candidateCount":1}"#, None),
+            (Ollama, r#""tools":[{"function":{"name":"f"}}]"#, Some("tools")),
+            (Ollama, r#""format":"json""#, Some("format")),
+            (Ollama, r#""logprobs":true"#, Some("logprobs")),
+            (OllamaGenerate, r#""format":{"type":"object"}"#, Some("format")),
         ];
-        for (fields, param) in rows {
-            let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
-            let request = ClientProtocol::OpenAi.parse_request(body.as_bytes()).unwrap();
-            let refused = generate(&request, None).err();
+        for (client, fields, param) in rows {
+            let body = format!("{{{},{fields}}}", question(client));
+            let request = client.parse_request(body.as_bytes()).unwrap();
+            let refused = generate(client, &request, None).err();
             assert_eq!(refused.as_ref().and_then(|f| f.param.as_deref()), param, "{fields}");
             assert!(refused.is_none_or(|f| f.reason == Reason::Unsupported), "{fields}");
         }

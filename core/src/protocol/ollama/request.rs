@@ -36,6 +36,7 @@ struct Generate {
     template: Option<String>,
     raw: Option<bool>,
     context: Option<Vec<Value>>,
+    logprobs: Option<bool>,
     stream: Option<bool>,
     think: Option<Think>,
     format: Option<Value>,
@@ -192,13 +193,14 @@ pub(in crate::protocol) fn parse_generate(body: &[u8]) -> Result<ChatRequest, Fa
 }
 
 impl Generate {
-    /// Refuses what would change the prompt and has no counterpart in a conversation.
+    /// Refuses what would change the prompt or its answer, and has no counterpart in a conversation.
     fn check(&self) -> Result<(), Failure> {
         let is_given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         let unsupported = [
             ("suffix", is_given(&self.suffix)),
             ("template", is_given(&self.template)),
             ("raw", self.raw == Some(true)),
+            ("logprobs", self.logprobs == Some(true)),
             ("context", self.context.as_ref().is_some_and(|tokens| !tokens.is_empty())),
         ];
         match unsupported.into_iter().find(|(_, given)| *given) {

@@ -180,6 +180,7 @@ fn what_would_change_the_prompt_is_refused_by_name() {
         (json!({"prompt": "a", "suffix": "b"}), "suffix"),
         (json!({"prompt": "a", "template": "b"}), "template"),
         (json!({"prompt": "a", "raw": true}), "raw"),
+        (json!({"prompt": "a", "logprobs": true}), "logprobs"),
         (json!({"prompt": "a", "context": [1]}), "context"),
         (json!({"prompt": 7}), "prompt"),
         (json!({"prompt": "a", "options": {"top_k": "b"}}), "options.top_k"),
