@@ -4,6 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The codings in which a request's body may come.
+pub(crate) const CODINGS: &str = "gzip, deflate, zstd";
+
 /// Who can fix a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -255,7 +258,7 @@ impl Failure {
         }
         if self.reason == Reason::CodingUnknown {
             // RFC 9110, section 15.5.16.
-            headers.push(("accept-encoding", "gzip, deflate, zstd".to_owned()));
+            headers.push(("accept-encoding", CODINGS.to_owned()));
         }
         if self.status() == 401 {
             // RFC 6750, section 3: no error code where no credentials came.

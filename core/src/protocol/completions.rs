@@ -4,40 +4,23 @@
 //! The prompt is a user's message, so what needs the model's own text is refused by name: `suffix`,
 //! `echo`, `logprobs`, several completions, prompts as tokens.
 
-use std::num::NonZeroU32;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::frame::{push, push_json_string};
-use super::stop::Stop;
 use super::{AnswerEnd, AnswerMeta, Collected, End, openai, parse_json, too_long};
-use crate::chat::{ChatRequest, Event, FinishReason, Message, Role, Sampling};
+use crate::chat::{ChatRequest, Event, FinishReason, Message, Role};
 use crate::failure::{Failure, Reason};
 
+/// What a chat has not; the rest is as there.
 #[derive(Deserialize)]
 struct Request {
-    model: Option<String>,
     prompt: Option<Value>,
     suffix: Option<String>,
     echo: Option<bool>,
     best_of: Option<u32>,
     n: Option<u32>,
     logprobs: Option<Value>,
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
-    max_tokens: Option<NonZeroU32>,
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    frequency_penalty: Option<f64>,
-    presence_penalty: Option<f64>,
-    seed: Option<i64>,
-    stop: Option<Stop>,
-}
-
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
 }
 
 /// Reads the JSON body of `POST /v1/completions`.
@@ -45,23 +28,8 @@ pub(super) fn parse_request(body: &[u8]) -> Result<ChatRequest, Failure> {
     let request: Request = parse_json(body)?;
     request.check()?;
     let prompt = prompt(request.prompt.as_ref())?;
-    Ok(ChatRequest {
-        model: request.model,
-        messages: vec![Message::text(Role::User, prompt)],
-        stream: request.stream.unwrap_or(false),
-        include_usage: request.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
-        max_output_tokens: request.max_tokens.map(Into::into),
-        sampling: Sampling {
-            temperature: request.temperature,
-            top_p: request.top_p,
-            top_k: None,
-            frequency_penalty: request.frequency_penalty,
-            presence_penalty: request.presence_penalty,
-            seed: request.seed,
-        },
-        stop: request.stop.map(Into::into).unwrap_or_default(),
-        ..ChatRequest::default()
-    })
+    let messages = vec![Message::text(Role::User, prompt)];
+    Ok(ChatRequest { messages, ..openai::parse_settings(body)? })
 }
 
 impl Request {

@@ -12,7 +12,7 @@ use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
 use crate::limit::parameter::Parameters;
 use crate::sse::Framing;
-use crate::target::{Instructions, ProviderProtocol, Target};
+use crate::target::{ApiKey, Instructions, ProviderProtocol, Target, Upstream};
 
 /// An HTTP call to a provider, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,12 @@ impl HttpRequest {
     pub(super) fn new(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
         let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { url, headers, body }
+    }
+
+    /// The body as a value.
+    #[cfg(test)]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
     }
 }
 
@@ -55,6 +61,35 @@ impl<'a> ProviderRequest<'a> {
     pub(super) fn original(&self) -> Option<(Body<'a>, Option<Vec<Piece<'a>>>)> {
         let original = self.request.original.as_ref().filter(|_| self.passes_through())?;
         Some((Body::read(&original.body), original.pieces(&self.request.messages)))
+    }
+
+    /// The body: the client's own, `patched`, if it wrote it in the target's own protocol, else a new
+    /// one.
+    pub(super) fn body(
+        &self,
+        patched: impl FnOnce(Body<'a>, Option<Vec<Piece<'a>>>) -> Result<String, Failure>,
+        written: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<Vec<u8>, Failure> {
+        let body = match self.original() {
+            Some((body, pieces)) => patched(body, pieces),
+            None => written(),
+        };
+        body.map(String::into_bytes)
+    }
+
+    /// The headers of every call, and the key by the name that the provider has for it, behind a scheme.
+    pub(super) fn headers(&self, name: &'static str, scheme: &str) -> Vec<(&'static str, String)> {
+        let accept = match self.target.provider.upstream {
+            _ if !self.stream => "application/json",
+            Upstream::Http(ProviderProtocol::Ollama) => "application/x-ndjson",
+            Upstream::Http(_) | Upstream::Local => "text/event-stream",
+        };
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+        if let ApiKey::Set(key) = &self.target.provider.api_key {
+            headers.push((name, format!("{scheme}{key}")));
+        }
+        headers
     }
 
     /// The client's own headers, where the provider speaks its protocol and does not only imitate who

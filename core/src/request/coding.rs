@@ -13,7 +13,7 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::BodyFailure;
-use crate::failure::{Failure, Reason};
+use crate::failure::{CODINGS, Failure, Reason};
 
 /// How many codings a body may have one upon another. Nobody has a use for more than one.
 const CODINGS_MAX: usize = 2;
@@ -123,10 +123,7 @@ impl Coding {
 }
 
 fn unknown(what: &str) -> Failure {
-    let detail = format!(
-        "The request's body is sent with content-encoding {what}; gzip, deflate and zstd are \
-         supported."
-    );
+    let detail = format!("content-encoding: {what} is not supported: expected one of {CODINGS}.");
     Failure::new(Reason::CodingUnknown, detail)
 }
 

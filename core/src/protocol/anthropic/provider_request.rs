@@ -16,7 +16,6 @@ use crate::chat::{
 use crate::failure::{Failure, Reason};
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
 use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
-use crate::target::ApiKey;
 
 /// The version of the protocol that is spoken here.
 const VERSION: &str = "2023-06-01";
@@ -28,24 +27,14 @@ const BUDGET_MIN: u32 = 1024;
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
-    let provider = &ask.target.provider;
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("accept", accept.to_owned()),
-        ("anthropic-version", VERSION.to_owned()),
-    ];
-    if let ApiKey::Set(key) = &provider.api_key {
-        headers.push(("x-api-key", key.clone()));
-    }
+    let mut headers = ask.headers("x-api-key", "");
+    headers.push(("anthropic-version", VERSION.to_owned()));
     // The protocol requires a limit in every request.
     let max_output = ask.max_output.unwrap_or(UNKNOWN_MODEL_MAX_OUTPUT);
-    let body = match ask.original() {
-        Some((body, pieces)) => patched(body, pieces, ask, max_output)?,
-        None => written(ask, max_output)?,
-    };
-    let url = format!("{}/messages", provider.base_url);
-    Ok(HttpRequest::new(url, headers, body.into_bytes()))
+    let body = ask
+        .body(|body, pieces| patched(body, pieces, ask, max_output), || written(ask, max_output))?;
+    let url = format!("{}/messages", ask.target.provider.base_url);
+    Ok(HttpRequest::new(url, headers, body))
 }
 
 /// Fields of a request that its tokens do not depend on: the endpoint that counts rejects them.

@@ -10,7 +10,6 @@ use crate::chat::{
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
-use crate::target::ApiKey;
 
 /// What takes the place of the signature of a call's reasoning where it is not known, because
 /// another model made the call: without one Gemini 3 refuses the conversation.
@@ -33,19 +32,12 @@ const MEDIA_TYPES: [(&str, &str); 11] = [
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
-    let provider = &ask.target.provider;
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let mut headers =
-        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
-    if let ApiKey::Set(key) = &provider.api_key {
-        headers.push(("x-goog-api-key", key.clone()));
-    }
-    let url = url(&provider.base_url, &ask.target.model, ask.stream);
-    let body = match ask.original() {
-        Some((body, pieces)) => patched(body, pieces, ask)?,
-        None => written(ask)?.to_string(),
-    };
-    Ok(HttpRequest::new(url, headers, body.into_bytes()))
+    let url = url(&ask.target.provider.base_url, &ask.target.model, ask.stream);
+    let body = ask.body(
+        |body, pieces| patched(body, pieces, ask),
+        || written(ask).map(|body| body.to_string()),
+    )?;
+    Ok(HttpRequest::new(url, ask.headers("x-goog-api-key", ""), body))
 }
 
 /// Fields of a request that its tokens do not depend on.

@@ -9,23 +9,15 @@ use crate::chat::{
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
-use crate::target::ApiKey;
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
-    let provider = &ask.target.provider;
-    let accept = if ask.stream { "application/x-ndjson" } else { "application/json" };
-    let mut headers =
-        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
-    if let ApiKey::Set(key) = &provider.api_key {
-        headers.push(("authorization", format!("Bearer {key}")));
-    }
-    let url = format!("{}/api/chat", provider.base_url);
-    let body = match ask.original() {
-        Some((body, pieces)) => patched(body, pieces, ask)?,
-        None => written(ask)?.to_string(),
-    };
-    Ok(HttpRequest::new(url, headers, body.into_bytes()))
+    let url = format!("{}/api/chat", ask.target.provider.base_url);
+    let body = ask.body(
+        |body, pieces| patched(body, pieces, ask),
+        || written(ask).map(|body| body.to_string()),
+    )?;
+    Ok(HttpRequest::new(url, ask.headers("authorization", "Bearer "), body))
 }
 
 /// The client's own body.

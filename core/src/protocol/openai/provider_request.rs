@@ -11,7 +11,7 @@ use crate::chat::{
 };
 use crate::failure::Failure;
 use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
-use crate::target::{ApiKey, Dialect, EffortField, Prefix, Thought};
+use crate::target::{Dialect, EffortField, Prefix, Thought};
 
 /// How the next token is chosen.
 const SAMPLING: [&str; 4] = ["temperature", "top_p", "frequency_penalty", "presence_penalty"];
@@ -36,15 +36,8 @@ pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<Htt
 
 /// The headers: the media types, and the key.
 pub(in crate::protocol) fn headers(ask: &ProviderRequest<'_>) -> Vec<(&'static str, String)> {
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let mut headers =
-        vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
-    if let ApiKey::Set(key) = &ask.target.provider.api_key {
-        let name = ask.target.provider.dialect().key;
-        let scheme = if name == "authorization" { "Bearer " } else { "" };
-        headers.push((name, format!("{scheme}{key}")));
-    }
-    headers
+    let name = ask.target.provider.dialect().key;
+    ask.headers(name, if name == "authorization" { "Bearer " } else { "" })
 }
 
 /// The client's own body.

@@ -17,6 +17,7 @@ use crate::protocol::stop::Stop;
 #[derive(Deserialize)]
 struct Request {
     model: Option<String>,
+    #[serde(default)]
     messages: Vec<WireMessage>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -201,6 +202,13 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     let places = (0..request.messages.len()).map(|index| Place::Elements(index..index + 1));
     request.original = Some(Original::new(body, places.collect()));
     Ok(request)
+}
+
+/// Reads what a request has beside its messages: what completions of a prompt have too.
+pub(in crate::protocol) fn parse_settings(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let request: Request = parse_json(body)?;
+    request.check()?;
+    Ok(request.into())
 }
 
 impl Request {

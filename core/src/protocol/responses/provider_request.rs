@@ -18,12 +18,9 @@ const NAME: &str = "responses";
 
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
-    let body = match ask.original() {
-        Some((body, pieces)) => patched(body, pieces, ask)?,
-        None => written(ask)?,
-    };
+    let body = ask.body(|body, pieces| patched(body, pieces, ask), || written(ask))?;
     let url = format!("{}/responses", ask.target.provider.base_url);
-    Ok(HttpRequest::new(url, openai::headers(ask), body.into_bytes()))
+    Ok(HttpRequest::new(url, openai::headers(ask), body))
 }
 
 /// The client's own body.

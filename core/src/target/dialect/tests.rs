@@ -31,10 +31,6 @@ fn call(name: &str, request: &ChatRequest, client: ClientProtocol) -> HttpReques
     ProviderProtocol::OpenAi.http_request(&ask).unwrap()
 }
 
-fn body(call: &HttpRequest) -> Value {
-    serde_json::from_slice(&call.body).unwrap()
-}
-
 /// Says all in which dialects differ, and ends with the beginning of an answer.
 fn request() -> ChatRequest {
     let thought = Part::Reasoning { text: "hm".into(), signature: None };
@@ -186,7 +182,7 @@ fn each_row_shows_in_the_call() {
     assert!(DIALECTS.iter().all(is_tested), "every dialect has a row here");
     let request = request();
     for (name, places) in rows {
-        let body = body(&call(name, &request, ClientProtocol::Token));
+        let body = call(name, &request, ClientProtocol::Token).json();
         for (place, expected) in *places {
             let there = body.pointer(place).unwrap_or(&Value::Null);
             assert_eq!(there, expected, "{name} {place}: {body}");
@@ -274,7 +270,7 @@ const CLIENTS: &str = r#"{"messages":[{"role":"user","content":"x","name":"ada"}
 fn a_clients_own_body_loses_what_is_refused() {
     let mut request = ClientProtocol::OpenAi.parse_request(CLIENTS.as_bytes()).unwrap();
     let sent =
-        |name: &str, request: &ChatRequest| body(&call(name, request, ClientProtocol::OpenAi));
+        |name: &str, request: &ChatRequest| call(name, request, ClientProtocol::OpenAi).json();
     let xai = sent("xai", &request);
     assert_eq!(xai["max_completion_tokens"], 50);
     assert_eq!((xai.get("max_tokens"), xai.get("presence_penalty")), (None, None));
@@ -303,7 +299,7 @@ fn a_clients_own_effort_is_what_the_dialect_has() {
             r#"{{"messages":[{{"role":"user","content":"x"}}],"reasoning_effort":"{effort}"}}"#
         );
         let request = ClientProtocol::OpenAi.parse_request(written.as_bytes()).unwrap();
-        let sent = body(&call(name, &request, ClientProtocol::OpenAi));
+        let sent = call(name, &request, ClientProtocol::OpenAi).json();
         for field in ["reasoning_effort", "reasoning", "thinking"] {
             assert_eq!(sent.get(field), expected.get(field), "{name} {effort}");
         }
@@ -316,7 +312,7 @@ fn a_clients_own_effort_is_what_the_dialect_has() {
 fn where_all_else_is_refused_only_what_is_known_goes() {
     let mut request = ClientProtocol::OpenAi.parse_request(CLIENTS.as_bytes()).unwrap();
     assert_eq!(
-        body(&call("groq", &request, ClientProtocol::OpenAi)),
+        call("groq", &request, ClientProtocol::OpenAi).json(),
         json!({
             "model": "there", "stream": true, "max_completion_tokens": 50, "presence_penalty": 0.5,
             "stream_options": {"include_usage": true}, "user": "u",
@@ -327,7 +323,7 @@ fn where_all_else_is_refused_only_what_is_known_goes() {
         "content":"x"},{"role":"assistant","content":"so","reasoning_content":"hm"},
         {"role":"user","content":"y"}]}"#;
     request = ClientProtocol::OpenAi.parse_request(thought.as_bytes()).unwrap();
-    let groq = body(&call("groq", &request, ClientProtocol::OpenAi));
+    let groq = call("groq", &request, ClientProtocol::OpenAi).json();
     let said = json!({"role": "assistant", "content": "so", "reasoning": "hm"});
     assert_eq!(
         (&groq["messages"][1], &groq["tools"]),
@@ -335,7 +331,7 @@ fn where_all_else_is_refused_only_what_is_known_goes() {
     );
     request = ClientProtocol::OpenAi.parse_request(CLIENTS.as_bytes()).unwrap();
     assert_eq!(
-        body(&call("mistral", &request, ClientProtocol::OpenAi)),
+        call("mistral", &request, ClientProtocol::OpenAi).json(),
         json!({
             "model": "there", "stream": true, "max_tokens": 50, "presence_penalty": 0.5,
             "safe_prompt": true, "messages": [{"role": "user", "content": "x"}],
@@ -401,7 +397,7 @@ fn instructions_are_where_a_model_takes_them() {
                 stream: true,
                 max_output: None,
             };
-            let sent = body(&ProviderProtocol::OpenAi.http_request(&ask).unwrap());
+            let sent = ProviderProtocol::OpenAi.http_request(&ask).unwrap().json();
             let messages = sent["messages"].as_array().unwrap();
             let roles: Vec<_> = messages.iter().map(|it| it["role"].as_str().unwrap()).collect();
             assert_eq!(roles.join(" "), expected, "{name} {model} {client:?}");
@@ -427,7 +423,7 @@ fn results_are_answered_before_the_user_goes_on() {
         )
         .unwrap();
     let roles = |name: &str| {
-        let sent = body(&call(name, &request, ClientProtocol::OpenAi));
+        let sent = call(name, &request, ClientProtocol::OpenAi).json();
         let messages = sent["messages"].as_array().unwrap();
         let roles: Vec<_> =
             messages.iter().map(|it| it["role"].as_str().unwrap().to_owned()).collect();

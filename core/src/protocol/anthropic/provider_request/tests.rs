@@ -44,7 +44,7 @@ fn sent_to(model: &str, request: &ChatRequest, client: ClientProtocol) -> Result
         max_output: Some(5000),
     };
     let call = http_request(&ask)?;
-    Ok(serde_json::from_slice(&call.body).unwrap())
+    Ok(call.json())
 }
 
 fn sent(request: &ChatRequest, client: ClientProtocol) -> Value {
@@ -73,11 +73,11 @@ fn a_call_says_who_asks_and_for_how_long_an_answer() {
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json"),
-        ("anthropic-version", "2023-06-01"),
         ("x-api-key", "sk"),
+        ("anthropic-version", "2023-06-01"),
     ];
     assert_eq!(call.headers, headers.map(|(name, value)| (name.into(), value.to_owned())));
-    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    let body = call.json();
     let messages = json!([{"role": "user", "content": "hi"}]);
     let expected = json!({"model": "claude-sonnet-4-5", "max_tokens": 4096, "stream": false,
         "messages": messages});
@@ -264,7 +264,7 @@ fn a_budget_leaves_room_for_the_answer() {
             stream: true,
             max_output,
         };
-        let body: Value = serde_json::from_slice(&http_request(&ask).unwrap().body).unwrap();
+        let body = http_request(&ask).unwrap().json();
         body["thinking"].clone()
     };
     let as_asked = json!({"type": "enabled", "budget_tokens": 4000, "display": "omitted"});

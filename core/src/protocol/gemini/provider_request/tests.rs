@@ -28,7 +28,7 @@ fn call_to(model: &str, request: &ChatRequest, stream: bool) -> Result<HttpReque
 }
 
 fn sent(model: &str, request: &ChatRequest) -> Result<Value, Failure> {
-    Ok(serde_json::from_slice(&call_to(model, request, true)?.body).unwrap())
+    Ok(call_to(model, request, true)?.json())
 }
 
 fn media(source: MediaSource, media_type: Option<&str>) -> Part {

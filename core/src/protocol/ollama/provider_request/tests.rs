@@ -24,7 +24,7 @@ fn sent(request: &ChatRequest) -> Result<Value, Failure> {
     };
     let call = http_request(&ask)?;
     assert_eq!(call.url, "http://p/api/chat");
-    Ok(serde_json::from_slice(&call.body).unwrap())
+    Ok(call.json())
 }
 
 fn media(kind: MediaKind, source: MediaSource) -> Part {
