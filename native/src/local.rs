@@ -296,7 +296,11 @@ mod tests {
             (OpenAi, r#""response_format":{"type":"json_object"}"#, Some("response_format")),
             (OpenAi, r#""n":2"#, Some("n")),
             (OpenAi, r#""logprobs":true"#, Some("logprobs")),
-            (OpenAi, r#""tools":[],"n":1,"logprobs":false,"response_format":{"type":"text"}"#, None),
+            (
+                OpenAi,
+                r#""tools":[],"n":1,"logprobs":false,"response_format":{"type":"text"}"#,
+                None,
+            ),
             (
                 OpenAi,
                 r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#,

@@ -377,6 +377,6 @@ mod tests {
         for path in paths {
             assert!(body("POST", path).contains(r#""status":"NOT_FOUND""#), "{path}");
         }
-        assert!(body("POST", "/api/pull").contains(r#""error":"There is no /api/pull here."#));
+        assert!(body("POST", "/api/pull").contains(r#""error":"There is no /api/pull here: "#));
     }
 }

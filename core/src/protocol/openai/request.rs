@@ -434,7 +434,7 @@ mod tests {
             ("", "not valid JSON", None),
             ("[]", "expected", None),
             (r#"{"messages":[{"role":"user","content":"x"}]} x"#, "not valid JSON", None),
-            (r#"{}"#, "messages", None),
+            (r#"{}"#, "at least one", Some("messages")),
             (r#"{"messages":[]}"#, "at least one", Some("messages")),
             (r#"{"messages":"hi"}"#, "expected a sequence", Some("messages")),
             (r#"{"messages":[{"role":"robot"}]}"#, "robot", Some("messages[0].role")),
