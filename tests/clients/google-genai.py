@@ -3,6 +3,8 @@
 from google import genai
 from google.genai import types
 
+from outcome import end, show
+
 
 def get_weather(city: str) -> str:
     """The weather of a city."""
@@ -11,7 +13,18 @@ def get_weather(city: str) -> str:
 
 MODEL = "gemini-2.5-flash"
 client = genai.Client()
-config = types.GenerateContentConfig(tools=[get_weather])
-print("complete:", client.models.generate_content(model=MODEL, contents="Hi", config=config).text)
-chunks = client.models.generate_content_stream(model=MODEL, contents="Hi")
-print("streamed:", "".join(chunk.text or "" for chunk in chunks))
+
+
+def complete():
+    config = types.GenerateContentConfig(tools=[get_weather])
+    return client.models.generate_content(model=MODEL, contents="Hi", config=config).text
+
+
+def streamed():
+    chunks = client.models.generate_content_stream(model=MODEL, contents="Hi")
+    return "".join(chunk.text or "" for chunk in chunks)
+
+
+show("complete", complete)
+show("streamed", streamed)
+end()

@@ -3,6 +3,7 @@
 from langchain_core.tools import tool
 from langgraph.prebuilt import create_react_agent
 
+from outcome import end, show
 from page import model
 
 
@@ -14,6 +15,17 @@ def get_weather(city: str) -> str:
 
 agent = create_react_agent(model, [get_weather])
 question = {"messages": [("user", "Hi")]}
-print("complete:", agent.invoke(question)["messages"][-1].content)
-chunks = [chunk.content for chunk, _ in agent.stream(question, stream_mode="messages") if chunk.type == "AIMessageChunk"]
-print("streamed:", "".join(chunks))
+
+
+def complete():
+    return agent.invoke(question)["messages"][-1].content
+
+
+def streamed():
+    chunks = agent.stream(question, stream_mode="messages")
+    return "".join(chunk.content for chunk, _ in chunks if chunk.type == "AIMessageChunk")
+
+
+show("complete", complete)
+show("streamed", streamed)
+end()

@@ -1,8 +1,8 @@
-"""LiteLLM as a library: python litellm-sdk.py [WORDS]; with a number, a prompt of so many words."""
-
-import sys
+"""LiteLLM as a library, with a model of either protocol."""
 
 import litellm
+
+from outcome import end, show
 
 TOOL = {
     "type": "function",
@@ -13,16 +13,15 @@ TOOL = {
 }
 
 
-def complete(model, **more):
-    words = "word " * int(sys.argv[1]) if len(sys.argv) > 1 else "Hi"
-    messages = [{"role": "user", "content": words}]
-    answer = litellm.completion(model=model, messages=messages, tools=[TOOL], **more)
+def complete(model):
+    messages = [{"role": "user", "content": "Hi"}]
+    answer = litellm.completion(model=model, messages=messages, tools=[TOOL])
     message = answer.choices[0].message
     for call in message.tool_calls or []:
         result = {"role": "tool", "tool_call_id": call.id, "content": f"streamgate-{40 + 2}"}
         messages += [message.model_dump(), result]
     if message.tool_calls:
-        message = litellm.completion(model=model, messages=messages, tools=[TOOL], **more).choices[0].message
+        message = litellm.completion(model=model, messages=messages, tools=[TOOL]).choices[0].message
     return message.content
 
 
@@ -31,11 +30,7 @@ def stream(model):
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
-for model in ["openai/gpt-5.5", "anthropic/claude-opus-4-8"]:
-    try:
-        print(f"complete {model}:", complete(model))
-        print(f"streamed {model}:", stream(model))
-    except litellm.exceptions.APIError as error:
-        print(type(error).__name__, error)
-    except litellm.exceptions.BadRequestError as error:
-        print(type(error).__name__, error)
+for name in ["openai/gpt-5.5", "anthropic/claude-opus-4-8"]:
+    show(f"complete {name}", lambda: complete(name))
+    show(f"streamed {name}", lambda: stream(name))
+end()

@@ -4,6 +4,7 @@ import asyncio
 
 from llama_index.core.agent.workflow import FunctionAgent
 
+from outcome import end, show, show_async
 from page import llm
 
 
@@ -12,11 +13,15 @@ def get_weather(city: str) -> str:
     return f"streamgate-{40 + 2} in {city}"
 
 
-async def main():
-    print("complete:", llm.complete("Hi"))
-    print("streamed:", "".join(chunk.delta or "" for chunk in llm.stream_complete("Hi")))
-    agent = FunctionAgent(tools=[get_weather], llm=llm)
-    print("agent:", await agent.run("Hi"))
+def streamed():
+    return "".join(chunk.delta or "" for chunk in llm.stream_complete("Hi"))
 
 
-asyncio.run(main())
+async def agent():
+    return await FunctionAgent(tools=[get_weather], llm=llm).run("Hi")
+
+
+show("complete", lambda: llm.complete("Hi"))
+show("streamed", streamed)
+asyncio.run(show_async("agent", agent))
+end()

@@ -5,11 +5,12 @@ import { readFileSync } from "node:fs";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
 
+const MODEL = "gpt-5.5";
 const [credential] = JSON.parse(readFileSync("credentials.json", "utf8"));
 const { apiKey, url } = credential.data;
 
 const listed = await fetch(`${url}/models`, { headers: { Authorization: `Bearer ${apiKey}` } });
-const models = (await listed.json()).data.map(({ id }) => id);
+const models = listed.ok ? (await listed.json()).data.map(({ id }) => id) : [];
 console.log("models:", ...models);
 
 const getWeather = tool(({ city }) => `streamgate-${40 + 2} in ${city}`, {
@@ -19,7 +20,7 @@ const getWeather = tool(({ city }) => `streamgate-${40 + 2} in ${city}`, {
 });
 const chat = new ChatOpenAI({
   apiKey,
-  model: models[0],
+  model: MODEL,
   configuration: { baseURL: url },
   useResponsesApi: process.env.VARIANT === "responses",
   maxRetries: 2,
@@ -27,11 +28,26 @@ const chat = new ChatOpenAI({
 });
 const agent = chat.bindTools([getWeather]);
 const messages = [{ role: "user", content: "Hi" }];
-let answer = await agent.invoke(messages);
-for (const call of answer.tool_calls) {
-  answer = await agent.invoke([...messages, answer, await getWeather.invoke(call)]);
+
+async function complete() {
+  let answer = await agent.invoke(messages);
+  for (const call of answer.tool_calls) {
+    answer = await agent.invoke([...messages, answer, await getWeather.invoke(call)]);
+  }
+  return answer.text;
 }
-console.log("complete:", answer.text);
-let streamed = "";
-for await (const chunk of await chat.stream(messages)) streamed += chunk.text;
-console.log("streamed:", streamed);
+
+async function streamed() {
+  let text = "";
+  for await (const chunk of await chat.stream(messages)) text += chunk.text;
+  return text;
+}
+
+for (const does of [complete, streamed]) {
+  try {
+    console.log(`${does.name}:`, await does());
+  } catch (error) {
+    console.log(`${does.name}: ${error.constructor.name}: ${error.message}`);
+    process.exitCode = 1;
+  }
+}

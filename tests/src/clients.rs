@@ -6,6 +6,7 @@
 //! configured with is taken from its page in `docs/clients`, with the server's address in place of
 //! `localhost:8000`: a page whose settings do not work fails its test.
 
+mod errors;
 mod install;
 pub mod namespace;
 mod page;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::errors::{Errors, Kind};
 use crate::gateway::root;
 
 /// One client, and what is tried with it.
@@ -43,6 +45,7 @@ pub struct Client {
     variants: Vec<String>,
     #[serde(rename = "case")]
     cases: Vec<Case>,
+    errors: Errors,
 }
 
 fn no_variant() -> Vec<String> {
@@ -64,6 +67,11 @@ struct Case {
     /// Whether the provider rejects a request as too long.
     #[serde(default)]
     overflows: bool,
+    /// Whether a request that the provider has just refused comes again no sooner than it allows.
+    #[serde(skip)]
+    waits: bool,
+    /// The longest it may take.
+    seconds_max: Option<u64>,
     /// What it prints, among other things.
     prints: Vec<String>,
     /// Why it is not run.
@@ -78,8 +86,9 @@ struct Script {
     answer: Option<String>,
     /// It first calls this tool, where it is offered.
     call: Option<Call>,
-    /// It rejects every request, in these words.
-    error: Option<String>,
+    /// Every call of this client ends so.
+    #[serde(skip)]
+    error: Option<Kind>,
     /// It rejects longer requests as too long for its context.
     request_bytes_max: Option<usize>,
 }
@@ -125,6 +134,7 @@ impl Client {
         let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
         let mut client: Self = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        client.cases.extend(client.errors.cases().map_err(|error| wrong(&error))?);
         client.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(client)
     }
@@ -133,7 +143,9 @@ impl Client {
     pub fn trials(&self) -> Vec<Trial> {
         let mut trials = Vec::new();
         for case in self.cases.iter().filter(|case| case.skip.is_none()) {
-            for (upstream, variant) in self.settings() {
+            // An error's wording does not depend on the provider: one is enough.
+            let upstreams = if case.provider.error.is_some() { 1 } else { self.upstreams.len() };
+            for (upstream, variant) in self.settings(upstreams) {
                 let (client, case) = (self.clone(), case.clone());
                 trials.push(Trial { client, upstream, variant, case });
             }
@@ -141,10 +153,11 @@ impl Client {
         trials
     }
 
-    fn settings(&self) -> impl Iterator<Item = (String, String)> {
-        let variants = self.variants.iter();
-        variants.flat_map(|variant| {
-            self.upstreams.iter().map(|upstream| (upstream.clone(), variant.clone()))
+    /// Each of the first `upstreams` with each variant.
+    fn settings(&self, upstreams: usize) -> impl Iterator<Item = (String, String)> {
+        let upstreams = &self.upstreams[..upstreams];
+        self.variants.iter().flat_map(move |variant| {
+            upstreams.iter().map(|upstream| (upstream.clone(), variant.clone()))
         })
     }
 }

@@ -34,7 +34,8 @@ static PROGRAMS: &[&Requirement] = &[
 pub(crate) fn run(sh: &Shell, filter: Option<&str>) -> Result<()> {
     install::ensure(sh, &[requirements::NATIVE, requirements::CLIENTS, PROGRAMS].concat())?;
     cmd!(sh, "cargo build {HOST...} --bins").run()?;
-    let test = ["--test", "clients", "--", "--include-ignored"];
+    // Most of the time they wait, for a retry or for each other's programs to load.
+    let test = ["--test", "clients", "--", "--include-ignored", "--test-threads=6"];
     cmd!(sh, "cargo test {HOST...} {test...} {filter...}").run()?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-/// Set inside.
+/// Set inside, or by someone who wants none.
 const MARK: &str = "STREAMGATE_TESTS_NAMESPACE";
 const ENTER: [&str; 4] = ["--user", "--map-root-user", "--net", "--"];
 const LOOPBACK_UP: &str = "ip link set lo up";

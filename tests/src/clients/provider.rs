@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use super::errors::Kind;
 use super::reply::{Reply, Wording};
 use super::{Call, Script};
 use crate::grid::{Asked, PROVIDERS, Provider as Protocol};
@@ -15,6 +17,9 @@ use crate::provider::wire::{Connection, Request};
 
 /// Bytes of a request per token: few enough that the gateway, which estimates, never counts more.
 const TOKEN_BYTES: usize = 3;
+
+/// Fewer than any request has.
+const WINDOW_TOKENS: usize = 8;
 
 const HELLO: &str = "Hello, wörld 😀!";
 
@@ -32,8 +37,15 @@ struct Shared {
     script: Script,
     calls: AtomicUsize,
     overflowed: AtomicBool,
-    /// Each request, and what it was answered.
-    log: Mutex<Vec<(Request, String)>>,
+    log: Mutex<Vec<Exchange>>,
+}
+
+/// A request, and what it was answered.
+#[derive(Debug)]
+struct Exchange {
+    at: Instant,
+    request: Request,
+    reply: String,
 }
 
 impl Provider {
@@ -59,12 +71,24 @@ impl Provider {
         self.shared.overflowed.load(Ordering::Relaxed)
     }
 
+    /// How soon the same request came again, at the soonest.
+    pub(super) fn soonest_retry(&self) -> Option<Duration> {
+        let log = self.shared.log.lock().expect("no one panics while holding the log");
+        let retries = log.iter().enumerate().filter_map(|(number, later)| {
+            let mut earlier = log[..number].iter().rev();
+            let first = earlier.find(|earlier| earlier.request.body == later.request.body)?;
+            Some(later.at - first.at)
+        });
+        retries.min()
+    }
+
     /// What it was asked and answered, for a person.
     pub(super) fn log(&self) -> String {
         let log = self.shared.log.lock().expect("no one panics while holding the log");
-        let show = |(request, reply): &(Request, String)| {
+        let show = |Exchange { at, request, reply }: &Exchange| {
             let body = String::from_utf8_lossy(&request.body);
-            format!("{} {}\n{body}\n-> {reply}\n", request.method, request.path)
+            let ago = at.elapsed();
+            format!("{ago:.1?} ago: {} {}\n{body}\n-> {reply}\n", request.method, request.path)
         };
         log.iter().map(show).collect()
     }
@@ -106,11 +130,17 @@ async fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
 impl Shared {
     fn reply(&self, asked: &Asked, bytes: usize) -> Reply {
         if let Some(max) = self.script.request_bytes_max.filter(|max| bytes > *max) {
-            self.overflowed.store(true, Ordering::Relaxed);
-            return Reply::TooLong { tokens_max: max / TOKEN_BYTES };
+            return self.too_long(max / TOKEN_BYTES);
         }
-        if let Some(error) = &self.script.error {
-            return Reply::Error(error.clone());
+        match self.script.error {
+            Some(Kind::Rejected) => return Reply::Rejected,
+            Some(Kind::TooLong) => return self.too_long(WINDOW_TOKENS),
+            Some(Kind::RateLimited) => return Reply::RateLimited,
+            Some(Kind::Overloaded) => return Reply::Overloaded,
+            Some(Kind::Broken) => return Reply::Broken(HELLO.into()),
+            Some(Kind::Cut) => return Reply::Cut(HELLO.into()),
+            // These the gateway answers.
+            Some(Kind::BadKey | Kind::UnknownModel) | None => {}
         }
         if let Some(call) = self.call(asked) {
             return Reply::Call(call.tool.clone(), call.arguments.clone());
@@ -118,6 +148,11 @@ impl Shared {
         let result = asked.results.last().map(|result| format!("It gave: {result}"));
         let answer = self.script.answer.clone().or(result);
         Reply::Text(answer.unwrap_or_else(|| HELLO.into()))
+    }
+
+    fn too_long(&self, tokens_max: usize) -> Reply {
+        self.overflowed.store(true, Ordering::Relaxed);
+        Reply::TooLong { tokens_max }
     }
 
     /// The next call. A conversation that was too long goes on without any.
@@ -128,10 +163,10 @@ impl Shared {
         (is_offered && !self.overflowed.load(Ordering::Relaxed) && is_due()).then_some(call)
     }
 
-    /// How many there were before.
+    /// Notes it; how many there were before.
     fn note(&self, request: Request, reply: &Reply) -> usize {
         let mut log = self.log.lock().expect("no one panics while holding the log");
-        log.push((request, format!("{reply:?}")));
+        log.push(Exchange { at: Instant::now(), request, reply: format!("{reply:?}") });
         log.len() - 1
     }
 }

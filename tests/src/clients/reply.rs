@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::errors::{MESSAGE, RETRY_AFTER};
+
 /// An answer in no protocol's words.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reply {
@@ -10,11 +12,18 @@ pub(super) enum Reply {
     /// A tool's name and arguments.
     Call(String, Value),
     /// The request is at fault.
-    Error(String),
+    Rejected,
     /// The request does not fit into the context.
     TooLong {
         tokens_max: usize,
     },
+    /// With the time to come again.
+    RateLimited,
+    Overloaded,
+    /// This text, then an error.
+    Broken(String),
+    /// This text, then nothing.
+    Cut(String),
 }
 
 /// How it is to be said.
@@ -35,16 +44,33 @@ impl Wording {
     pub(super) fn http(&self, reply: &Reply) -> Vec<u8> {
         let (status, body) = match reply {
             Reply::Text(_) | Reply::Call(..) => (200, self.answer(reply)),
-            Reply::Error(message) => (400, self.error(message, None).to_string()),
+            Reply::Rejected => self.failed(400),
+            Reply::RateLimited => self.failed(429),
+            Reply::Overloaded if self.protocol == "anthropic" => self.failed(529),
+            Reply::Overloaded => self.failed(503),
             Reply::TooLong { tokens_max } => self.too_long(*tokens_max),
+            Reply::Broken(_) if !self.stream => self.failed(500),
+            Reply::Broken(text) => (200, self.begun(text) + &self.error_event()),
+            Reply::Cut(text) => (200, self.begun(text)),
         };
         let kind =
             if status == 200 && self.stream { "text/event-stream" } else { "application/json" };
-        let head = format!(
-            "HTTP/1.1 {status} Reply\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        let mut head = format!(
+            "HTTP/1.1 {status} Reply\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n",
             body.len()
         );
-        [head.as_bytes(), body.as_bytes()].concat()
+        if status == 429 {
+            head += &format!("retry-after: {RETRY_AFTER}\r\n");
+        }
+        format!("{head}\r\n{body}").into_bytes()
+    }
+
+    /// An answer up to its text: whole events, or half a body.
+    fn begun(&self, text: &str) -> String {
+        let answer = self.answer(&Reply::Text(text.to_owned()));
+        let at = answer.find(text).unwrap_or_default() + text.len();
+        let end = answer[at..].find("\n\n").map_or(at, |end| at + end + 2);
+        answer[..end].to_owned()
     }
 
     fn answer(&self, reply: &Reply) -> String {
@@ -228,13 +254,35 @@ impl Wording {
         format!("{kind}_{}", self.number)
     }
 
-    fn error(&self, message: &str, code: Option<&str>) -> Value {
-        let kind = "invalid_request_error";
-        if self.protocol == "anthropic" {
+    fn error(&self, status: u16, message: &str, code: Option<&str>) -> Value {
+        let anthropic = self.protocol == "anthropic";
+        let kind = match status {
+            400 => "invalid_request_error",
+            429 => "rate_limit_error",
+            529 => "overloaded_error",
+            _ if anthropic => "api_error",
+            _ => "server_error",
+        };
+        if anthropic {
             let error = json!({"type": kind, "message": message});
             return json!({"type": "error", "error": error, "request_id": "req_1"});
         }
         json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+    }
+
+    fn failed(&self, status: u16) -> (u16, String) {
+        (status, self.error(status, MESSAGE, None).to_string())
+    }
+
+    fn error_event(&self) -> String {
+        match self.protocol {
+            "anthropic" => named_events(&[self.error(500, MESSAGE, None)]),
+            "responses" => named_events(&[json!({
+                "type": "error", "sequence_number": 3, "code": "server_error", "message": MESSAGE,
+                "param": null,
+            })]),
+            _ => format!("data: {}\n\n", self.error(500, MESSAGE, None)),
+        }
     }
 
     /// In the words of the protocol's own provider, where that reports it.
@@ -244,7 +292,7 @@ impl Wording {
         match (self.protocol, self.stream) {
             ("anthropic", _) => {
                 let message = format!("prompt is too long: {tokens} tokens > {tokens_max} maximum");
-                (400, self.error(&message, None).to_string())
+                (400, self.error(400, &message, None).to_string())
             }
             ("responses", true) => {
                 let failed = json!({
@@ -256,13 +304,13 @@ impl Wording {
                 });
                 (200, named_events(&[failed]))
             }
-            ("responses", false) => (400, self.error(WINDOW_EXCEEDED, code).to_string()),
+            ("responses", false) => (400, self.error(400, WINDOW_EXCEEDED, code).to_string()),
             _ => {
                 let message = format!(
                     "This model's maximum context length is {tokens_max} tokens. However, your messages \
                      resulted in {tokens} tokens. Please reduce the length of the messages."
                 );
-                (400, self.error(&message, code).to_string())
+                (400, self.error(400, &message, code).to_string())
             }
         }
     }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::errors::{Kind, RETRY_AFTER};
 use super::page::Settings;
 use super::provider::Provider;
 use super::{Trial, folder, install};
@@ -13,7 +15,10 @@ use crate::gateway::{Gateway, root};
 use crate::scenario::Runner;
 
 /// A client that takes longer hangs, or waits for a network that is not there.
-const SECONDS_MAX: &str = "120";
+const SECONDS_MAX: u64 = 120;
+
+/// How `timeout` ends when it had to end the client.
+const TIMED_OUT: [i32; 2] = [124, 137];
 
 /// The SHA-256 of `sg-example-key`, the gateway's key on every page.
 const KEY_SHA256: &str = "a8f1629cf94df469a5514b5c52cceb2957581c5aa0c70f0c44f340bba83d40a6";
@@ -37,16 +42,30 @@ pub(super) async fn check(trial: &Trial) -> Result<(), String> {
     })
 }
 
+/// The SHA-256 of another key.
+const KEY_SHA256_OTHER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Each of the provider's errors reaches the client at once.
+const NO_RETRIES: &str = "[fallback]\nretries = 0\nbreaker.failures_max = 1000\n";
+
 /// Every model that the client names is the provider's.
 fn config(trial: &Trial, provider: &Provider) -> String {
     let upstream = &trial.upstream;
     let base = if upstream == "anthropic" { "" } else { "/v1" };
+    let error = trial.case.provider.error;
+    let key = if error == Some(Kind::BadKey) { KEY_SHA256_OTHER } else { KEY_SHA256 };
     let mut text = format!(
         "[providers.upstream]\nprotocol = \"{upstream}\"\nbase_url = \"http://{}{base}\"\n\
-         [auth]\nkeys = [{{ sha256 = \"{KEY_SHA256}\", user = \"ada\" }}]\n",
+         [auth]\nkeys = [{{ sha256 = \"{key}\", user = \"ada\" }}]\n",
         provider.addr
     );
-    for model in &trial.client.models {
+    if error.is_some() {
+        text += NO_RETRIES;
+    }
+    let another = ["another".to_owned()];
+    let models =
+        if error == Some(Kind::UnknownModel) { another.as_slice() } else { &trial.client.models };
+    for model in models {
         text += &format!("[models.\"{model}\"]\ntargets = [\"upstream/{model}\"]\n");
     }
     text
@@ -63,7 +82,8 @@ async fn run(trial: &Trial, settings: &Settings, programs: &Path) -> Result<Outp
     let path = [programs.to_owned()].into_iter().chain(std::env::split_paths(&inherited));
     let path = std::env::join_paths(path).map_err(|error| error.to_string())?;
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", SECONDS_MAX, "sh", "-c"]);
+    let seconds_max = trial.case.seconds_max.unwrap_or(SECONDS_MAX).to_string();
+    command.args(["--kill-after=5", &seconds_max, "sh", "-c"]);
     command.arg(format!("{}{}", settings.exports, trial.case.run));
     command.env_clear().env("PATH", path).env("HOME", &home).env("LANG", "C.UTF-8");
     command.env("VARIANT", &trial.variant).env("PYTHONPATH", &project);
@@ -74,6 +94,9 @@ async fn run(trial: &Trial, settings: &Settings, programs: &Path) -> Result<Outp
 
 fn verdict(trial: &Trial, output: &Output, provider: &Provider) -> Result<(), String> {
     let case = &trial.case;
+    if TIMED_OUT.contains(&output.status.code().unwrap_or_default()) {
+        return Err(format!("{} does not end", trial.name()));
+    }
     if output.status.success() == case.fails {
         return Err(format!("{} ended with {}", trial.name(), output.status));
     }
@@ -84,6 +107,10 @@ fn verdict(trial: &Trial, output: &Output, provider: &Provider) -> Result<(), St
     }
     if provider.overflowed() != case.overflows {
         return Err(format!("{} overflows: {}", trial.name(), provider.overflowed()));
+    }
+    let soonest = provider.soonest_retry().filter(|_| case.waits);
+    if let Some(early) = soonest.filter(|after| *after < Duration::from_secs(RETRY_AFTER)) {
+        return Err(format!("{} tries again after {early:?}", trial.name()));
     }
     Ok(())
 }
