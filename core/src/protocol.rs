@@ -20,6 +20,7 @@ mod completions;
 mod content;
 mod custom_tools;
 mod error;
+mod finish;
 mod frame;
 mod gemini;
 pub(crate) mod loose;

@@ -19,7 +19,7 @@ pub(super) use generation::Generation;
 pub(super) use imitators::are_at as is_imitated_at;
 pub(super) use provider_request::{counting, http_request};
 pub(super) use reader::StreamReader;
-pub(super) use reader::{amended, amended_complete, read_complete};
+pub(super) use reader::{amended, read_complete};
 pub(super) use request::{parse_counted, parse_request};
 pub(crate) use writer::Writer;
 pub(super) use writer::error_body;

@@ -131,6 +131,30 @@ impl<'a> Body<'a> {
         self.set_text(name, format!("[{list}]"));
     }
 
+    /// Changes the objects in the list at `name`. Whether `edit` changed one.
+    pub(super) fn edit_list(
+        &mut self,
+        name: &'static str,
+        mut edit: impl FnMut(&mut Body<'_>) -> bool,
+    ) -> bool {
+        let list = self.get(name).unwrap_or_default();
+        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(list) else { return false };
+        let mut changed = false;
+        let edited = elements.iter().map(|element| {
+            let Ok(mut object) = serde_json::from_str::<Body<'_>>(element.get()) else {
+                return element.get().to_owned();
+            };
+            if !edit(&mut object) {
+                return element.get().to_owned();
+            }
+            changed = true;
+            object.text()
+        });
+        let list = edited.collect::<Vec<_>>().join(",");
+        self.set_text(name, format!("[{list}]"));
+        changed
+    }
+
     /// The object's text.
     pub(super) fn text(&self) -> String {
         let bytes: usize = self.0.iter().map(|(name, text)| name.len() + text.len() + 4).sum();

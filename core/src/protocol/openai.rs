@@ -12,7 +12,7 @@ mod writer;
 pub(super) use generation::Generation;
 pub(super) use provider_request::{headers, http_request};
 pub(super) use reader::StreamReader;
-pub(super) use reader::{amended, read_complete};
+pub(super) use reader::{amended, finish_reason, read_complete};
 pub(super) use request::{effort, parse_request, parse_settings, text};
 pub(super) use schema::held;
 pub(crate) use writer::Writer;

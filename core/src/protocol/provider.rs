@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::body::Body;
 use super::{
-    ClientProtocol, ReadError, Sink, adapted, anthropic, gemini, ollama, openai, responses,
+    ClientProtocol, ReadError, Sink, adapted, anthropic, finish, gemini, ollama, openai, responses,
 };
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
@@ -210,13 +210,10 @@ impl ProviderProtocol {
         }
     }
 
-    /// A complete answer as a client of the same protocol must see it, if that is not as it came.
-    pub(crate) fn amended(self, body: &[u8], with_calls: bool) -> Option<Vec<u8>> {
-        match self {
-            Self::OpenAi => openai::amended(body, with_calls),
-            Self::Anthropic => anthropic::amended_complete(body, with_calls),
-            Self::Responses | Self::Gemini | Self::Ollama => None,
-        }
+    /// A complete answer as a client of the same protocol must see it: with a finish reason, which is
+    /// that of calls if it is `with_calls`.
+    pub(crate) fn finished(self, body: &[u8], with_calls: bool) -> Option<Vec<u8>> {
+        finish::finished(self, body, with_calls)
     }
 }
 

@@ -265,7 +265,7 @@ impl Reading {
             (self.finish_in_last, self.usage_in_last) = (true, true);
             let with_calls = self.ends_as_calls(self.finish);
             let amended = match with_calls || self.finish.is_none() {
-                true => protocol.amended(body, with_calls),
+                true => protocol.finished(body, with_calls),
                 false => None,
             };
             self.last.extend_from_slice(amended.as_deref().unwrap_or(body));

@@ -70,17 +70,7 @@ impl StreamReader {
 pub(in crate::protocol) fn amended(data: &[u8], with_calls: bool) -> Option<Vec<u8>> {
     let mut event = StreamEvent::default();
     event.read(data).ok()?;
-    with_reason(data, event.stop_reason()?, with_calls)
-}
-
-/// The complete message, likewise.
-pub(in crate::protocol) fn amended_complete(body: &[u8], with_calls: bool) -> Option<Vec<u8>> {
-    let mut message = Message::default();
-    message.read(&mut Reader::new(body).ok()?).ok()?;
-    with_reason(body, message.stop.reason?, with_calls)
-}
-
-fn with_reason(data: &[u8], written: Text<'_>, with_calls: bool) -> Option<Vec<u8>> {
+    let written = event.stop_reason()?;
     if written.is_empty() {
         return Some(written.replaced_in(data, "null"));
     }

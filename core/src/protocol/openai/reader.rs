@@ -41,7 +41,7 @@ impl StreamReader {
     }
 }
 
-/// The chunk, or the complete answer, with another finish reason where the one written is not the
+/// The chunk with another finish reason where the one written is not the
 /// right one: none of no letters, and that of calls where an answer `with_calls` just stopped.
 pub(in crate::protocol) fn amended(data: &[u8], with_calls: bool) -> Option<Vec<u8>> {
     let mut chunk = Chunk::default();
@@ -498,7 +498,7 @@ fn read_usage(usage: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
 }
 
 /// An unknown reason is still an end the model chose.
-fn finish_reason(name: &str) -> FinishReason {
+pub(in crate::protocol) fn finish_reason(name: &str) -> FinishReason {
     match name {
         "length" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
