@@ -19,6 +19,7 @@ mod collected;
 mod completions;
 mod content;
 mod custom_tools;
+mod either;
 mod error;
 mod finish;
 mod frame;
@@ -40,7 +41,6 @@ mod retry_hint;
 mod schema;
 mod session;
 mod settings;
-mod stop;
 mod texts;
 mod token;
 mod too_long;
@@ -132,12 +132,14 @@ pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Resul
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() && path != "." {
-            Failure::new(Reason::InvalidRequest, format!("{path}: {inner}")).at(path)
-        } else if inner.is_data() {
-            Failure::new(Reason::InvalidRequest, inner.to_string())
-        } else {
+        // Where a word is expected, any other value is to the reader no JSON.
+        let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        if !inner.is_data() && !is_json() {
             Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {inner}"))
+        } else if path != "." {
+            Failure::new(Reason::InvalidRequest, format!("{path}: {inner}")).at(path)
+        } else {
+            Failure::new(Reason::InvalidRequest, inner.to_string())
         }
     })?;
     json.end().map_err(|error| {

@@ -52,13 +52,13 @@ impl Request {
 
 /// The one prompt: a text, or a list with one in it.
 fn prompt(prompt: Option<&Value>) -> Result<String, Failure> {
-    let one = match prompt {
-        Some(Value::Array(list)) if list.len() == 1 => list.first(),
-        other => other,
+    let (one, name) = match prompt {
+        Some(Value::Array(list)) if list.len() == 1 => (list.first(), "prompt[0]"),
+        other => (other, "prompt"),
     };
     match one.and_then(Value::as_str).filter(|text| !text.is_empty()) {
         Some(text) => Ok(text.to_owned()),
-        None => Err(wrong("prompt", "expected one text that is not empty")),
+        None => Err(wrong(name, "expected one text that is not empty")),
     }
 }
 

@@ -13,7 +13,9 @@ pub(super) use generation::Generation;
 pub(super) use provider_request::{headers, http_request};
 pub(super) use reader::StreamReader;
 pub(super) use reader::{amended, finish_reason, read_complete};
-pub(super) use request::{effort, parse_request, parse_settings, text};
+pub(super) use request::{
+    check_choice, choice_by_name, effort, parse_request, parse_settings, text,
+};
 pub(super) use schema::held;
 pub(crate) use writer::Writer;
 pub(super) use writer::{error_body, error_value, usage_value};

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -13,6 +12,7 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::either::TextOr;
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]
@@ -52,10 +52,7 @@ enum WireRole {
 }
 
 /// A text, or a list of blocks that are read by their type.
-enum Content<'a> {
-    Text(String),
-    Blocks(Vec<&'a RawValue>),
-}
+type Content<'a> = TextOr<Vec<&'a RawValue>>;
 
 #[derive(Deserialize)]
 struct Typed {
@@ -97,25 +94,14 @@ struct MediaBlock {
     title: Option<String>,
 }
 
+/// The fields of every type of source; its type determines which of them count.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum WireSource {
-    Base64 {
-        media_type: String,
-        data: String,
-    },
-    Url {
-        url: String,
-    },
-    File {
-        file_id: String,
-    },
-    /// Plain text, as it is.
-    Text {
-        data: String,
-    },
-    #[serde(other)]
-    Other,
+struct WireSource {
+    r#type: String,
+    media_type: Option<String>,
+    data: Option<String>,
+    url: Option<String>,
+    file_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +202,10 @@ impl Request<'_> {
                 return Err(wrong(name, &format!("{value} is out of range: expected 0 to 1")));
             }
         }
+        let unnamed = |tool: &WireTool| tool.name.is_none() && tool.input_schema.is_some();
+        if let Some(place) = self.tools.iter().flatten().position(unnamed) {
+            return Err(wrong(&format!("tools[{place}].name"), "expected the tool's name"));
+        }
         let choice = self.tool_choice.as_ref();
         if choice.is_some_and(|c| matches!(c.r#type, ChoiceKind::Tool) && c.name.is_none()) {
             return Err(wrong("tool_choice.name", "expected the tool's name"));
@@ -284,8 +274,8 @@ fn add_message(
 /// The parts of the content at `path` of the body.
 fn parts(content: &Content<'_>, path: &str) -> Result<Vec<Part>, Failure> {
     let blocks = match content {
-        Content::Text(text) => return Ok(vec![Part::Text(text.clone())]),
-        Content::Blocks(blocks) => blocks,
+        TextOr::Text(text) => return Ok(vec![Part::Text(text.clone())]),
+        TextOr::Other(blocks) => blocks,
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (number, block) in blocks.iter().enumerate() {
@@ -298,8 +288,8 @@ fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
     let Typed { r#type } = block_as(block, path)?;
     Ok(Some(match r#type.as_str() {
         "text" => Part::Text(block_as::<TextBlock>(block, path)?.text),
-        "image" => media(MediaKind::Image, r#type, block_as(block, path)?),
-        "document" => media(MediaKind::File, r#type, block_as(block, path)?),
+        "image" => media(MediaKind::Image, r#type, block_as(block, path)?, path)?,
+        "document" => media(MediaKind::File, r#type, block_as(block, path)?, path)?,
         "thinking" => {
             let ThinkingBlock { thinking, signature } = block_as(block, path)?;
             let signature = signature.filter(|signature| !signature.is_empty());
@@ -330,7 +320,7 @@ fn part(block: &RawValue, path: &str) -> Result<Option<Part>, Failure> {
         }
         "tool_result" => {
             let ToolResult { tool_use_id, content, is_error } = block_as(block, path)?;
-            let content = content.unwrap_or(Content::Blocks(Vec::new()));
+            let content = content.unwrap_or(TextOr::Other(Vec::new()));
             let parts = parts(&content, &format!("{path}.content"))?;
             Part::ToolResult { id: tool_use_id, parts, is_error: is_error.unwrap_or(false) }
         }
@@ -348,15 +338,28 @@ fn block_as<'a, T: Deserialize<'a>>(block: &'a RawValue, path: &str) -> Result<T
     })
 }
 
-fn media(kind: MediaKind, block_type: String, block: MediaBlock) -> Part {
-    let (source, media_type) = match block.source {
-        WireSource::Base64 { media_type, data } => (MediaSource::Data(data), Some(media_type)),
-        WireSource::Url { url } => (MediaSource::Url(url), None),
-        WireSource::File { file_id } => (MediaSource::Id(file_id), None),
-        WireSource::Text { data } => return Part::Text(data),
-        WireSource::Other => return Part::Other(block_type),
+fn media(
+    kind: MediaKind,
+    block_type: String,
+    block: MediaBlock,
+    path: &str,
+) -> Result<Part, Failure> {
+    let WireSource { r#type, media_type, data, url, file_id } = block.source;
+    let needed = |field: Option<String>, name: &str| {
+        field.ok_or_else(|| wrong(&format!("{path}.source.{name}"), "expected a string"))
     };
-    Part::Media(Media { kind, source, media_type, detail: None, name: block.title })
+    let (source, media_type) = match r#type.as_str() {
+        "base64" => {
+            let media_type = needed(media_type, "media_type")?;
+            (MediaSource::Data(needed(data, "data")?), Some(media_type))
+        }
+        "url" => (MediaSource::Url(needed(url, "url")?), None),
+        "file" => (MediaSource::Id(needed(file_id, "file_id")?), None),
+        // Plain text, as it is.
+        "text" => return Ok(Part::Text(needed(data, "data")?)),
+        _ => return Ok(Part::Other(block_type)),
+    };
+    Ok(Part::Media(Media { kind, source, media_type, detail: None, name: block.title }))
 }
 
 fn tool(tool: WireTool) -> Option<Tool> {
@@ -395,34 +398,6 @@ fn format(format: WireFormat) -> Option<Format> {
     let schema = format.schema?;
     let name = schema.get("title").and_then(Value::as_str).unwrap_or("answer").to_owned();
     Some(Format::Schema { name, description: None, schema, strict: Some(true) })
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrBlocks;
-
-        impl<'de> Visitor<'de> for TextOrBlocks {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a string or a list of blocks")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-
-            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Content<'de>, S::Error> {
-                let mut blocks = Vec::new();
-                while let Some(block) = list.next_element()? {
-                    blocks.push(block);
-                }
-                Ok(Content::Blocks(blocks))
-            }
-        }
-
-        deserializer.deserialize_any(TextOrBlocks)
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::either::{Form, OneOrMany, TextOr};
 use crate::protocol::open_calls::OpenCalls;
 use crate::protocol::parse_json;
 
@@ -21,7 +22,7 @@ struct Request {
     model: Option<String>,
     contents: Option<OneOrMany<Content>>,
     #[serde(alias = "system_instruction")]
-    system_instruction: Option<Instruction>,
+    system_instruction: Option<TextOr<Content>>,
     #[serde(alias = "generation_config")]
     generation_config: Option<GenerationConfig>,
     tools: Option<OneOrMany<WireTool>>,
@@ -30,23 +31,13 @@ struct Request {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected an object or a list of objects")]
-enum OneOrMany<T> {
-    Many(Vec<T>),
-    One(T),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text or an object with `parts`")]
-enum Instruction {
-    Text(String),
-    Content(Box<Content>),
-}
-
-#[derive(Deserialize)]
 struct Content {
     role: Option<String>,
     parts: Option<OneOrMany<WirePart>>,
+}
+
+impl Form for Content {
+    const NAME: &'static str = "an object";
 }
 
 #[derive(Deserialize)]
@@ -226,15 +217,6 @@ pub(in crate::protocol) fn parse_counted(body: &[u8]) -> Result<ChatRequest, Fai
     parse_request(counted.generate_content_request.map_or(body, |text| text.get().as_bytes()))
 }
 
-impl<T> OneOrMany<T> {
-    fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::Many(list) => list,
-            Self::One(one) => vec![one],
-        }
-    }
-}
-
 fn wrong(param: &str, what: &str) -> Failure {
     Failure::new(Reason::InvalidRequest, format!("{param}: {what}")).at(param)
 }
@@ -310,10 +292,10 @@ fn offered(tools: Vec<Tool>, config: Option<CallingConfig>) -> (Vec<Tool>, Optio
     }
 }
 
-fn instruction(instruction: Instruction) -> Message {
+fn instruction(instruction: TextOr<Content>) -> Message {
     let content = match instruction {
-        Instruction::Text(text) => return Message::text(Role::System, text),
-        Instruction::Content(content) => content,
+        TextOr::Text(text) => return Message::text(Role::System, text),
+        TextOr::Other(content) => content,
     };
     let parts = content.parts.map_or_else(Vec::new, OneOrMany::into_vec);
     let parts = parts.into_iter().map(|part| read(part, String::new)).collect();

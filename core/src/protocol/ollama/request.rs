@@ -10,8 +10,8 @@ use crate::chat::{
     Role, Sampling, Tool,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::either::TextOr;
 use crate::protocol::open_calls::OpenCalls;
-use crate::protocol::stop::Stop;
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
@@ -68,7 +68,7 @@ struct Options {
     frequency_penalty: Option<f64>,
     presence_penalty: Option<f64>,
     seed: Option<f64>,
-    stop: Option<Stop>,
+    stop: Option<TextOr<Vec<String>>>,
 }
 
 #[derive(Deserialize)]

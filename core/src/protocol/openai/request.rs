@@ -11,8 +11,8 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::custom_tools::{self, TextFormat};
+use crate::protocol::either::{Form, TextOr};
 use crate::protocol::parse_json;
-use crate::protocol::stop::Stop;
 
 #[derive(Deserialize)]
 struct Request {
@@ -28,12 +28,12 @@ struct Request {
     frequency_penalty: Option<f64>,
     presence_penalty: Option<f64>,
     seed: Option<i64>,
-    stop: Option<Stop>,
+    stop: Option<TextOr<Vec<String>>>,
     tools: Option<Vec<WireTool>>,
-    tool_choice: Option<WireChoice>,
+    tool_choice: Option<TextOr<WireChoice>>,
     /// What `tools` and `tool_choice` were called before there were several kinds.
     functions: Option<Vec<WireFunction>>,
-    function_call: Option<WireChoice>,
+    function_call: Option<TextOr<WireChoice>>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
     reasoning_effort: Option<String>,
@@ -48,7 +48,7 @@ struct StreamOptions {
 #[derive(Deserialize)]
 struct WireMessage {
     role: WireRole,
-    content: Option<WireContent>,
+    content: Option<TextOr<Vec<WirePart>>>,
     /// Providers name it one way or the other.
     #[serde(alias = "reasoning")]
     reasoning_content: Option<String>,
@@ -71,13 +71,6 @@ enum WireRole {
     Tool,
     /// What `tool` was called before.
     Function,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string or a list of parts")]
-enum WireContent {
-    Text(String),
-    Parts(Vec<WirePart>),
 }
 
 /// The fields of every type of part; its type determines which of them count.
@@ -151,24 +144,17 @@ struct WireFunction {
     strict: Option<bool>,
 }
 
+/// A function, or what a type of choice has that only OpenAI knows.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected `auto`, `none`, `required` or a function")]
-enum WireChoice {
-    Word(ChoiceWord),
-    Tool {
-        #[serde(alias = "custom")]
-        function: ChosenFunction,
-    },
-    Function(ChosenFunction),
-    Other {},
+struct WireChoice {
+    #[serde(alias = "custom")]
+    function: Option<ChosenFunction>,
+    /// Of a legacy function.
+    name: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Auto,
-    None,
-    Required,
+impl Form for WireChoice {
+    const NAME: &'static str = "an object: `auto`, `none`, `required` or a tool";
 }
 
 #[derive(Deserialize)]
@@ -219,6 +205,8 @@ impl Request {
             ("frequency_penalty", self.frequency_penalty, -2.0..=2.0),
             ("presence_penalty", self.presence_penalty, -2.0..=2.0),
         ];
+        check_choice(self.tool_choice.as_ref(), "tool_choice")?;
+        check_choice(self.function_call.as_ref(), "function_call")?;
         for (name, value, range) in ranges {
             if let Some(value) = value.filter(|value| !range.contains(value)) {
                 let (from, to) = (range.start(), range.end());
@@ -303,8 +291,8 @@ impl From<WireMessage> for Message {
         };
         let content = match message.content {
             None => Vec::new(),
-            Some(WireContent::Text(text)) => vec![Part::Text(text)],
-            Some(WireContent::Parts(parts)) => parts.into_iter().map(part).collect(),
+            Some(TextOr::Text(text)) => vec![Part::Text(text)],
+            Some(TextOr::Other(parts)) => parts.into_iter().map(part).collect(),
         };
         if role == Role::Tool {
             let id = message.tool_call_id.unwrap_or_default();
@@ -368,15 +356,36 @@ fn function(function: WireFunction) -> Tool {
     Tool { name, description, parameters, strict }
 }
 
-fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
+fn tool_choice(choice: TextOr<WireChoice>) -> Option<ToolChoice> {
     match choice {
-        WireChoice::Word(ChoiceWord::Auto) => Some(ToolChoice::Auto),
-        WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
-        WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
-        WireChoice::Tool { function } | WireChoice::Function(function) => {
-            Some(ToolChoice::Tool(function.name))
+        TextOr::Text(word) => choice_by_name(&word),
+        TextOr::Other(WireChoice { function, name }) => {
+            function.map(|function| function.name).or(name).map(ToolChoice::Tool)
         }
-        WireChoice::Other {} => None,
+    }
+}
+
+/// Fails if a choice among tools is a word that is none.
+pub(in crate::protocol) fn check_choice<T>(
+    choice: Option<&TextOr<T>>,
+    at: &str,
+) -> Result<(), Failure> {
+    match choice {
+        Some(TextOr::Text(word)) if choice_by_name(word).is_none() => {
+            let detail = format!("{at}: `{word}` is not `auto`, `none`, `required` or an object");
+            Err(Failure::new(Reason::InvalidRequest, detail).at(at))
+        }
+        Some(TextOr::Text(_) | TextOr::Other(_)) | None => Ok(()),
+    }
+}
+
+/// The choice among tools by OpenAI's name for it.
+pub(in crate::protocol) fn choice_by_name(name: &str) -> Option<ToolChoice> {
+    match name {
+        "auto" => Some(ToolChoice::Auto),
+        "none" => Some(ToolChoice::None),
+        "required" => Some(ToolChoice::Required),
+        _ => None,
     }
 }
 
@@ -447,7 +456,7 @@ mod tests {
             (r#"{"messages":[{"role":"user"}],"max_tokens":0}"#, "nonzero", Some("max_tokens")),
             (r#"{"messages":[{"role":"user"}],"max_tokens":-1}"#, "-1", Some("max_tokens")),
             (r#"{"messages":[{"role":"user"}],"stream":"yes"}"#, "boolean", Some("stream")),
-            (r#"{"messages":[{"role":"user"}],"stop":7}"#, "list of strings", Some("stop")),
+            (r#"{"messages":[{"role":"user"}],"stop":7}"#, "a string or a list", Some("stop")),
             (r#"{"messages":[{"role":"user"}],"temperature":3}"#, "0 to 2", Some("temperature")),
             (r#"{"messages":[{"role":"user"}],"model":7}"#, "string", Some("model")),
         ];

@@ -1,12 +1,10 @@
 //! A client's request, read: a conversation of items, in which those of the assistant that follow
 //! each other are one message.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,13 +15,14 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::custom_tools;
+use crate::protocol::either::{Form, TextOr};
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]
 struct Request<'a> {
     model: Option<String>,
     #[serde(borrow)]
-    input: Option<TextOr<&'a RawValue>>,
+    input: Option<TextOr<Vec<&'a RawValue>>>,
     instructions: Option<String>,
     previous_response_id: Option<IgnoredAny>,
     conversation: Option<IgnoredAny>,
@@ -34,17 +33,11 @@ struct Request<'a> {
     temperature: Option<f64>,
     top_p: Option<f64>,
     tools: Option<Vec<WireTool>>,
-    tool_choice: Option<WireChoice>,
+    tool_choice: Option<TextOr<WireChoice>>,
     parallel_tool_calls: Option<bool>,
     text: Option<WireText>,
     reasoning: Option<WireReasoning>,
     prompt_cache_key: Option<Value>,
-}
-
-/// A text, or a list.
-enum TextOr<T> {
-    Text(String),
-    List(Vec<T>),
 }
 
 /// What determines the type of an item. Its other fields are read when that is known: types disagree
@@ -54,12 +47,30 @@ struct ItemType {
     r#type: Option<String>,
     role: Option<IgnoredAny>,
     id: Option<IgnoredAny>,
+    arguments: Option<IgnoredAny>,
+    input: Option<IgnoredAny>,
+    output: Option<IgnoredAny>,
+}
+
+impl ItemType {
+    /// The type, or the one that has such fields.
+    fn name(self) -> String {
+        let fields = [
+            (self.role, "message"),
+            (self.output, "function_call_output"),
+            (self.arguments, "function_call"),
+            (self.input, "custom_tool_call"),
+            (self.id, "item_reference"),
+        ];
+        let by_field = fields.into_iter().find_map(|(field, name)| field.map(|_| name));
+        self.r#type.unwrap_or_else(|| by_field.unwrap_or("message").to_owned())
+    }
 }
 
 #[derive(Deserialize)]
 struct WireMessage {
     role: WireRole,
-    content: TextOr<WirePart>,
+    content: TextOr<Vec<WirePart>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -90,7 +101,7 @@ struct WireCustomCall {
 #[derive(Deserialize)]
 struct WireResult {
     call_id: String,
-    output: TextOr<WirePart>,
+    output: TextOr<Vec<WirePart>>,
 }
 
 #[derive(Deserialize)]
@@ -121,18 +132,13 @@ struct WireAudio {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected `auto`, `none`, `required` or a tool")]
-enum WireChoice {
-    Word(ChoiceWord),
-    Tool { r#type: String, name: Option<String> },
+struct WireChoice {
+    r#type: String,
+    name: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Auto,
-    None,
-    Required,
+impl Form for WireChoice {
+    const NAME: &'static str = "an object: `auto`, `none`, `required` or a tool";
 }
 
 #[derive(Deserialize)]
@@ -168,6 +174,7 @@ impl Request<'_> {
         if self.background == Some(true) {
             return Err(wrong("background", "expected false: an answer is not kept for later"));
         }
+        openai::check_choice(self.tool_choice.as_ref(), "tool_choice")?;
         let unnamed = |tool: &WireTool| tool.is_named() && tool.name.is_none();
         if let Some(place) = self.tools.iter().flatten().position(unnamed) {
             return Err(wrong(&format!("tools[{place}].name"), "expected the function's name"));
@@ -187,7 +194,7 @@ impl Request<'_> {
         for tool in self.tools.take().into_iter().flatten() {
             functions.add(tool, None);
         }
-        if let Some(TextOr::List(items)) = &self.input {
+        if let Some(TextOr::Other(items)) = &self.input {
             items.iter().for_each(|item| functions.add_loaded(item.get()));
         }
         functions
@@ -208,7 +215,7 @@ impl Request<'_> {
                 messages.push(Message::text(Role::User, text));
                 places.push(Place::Elements(0..1));
             }
-            Some(TextOr::List(items)) => {
+            Some(TextOr::Other(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     let (role, parts) = item_parts(item.get(), &format!("input[{index}]"))?;
                     if add(&mut messages, role, parts) || index + 1 == items.len() {
@@ -271,10 +278,7 @@ fn wrong(field: &str, what: &str) -> Failure {
 
 /// The role and the parts of an item; `at` is its path.
 fn item_parts(item: &str, at: &str) -> Result<(Role, Vec<Part>), Failure> {
-    let head: ItemType = read(item, at)?;
-    let is_reference = head.role.is_none() && head.id.is_some();
-    let kind =
-        head.r#type.unwrap_or(if is_reference { "item_reference" } else { "message" }.into());
+    let kind = read::<ItemType>(item, at)?.name();
     match kind.as_str() {
         "message" => {
             let WireMessage { role, content } = read(item, at)?;
@@ -345,10 +349,10 @@ fn extend_place(places: &mut Vec<Place>, messages: usize, index: usize) {
     }
 }
 
-fn parts(content: TextOr<WirePart>) -> Vec<Part> {
+fn parts(content: TextOr<Vec<WirePart>>) -> Vec<Part> {
     match content {
         TextOr::Text(text) => vec![Part::Text(text)],
-        TextOr::List(parts) => parts.into_iter().map(part).collect(),
+        TextOr::Other(parts) => parts.into_iter().map(part).collect(),
     }
 }
 
@@ -394,12 +398,10 @@ fn medium(
 
 // --- the rest ------------------------------------------------------------------------------------
 
-fn tool_choice(choice: WireChoice) -> Option<ToolChoice> {
+fn tool_choice(choice: TextOr<WireChoice>) -> Option<ToolChoice> {
     match choice {
-        WireChoice::Word(ChoiceWord::Auto) => Some(ToolChoice::Auto),
-        WireChoice::Word(ChoiceWord::None) => Some(ToolChoice::None),
-        WireChoice::Word(ChoiceWord::Required) => Some(ToolChoice::Required),
-        WireChoice::Tool { r#type, name } => {
+        TextOr::Text(word) => openai::choice_by_name(&word),
+        TextOr::Other(WireChoice { r#type, name }) => {
             name.filter(|_| r#type == "function" || r#type == "custom").map(ToolChoice::Tool)
         }
     }
@@ -425,34 +427,6 @@ impl From<WireRole> for Role {
             WireRole::User => Self::User,
             WireRole::Assistant => Self::Assistant,
         }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = TextOr<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<TextOr<T>, E> {
-                Ok(TextOr::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextOr<T>, A::Error> {
-                let mut elements = Vec::new();
-                while let Some(element) = list.next_element()? {
-                    elements.push(element);
-                }
-                Ok(TextOr::List(elements))
-            }
-        }
-
-        deserializer.deserialize_any(Either(PhantomData))
     }
 }
 

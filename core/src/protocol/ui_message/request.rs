@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, Media, MediaKind, Message, Part, Role, Sampling, Tool, ToolChoice};
 use crate::failure::{Failure, Reason};
-use crate::protocol::parse_json;
+use crate::protocol::either::{Form, ListOr, TextOr};
+use crate::protocol::{openai, parse_json};
 
 /// What the transport sends, and what an application adds to it under the SDK's own names.
 #[derive(Deserialize)]
@@ -20,7 +21,7 @@ struct Request {
     model: Option<String>,
     system: Option<String>,
     tools: Option<WireTools>,
-    tool_choice: Option<WireChoice>,
+    tool_choice: Option<TextOr<WireChoice>>,
     max_output_tokens: Option<NonZeroU32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -71,12 +72,8 @@ struct Approval {
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected an object of tools by name, or a list of tools")]
-enum WireTools {
-    ByName(BTreeMap<String, WireTool>),
-    Listed(Vec<NamedTool>),
-}
+/// By their names, or listed.
+type WireTools = ListOr<NamedTool, BTreeMap<String, WireTool>>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,26 +86,19 @@ struct WireTool {
 #[derive(Deserialize)]
 struct NamedTool {
     name: String,
-    #[serde(flatten)]
-    tool: WireTool,
+    description: Option<String>,
+    #[serde(alias = "inputSchema")]
+    parameters: Option<Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected `auto`, `none`, `required` or a tool")]
-enum WireChoice {
-    Word(ChoiceWord),
-    #[serde(rename_all = "camelCase")]
-    Tool {
-        tool_name: String,
-    },
+#[serde(rename_all = "camelCase")]
+struct WireChoice {
+    tool_name: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Auto,
-    None,
-    Required,
+impl Form for WireChoice {
+    const NAME: &'static str = "an object: `auto`, `none`, `required` or a tool";
 }
 
 /// Reads the JSON body of `POST /api/chat`.
@@ -117,6 +107,7 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
     if request.messages.is_empty() {
         return Err(invalid("messages", "expected at least one message"));
     }
+    openai::check_choice(request.tool_choice.as_ref(), "toolChoice")?;
     let system = request.system.filter(|text| !text.is_empty());
     let mut messages: Vec<_> =
         system.map(|text| Message::text(Role::System, text)).into_iter().collect();
@@ -139,7 +130,7 @@ pub(in crate::protocol) fn parse_request(body: &[u8]) -> Result<ChatRequest, Fai
         },
         stop: request.stop_sequences.unwrap_or_default(),
         tools: request.tools.map(tools).unwrap_or_default(),
-        tool_choice: request.tool_choice.map(tool_choice),
+        tool_choice: request.tool_choice.and_then(tool_choice),
         conversation: request.id,
         ..ChatRequest::default()
     })
@@ -267,26 +258,22 @@ fn media(url: &str, media_type: String, name: Option<String>) -> Media {
 }
 
 fn tools(tools: WireTools) -> Vec<Tool> {
-    let tool = |(name, tool): (String, WireTool)| Tool {
-        name,
-        description: tool.description,
-        parameters: tool.input_schema,
-        strict: None,
-    };
+    let tool = |name, description, parameters| Tool { name, description, parameters, strict: None };
     match tools {
-        WireTools::ByName(tools) => tools.into_iter().map(tool).collect(),
-        WireTools::Listed(tools) => {
-            tools.into_iter().map(|named| tool((named.name, named.tool))).collect()
+        ListOr::Object(tools) => {
+            let tools = tools.into_iter();
+            tools.map(|(name, it)| tool(name, it.description, it.input_schema)).collect()
+        }
+        ListOr::List(tools) => {
+            tools.into_iter().map(|it| tool(it.name, it.description, it.parameters)).collect()
         }
     }
 }
 
-fn tool_choice(choice: WireChoice) -> ToolChoice {
+fn tool_choice(choice: TextOr<WireChoice>) -> Option<ToolChoice> {
     match choice {
-        WireChoice::Word(ChoiceWord::Auto) => ToolChoice::Auto,
-        WireChoice::Word(ChoiceWord::None) => ToolChoice::None,
-        WireChoice::Word(ChoiceWord::Required) => ToolChoice::Required,
-        WireChoice::Tool { tool_name } => ToolChoice::Tool(tool_name),
+        TextOr::Text(word) => openai::choice_by_name(&word),
+        TextOr::Other(WireChoice { tool_name }) => Some(ToolChoice::Tool(tool_name)),
     }
 }
 

@@ -207,7 +207,7 @@ fn a_wrong_field_is_named() {
         (r#"{"max_tokens":1,"messages":[{"role":"user"}]}"#, "content", Some("messages[0]")),
         (
             r#"{"max_tokens":1,"messages":[{"role":"user","content":5}]}"#,
-            "a string or a list of blocks",
+            "a string or a list",
             Some("messages[0].content"),
         ),
         (
@@ -223,8 +223,8 @@ fn a_wrong_field_is_named() {
         (
             r#"{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result",
                 "tool_use_id":"t","content":[{"type":"image","source":{"type":"url"}}]}]}]}"#,
-            "missing field `url`",
-            Some("messages[0].content[0].content[0].source"),
+            "a string",
+            Some("messages[0].content[0].content[0].source.url"),
         ),
         (
             r#"{"max_tokens":1,"system":[{"type":"text"}],"messages":[{"role":"user","content":"x"}]}"#,

@@ -12,13 +12,13 @@ fn a_wrong_field_is_named() {
         ("[]", "expected", None),
         ("{}", "a text, or a list", Some("input")),
         (r#"{"input":[]}"#, "at least one", Some("input")),
-        (r#"{"input":7}"#, "a text or a list", Some("input")),
+        (r#"{"input":7}"#, "a string or a list", Some("input")),
         (r#"{"input":["hi"]}"#, "expected", Some("input[0]")),
         (r#"{"input":[{"role":"robot","content":""}]}"#, "robot", Some("input[0].role")),
         (r#"{"input":[{"role":"user"}]}"#, "content", Some("input[0]")),
         (
             r#"{"input":[{"role":"user","content":5}]}"#,
-            "a text or a list",
+            "a string or a list",
             Some("input[0].content"),
         ),
         (
