@@ -34,6 +34,7 @@ mod reading;
 mod refusal;
 mod refused;
 mod rungs;
+mod seam;
 mod settings;
 mod settlement;
 mod stops;

@@ -154,6 +154,13 @@ impl Account {
         self.record_failure(failure);
     }
 
+    /// How many answers of this target stopped coming.
+    pub(super) fn stalls(&self, target: &Arc<Target>) -> usize {
+        let is_stall = |end: &End| matches!(end, End::Failed(failure) if failure.reason == Reason::BetweenTokensTimeout);
+        let attempts = self.attempts.iter().filter(|attempt| Arc::ptr_eq(&attempt.target, target));
+        attempts.filter(|attempt| is_stall(&attempt.end)).count()
+    }
+
     /// Closes the books.
     pub(super) fn settle(
         &mut self,

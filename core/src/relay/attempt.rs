@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Timeouts;
+use super::continuation::Way;
 use super::delivery::Delivery;
 use super::listed::Listed;
 use super::reading::{Forwarding, Frame, Reading};
 use super::refusal::Refusal;
+use super::seam::Seam;
 use super::stops::Stops;
 use super::{CallLimits, Head, Timer};
 use crate::chat::Event;
@@ -16,7 +18,7 @@ use crate::failure::{Failure, Reason};
 use crate::limit::parameter::Parameters;
 use crate::protocol::{Step, StreamReader, ToolNames};
 use crate::sse;
-use crate::target::{Continuation, ProviderProtocol, Target, Upstream};
+use crate::target::{ProviderProtocol, Target, Upstream};
 use crate::time::Instant;
 
 /// How long a finished stream may take to give its usage and its end mark.
@@ -89,7 +91,9 @@ pub(super) struct Plan {
     /// Called for a stream, not for one response.
     pub(super) stream: bool,
     /// How it is asked to continue an answer that broke; `None`: it answers from the start.
-    pub(super) continues: Option<Continuation>,
+    pub(super) continues: Option<Way>,
+    /// Where what it continues ends.
+    pub(super) seam: Option<Seam>,
     /// How long an answer it asks for.
     pub(super) limits: CallLimits,
     /// How many answers it asks for at once.
@@ -146,8 +150,8 @@ impl Attempt {
     pub(super) fn new(id: AttemptId, mut plan: Plan, began: Instant) -> Self {
         let names = std::mem::take(&mut plan.names);
         let stops = std::mem::take(&mut plan.stops);
-        let Plan { forwarding, continues, nonce, .. } = plan;
-        let mut reading = Reading::new(forwarding, continues.is_some(), names, stops, nonce);
+        let seam = plan.seam.take();
+        let mut reading = Reading::new(plan.forwarding, seam, names, stops, plan.nonce);
         let wire = match plan.target.provider.upstream {
             Upstream::Http(protocol) => Some(Wire::new(protocol, plan.event_bytes_max)),
             Upstream::Local => {
@@ -280,7 +284,7 @@ impl Attempt {
                     }
                     // Checked after every frame, so that the outcome does not depend on how the
                     // stream was split into reads.
-                    delivery.check()?;
+                    self.reading.check(delivery)?;
                     self.awaiting = next(&self.reading, now);
                 }
                 Err(sse::TooLong { limit }) => {
@@ -300,7 +304,7 @@ impl Attempt {
     ) -> Result<(), Failure> {
         self.reading.event(now, event, delivery);
         self.awaiting = next(&self.reading, now);
-        delivery.check()
+        self.reading.check(delivery)
     }
 
     /// The response, or the local generation, is over. `Ok` if the answer is complete.

@@ -7,6 +7,7 @@
 
 use super::Relay;
 use super::attempt::Attempt;
+use super::continuation::Way;
 use crate::access::Caller;
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Overflow, Reason};
@@ -81,12 +82,12 @@ impl Bounds {
 }
 
 impl Relay {
-    /// What bounds an answer of this target.
-    pub(super) fn terms(&self, target: &Target, continues: bool) -> Terms {
+    /// What bounds an answer of this target. One that is given anew is as long as a first one.
+    pub(super) fn terms(&self, target: &Target, continues: Option<Way>) -> Terms {
         let job = &self.job;
         let learned =
             job.learned.find(&target.provider.base_url, &target.model, self.unix_seconds());
-        let [delivered, instruction] = match continues {
+        let [delivered, instruction] = match continues.is_some_and(Way::includes_answer) {
             false => [Length::default(); 2],
             true => [self.delivered.tokens(0, 0), tokens::of_text(&job.fallback.instruction)],
         };
@@ -128,7 +129,7 @@ impl Relay {
             return false;
         }
         self.learn(&attempt.plan.target, &refusal);
-        let terms = self.terms(&attempt.plan.target, attempt.plan.continues.is_some());
+        let terms = self.terms(&attempt.plan.target, attempt.plan.continues);
         let input = counted(&refusal, terms.input);
         let limit = Terms { input, ..terms }.limit();
         let again = limit.is_some_and(|limit| shorter(limit.max_output));

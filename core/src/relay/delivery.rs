@@ -1,10 +1,10 @@
 //! What has been delivered to the client, and the way to it.
 
 use super::Downstream;
+use super::seam::Seam;
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
 use crate::limit::{Length, tokens};
-use crate::splice::Splice;
 use crate::time::Instant;
 
 /// What has been delivered: the text, which a continuation is asked to continue, and the length of
@@ -19,8 +19,6 @@ pub(super) struct Delivered {
     pub(super) first: Option<Instant>,
     /// The answer's text.
     pub(super) text: String,
-    /// Where a continuation joins what came before it.
-    seam: Option<Splice>,
     /// The last content was text: only then can another model continue.
     in_text: bool,
 }
@@ -40,7 +38,6 @@ impl Delivered {
             bytes: 0,
             first: None,
             text: String::new(),
-            seam: None,
             in_text: false,
         }
     }
@@ -58,11 +55,6 @@ impl Delivered {
     /// Whether another model can continue: never inside a tool call, a refusal or reasoning.
     pub(super) fn can_continue(&self) -> bool {
         self.in_text
-    }
-
-    /// What comes from now on continues what was delivered.
-    pub(super) fn begin_continuation(&mut self) {
-        self.seam = Some(Splice::new(&self.text));
     }
 
     /// Estimates the length of the content after the first `bytes`, of which `text_bytes` were text.
@@ -92,14 +84,15 @@ impl Delivery<'_> {
 
     /// Counts an event's content, and sends it unless its frame is `forwarded`.
     pub(super) fn content(&mut self, now: Instant, event: &Event<'_>, forwarded: bool) {
-        self.delivered.chunks += u64::from(event.is_content());
-        self.delivered.first.get_or_insert(now);
+        self.count(now, event);
         match event {
-            Event::Text(text) => self.text(text, forwarded),
-            // A model that continues may think first: that is no part of the answer it continues.
-            Event::Reasoning(_) if self.delivered.seam.is_some() => {}
+            Event::Text(text) => {
+                self.add(text, text);
+                if !forwarded {
+                    self.client.event(event);
+                }
+            }
             Event::Reasoning(_) | Event::Refusal(_) | Event::ToolCall(_) | Event::Other(_) => {
-                self.end_seam();
                 self.delivered.in_text = false;
                 self.delivered.bytes += event.content_bytes();
                 if !forwarded {
@@ -114,32 +107,59 @@ impl Delivery<'_> {
         }
     }
 
-    fn text(&mut self, text: &str, forwarded: bool) {
-        let Delivered { seam, text: answer, bytes, in_text, .. } = &mut *self.delivered;
-        let new = match seam {
-            Some(seam) => seam.push(text),
-            None => text,
-        };
-        // An empty delta does not show that a tool call is over.
-        *in_text |= !text.is_empty();
-        *bytes += new.len();
-        answer.push_str(new);
-        let spliced_away = new.is_empty() && !text.is_empty();
-        if !forwarded && !spliced_away {
+    /// Counts an event's content, and sends what it adds to the answer at this seam. `true`: the
+    /// seam ends here, for what comes is no text.
+    pub(super) fn join(&mut self, now: Instant, event: &Event<'_>, seam: &mut Seam) -> bool {
+        match event {
+            Event::Text(text) => {
+                self.count(now, event);
+                let new = seam.push(&self.delivered.text, text);
+                self.add(text, new);
+                if !new.is_empty() {
+                    self.client.event(&Event::Text(new.into()));
+                }
+                false
+            }
+            // A model that continues may think first: that is no part of the answer it continues.
+            Event::Reasoning(_) => {
+                self.count(now, event);
+                false
+            }
+            Event::Refusal(_) | Event::ToolCall(_) | Event::Other(_) => {
+                self.end(seam);
+                let ends = seam.check().is_ok();
+                if ends {
+                    self.content(now, event, false);
+                }
+                ends
+            }
+            Event::Start { .. }
+            | Event::Prompt(_)
+            | Event::Usage(_)
+            | Event::Finish(_)
+            | Event::Warning(_) => false,
+        }
+    }
+
+    /// No more text comes to the seam: the part that was held back and is new belongs to the answer.
+    pub(super) fn end(&mut self, seam: &mut Seam) {
+        let new = seam.finish();
+        if !new.is_empty() {
+            self.add(new, new);
             self.client.event(&Event::Text(new.into()));
         }
     }
 
-    /// The continuation is over, or no longer text: the part that was held back and is new belongs
-    /// to the answer.
-    pub(super) fn end_seam(&mut self) {
-        let Some(mut seam) = self.delivered.seam.take() else { return };
-        let new = seam.finish();
-        if !new.is_empty() {
-            self.delivered.bytes += new.len();
-            self.delivered.text.push_str(new);
-            self.client.event(&Event::Text(new.into()));
-        }
+    fn count(&mut self, now: Instant, event: &Event<'_>) {
+        self.delivered.chunks += u64::from(event.is_content());
+        self.delivered.first.get_or_insert(now);
+    }
+
+    /// Adds what is `new` of a text. An empty delta does not show that a tool call is over.
+    fn add(&mut self, text: &str, new: &str) {
+        self.delivered.in_text |= !text.is_empty();
+        self.delivered.bytes += new.len();
+        self.delivered.text.push_str(new);
     }
 
     /// Whether the content so far is within its bound.

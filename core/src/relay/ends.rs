@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Plan};
+use super::continuation::Way;
 use super::{Downstream, End, Exhausted, Midstream, Output, Relay};
 use crate::chat::{Event, FinishReason};
 use crate::failure::{Failure, Reason, Retry, Who};
-use crate::target::{ApiKey, ChosenBy, Continuation, Target};
+use crate::target::{ApiKey, ChosenBy, Target};
 
 /// How often one answer is continued.
 const CONTINUATIONS_MAX: u32 = 4;
@@ -89,20 +90,30 @@ impl Relay {
             if self.continuations > CONTINUATIONS_MAX {
                 return self.settle_failed();
             }
-            self.ladder.continue_after(plan.index);
-        } else if self.refused_prefill(attempt, failure) {
-            let way = Some(Continuation::Ask);
-            return self.begin(plan.index, plan.stream, way, client);
+            self.ladder.continue_after(plan.index, self.may_continue(plan, failure));
+        } else if let Some(way) = self.way_after_rejection(attempt, failure) {
+            return self.begin(plan.index, plan.stream, Some(way), client);
         } else if failure.reason.row().retry == Retry::Later {
             self.ladder.allow_retry(plan.index, failure, self.now);
         }
         self.call_next(client);
     }
 
-    fn refused_prefill(&self, attempt: &Attempt, failure: &Failure) -> bool {
-        failure.reason == Reason::Rejected
-            && attempt.plan.continues == Some(Continuation::Prefill)
-            && !self.job.fallback.instruction.is_empty()
+    /// Whether a target whose answer broke off may continue it itself. A stall takes its whole deadline
+    /// each time, and an answer that began anew is paid for as a whole: one such break is enough.
+    fn may_continue(&self, plan: &Plan, failure: &Failure) -> bool {
+        match (plan.continues, failure.reason) {
+            (Some(Way::Anew), _) => false,
+            (_, Reason::BetweenTokensTimeout) => self.account.stalls(&plan.target) < 2,
+            _ => true,
+        }
+    }
+
+    /// How the target is asked once more that rejected a continuation: it may take no conversation
+    /// that ends with an answer.
+    fn way_after_rejection(&self, attempt: &Attempt, failure: &Failure) -> Option<Way> {
+        let way = attempt.plan.continues.filter(|_| failure.reason == Reason::Rejected)?;
+        way.after_rejection(&self.job.fallback.instruction)
     }
 
     /// The client left, or asked to stop.

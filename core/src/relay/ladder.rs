@@ -59,10 +59,10 @@ impl Ladder {
     }
 
     /// The answer of the target at this index broke off: the targets after it are asked to continue,
-    /// itself last.
-    pub(super) fn continue_after(&mut self, index: usize) {
+    /// itself last if it may be asked `again`.
+    pub(super) fn continue_after(&mut self, index: usize, again: bool) {
         self.again.clear();
-        if !self.pass.iter().any(|turn| turn.index == index) {
+        if again && !self.pass.iter().any(|turn| turn.index == index) {
             self.pass.push_back(Turn { ready: Instant::ZERO, index });
         }
     }

@@ -3,6 +3,7 @@
 
 use super::calls_seen::CallsSeen;
 use super::delivery::Delivery;
+use super::seam::Seam;
 use super::stops::Stops;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
@@ -51,8 +52,9 @@ pub(super) struct Reading {
     usage_in_last: bool,
     /// Characters that are cut in two between frames.
     halves: Halves,
-    /// Whether it continues an answer that broke.
+    /// Whether it continues an answer that broke, and where the two join until they have.
     continues: bool,
+    seam: Option<Seam>,
     names: ToolNames,
     stops: Stops,
     /// What the identifiers are made of that calls are given without one: no other attempt has it.
@@ -102,14 +104,15 @@ struct Seen {
 impl Reading {
     pub(super) fn new(
         forwarding: Forwarding,
-        continues: bool,
+        seam: Option<Seam>,
         names: ToolNames,
         stops: Stops,
         nonce: u64,
     ) -> Self {
         Self {
             forwarding,
-            continues,
+            continues: seam.is_some(),
+            seam,
             names,
             stops,
             nonce,
@@ -274,8 +277,18 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether the content so far is within its bound, and belongs to the answer.
+    pub(super) fn check(&self, delivery: &Delivery<'_>) -> Result<(), Failure> {
+        self.seam.as_ref().map_or(Ok(()), Seam::check)?;
+        delivery.check()
+    }
+
     /// Whether the answer is complete, now that no more comes. `marked`: the stream's end mark came.
     pub(super) fn verdict(&self, marked: bool) -> Result<(), Failure> {
+        let answered = self.content || self.finish.is_some();
+        if let Some(seam) = self.seam.as_ref().filter(|_| answered) {
+            seam.check_end()?;
+        }
         match (self.content, self.finish, &self.garbage) {
             (true, finish, _) if marked || finish.is_some() => Ok(()),
             (true, ..) => Err(Reason::Cut.into()),
@@ -318,7 +331,9 @@ impl Reading {
     ) -> FinishReason {
         self.release_start(delivery);
         self.release(delivery);
-        delivery.end_seam();
+        if let Some(mut seam) = self.seam.take() {
+            delivery.end(&mut seam);
+        }
         if let Some(name) = &self.left_out {
             let warning = format!("The answer had `{name}` too: this protocol has no such thing.");
             delivery.event(&Event::Warning(warning.into()));
@@ -442,7 +457,7 @@ impl Reading {
                     if !forwarded {
                         self.release(delivery);
                     }
-                    delivery.content(now, event, forwarded);
+                    self.deliver(now, event, forwarded, delivery);
                     if forwarded && self.forwarding.events {
                         self.events.push(event.clone().into_owned());
                     }
@@ -450,6 +465,20 @@ impl Reading {
                     delivery.event(event);
                 }
             }
+        }
+    }
+
+    /// Delivers content, or what of it is new where the answer continues another.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        event: &Event<'_>,
+        forwarded: bool,
+        delivery: &mut Delivery<'_>,
+    ) {
+        match &mut self.seam {
+            None => delivery.content(now, event, forwarded),
+            seam => drop(seam.take_if(|seam| delivery.join(now, event, seam))),
         }
     }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Plan};
+use super::continuation::Way;
 use super::reading::Forwarding;
+use super::seam::Seam;
 use super::stops::Stops;
 use super::{AttemptId, Call, CallLimits, Downstream, Output, Purpose, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
 use crate::protocol::ToolNames;
-use crate::target::{ApiKey, Continuation, Target};
+use crate::target::{ApiKey, Target};
 
 impl Relay {
     /// Calls the next target that may be called; else waits until one is ready, or gives up.
@@ -31,7 +33,7 @@ impl Relay {
             self.ladder.take_turn();
             let target = self.ladder.target(turn.index);
             let stream = self.job.request.stream;
-            let continues = self.delivered.has_content().then_some(target.provider.continuation);
+            let continues = self.first_way(&target);
             match self.admit(&target, continues) {
                 Ok(()) => return self.begin(turn.index, stream, continues, client),
                 Err(failure) => self.account.uncalled(&target, stream, failure, self.now),
@@ -39,9 +41,17 @@ impl Relay {
         }
     }
 
+    /// How the target is asked to continue; `None`: it is not, or there is nothing to continue.
+    fn first_way(&self, target: &Target) -> Option<Way> {
+        if !self.delivered.has_content() {
+            return None;
+        }
+        Way::first(target.provider.continuation, &self.job.fallback.instruction)
+    }
+
     /// Whether the target may be called at all.
-    fn admit(&self, target: &Target, continues: Option<Continuation>) -> Result<(), Failure> {
-        if continues == Some(Continuation::Stop) {
+    fn admit(&self, target: &Target, continues: Option<Way>) -> Result<(), Failure> {
+        if continues.is_none() && self.delivered.has_content() {
             let detail = format!(
                 "{target} is configured not to continue an answer (continuation = \"stop\")."
             );
@@ -55,7 +65,7 @@ impl Relay {
             }
             ApiKey::Unusable(failure) => return Err((**failure).clone()),
         }
-        self.bounds.admit(target, &self.terms(target, continues.is_some()))?;
+        self.bounds.admit(target, &self.terms(target, continues))?;
         self.job.health.admit(target, self.now).map_err(|until| {
             let mut failure = Failure::from(Reason::Cooling);
             failure.retry_after = Some(until.since(self.now));
@@ -68,7 +78,7 @@ impl Relay {
         &mut self,
         index: usize,
         stream: bool,
-        continues: Option<Continuation>,
+        continues: Option<Way>,
         client: &mut dyn Downstream,
     ) {
         let target = self.ladder.target(index);
@@ -76,7 +86,7 @@ impl Relay {
         self.announce(&target, stream, continues.is_some(), client);
         let request = self.request(continues);
         let retry = self.bounds.take_retry();
-        let mut terms = self.terms(&target, continues.is_some());
+        let mut terms = self.terms(&target, continues);
         terms.input = retry.unwrap_or(terms.input);
         let needed = terms.need_limit() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
@@ -101,6 +111,7 @@ impl Relay {
             index,
             stream,
             continues,
+            seam: continues.map(|way| Seam::new(way, &self.delivered.text)),
             limits: CallLimits { terms, limit },
             copies: self.copies(&target),
             is_retry: retry.is_some(),
@@ -135,9 +146,8 @@ impl Relay {
     }
 
     /// The client's request, or one to continue what was delivered.
-    fn request(&mut self, continues: Option<Continuation>) -> Arc<ChatRequest> {
+    fn request(&self, continues: Option<Way>) -> Arc<ChatRequest> {
         let Some(way) = continues else { return self.job.request.clone() };
-        self.delivered.begin_continuation();
         let instruction = &self.job.fallback.instruction;
         continuation::request(&self.job.request, &self.delivered.text, way, instruction)
     }

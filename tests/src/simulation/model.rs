@@ -64,6 +64,8 @@ struct Walk<'a> {
     again: Vec<Failed>,
     passes: u32,
     continuations: u32,
+    /// Whose answer stalled: nobody is asked twice more after that.
+    stalled: [bool; 3],
     breakers: [Breaker; 3],
     content: bool,
     beside_text: bool,
@@ -130,6 +132,7 @@ impl<'a> Walk<'a> {
             again: Vec::new(),
             passes: 0,
             continuations: 0,
+            stalled: [false; 3],
             breakers: [Breaker::default(); 3],
             content: false,
             beside_text: false,
@@ -178,9 +181,10 @@ impl<'a> Walk<'a> {
     /// Asks one target in all the ways there are, until it is over or another's turn.
     fn ask(&mut self, place: usize, mut way: Continuation) -> Option<Option<End>> {
         let mut stream = self.script.client.stream || self.script.providers[place].local;
+        let mut anew = false;
         loop {
             let continues = self.content;
-            let played = self.call(place, stream, way)?;
+            let played = self.call(place, stream, way, anew)?;
             let Some((status, next)) = played.failure else { return Some(Some(End::Finished)) };
             let cause = self.blame(status, next, played.reported);
             let local = self.script.providers[place].local;
@@ -208,20 +212,24 @@ impl<'a> Walk<'a> {
                     return Some(Some(End::Failed(cause)));
                 }
                 self.again.clear();
-                if !self.pass.iter().any(|(_, other)| *other == place) {
+                let enough = anew || (status == 504 && self.stalled[place]);
+                self.stalled[place] |= status == 504;
+                if !enough && !self.pass.iter().any(|(_, other)| *other == place) {
                     self.pass.push_back((Time::default(), place));
                 }
-            } else if next == Next::Nothing
-                && way == Continuation::Prefill
-                && self.script.gateway.instruction
-            {
-                way = Continuation::Ask;
+            } else if next == Next::Nothing && !anew && self.prefills(way) {
+                (way, anew) = (Continuation::Ask, !self.script.gateway.instruction);
                 continue;
             } else if let Next::Again(asked) = next {
                 self.may_be_asked_again(place, asked, &played);
             }
             return Some(None);
         }
+    }
+
+    /// Whether the answer so far is the last message.
+    fn prefills(&self, way: Continuation) -> bool {
+        way == Continuation::Prefill || !self.script.gateway.instruction
     }
 
     /// The first failure counts; a provider's own words do before an answer without any.
@@ -239,14 +247,23 @@ impl<'a> Walk<'a> {
     }
 
     /// One call, and what it adds to the answer.
-    fn call(&mut self, place: usize, stream: bool, way: Continuation) -> Option<Played> {
+    fn call(
+        &mut self,
+        place: usize,
+        stream: bool,
+        way: Continuation,
+        anew: bool,
+    ) -> Option<Played> {
+        // What is not how the truth begins, nobody gives anew.
+        if anew && !self.script.truth.starts_with(&self.text) {
+            return None;
+        }
         let provider = &self.script.providers[place];
         let nth = self.calls.iter().filter(|called| called.place == place).count();
         let continues = self.content;
-        self.calls.push(Called { place, stream, continues });
-        let delivered = continues.then_some(self.text.as_str());
-        let prefilled =
-            continues && (way == Continuation::Prefill || !self.script.gateway.instruction);
+        self.calls.push(Called { place, stream, continues: continues && !anew });
+        let delivered = continues.then_some(if anew { "" } else { self.text.as_str() });
+        let prefilled = continues && !anew && self.prefills(way);
         let played = if provider.rejects_prefill && prefilled && !provider.local {
             Played { reported: true, ..Played::failed(0, 400, Next::Nothing) }
         } else {
@@ -256,15 +273,21 @@ impl<'a> Walk<'a> {
         if hedge > 0 && played.silent_ms >= hedge {
             return None;
         }
+        // One that ends, or calls a tool, before all is repeated is another answer.
+        let to_seam = played.text_before_tool.unwrap_or(played.text.len());
+        let ends = played.failure.is_none() || played.text_before_tool.is_some();
+        if anew && ends && to_seam < self.text.len() {
+            return None;
+        }
         self.now = self.now.plus(played.took_ms);
         if self.now.to > TOTAL_MS {
             return None;
         }
-        self.add(&played, continues);
+        self.add(&played, continues, anew);
         Some(played)
     }
 
-    fn add(&mut self, played: &Played, continues: bool) {
+    fn add(&mut self, played: &Played, continues: bool, anew: bool) {
         if played.cost {
             self.cost = self.cost.map(|(input, output)| (input + COST.0, output + COST.1));
         } else if played.content || played.failure.is_none() {
@@ -279,7 +302,10 @@ impl<'a> Walk<'a> {
         let at_seam = played.text_before_tool.unwrap_or(played.text.len());
         let (head, rest) = played.text.split_at(if continues { at_seam } else { 0 });
         let finished = played.failure.is_none() || played.text_before_tool.is_some();
-        let new = join(&self.text, head, finished).len();
+        let new = match anew {
+            true => head.len().saturating_sub(self.text.len()),
+            false => join(&self.text, head, finished).len(),
+        };
         self.text.push_str(&head[head.len() - new..]);
         self.text.push_str(rest);
     }

@@ -29,6 +29,8 @@ pub struct Promises<'a> {
     /// The text that a call was to continue, or that it had none; checked when the client
     /// has been given everything from before it.
     told: Option<Option<String>>,
+    /// Each target's last call, and how far that is from beginning anew.
+    last: [Option<(AttemptId, Prefill)>; 3],
     head: Option<(Instant, u16)>,
     /// Some provider has sent content.
     content: bool,
@@ -37,6 +39,14 @@ pub struct Promises<'a> {
     unfair: Option<AttemptId>,
     left: bool,
     settled: bool,
+}
+
+/// Whether a call ends with the answer so far, and what came of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prefill {
+    Without,
+    Sent,
+    Rejected,
 }
 
 type Kept = Result<(), String>;
@@ -54,6 +64,7 @@ impl<'a> Promises<'a> {
             live: Vec::new(),
             calls: 0,
             told: None,
+            last: [None; 3],
             head: None,
             content: false,
             acting: None,
@@ -94,15 +105,34 @@ impl<'a> Promises<'a> {
         promise(self.live.len() <= together, || format!("{} calls at once", self.live.len()))?;
         promise(asked.stream == call.stream, || "the call asks for another form".into())?;
         self.may_go_on(call, asked, outcome)?;
+        let anew = asked.delivered().is_none() && !outcome.read.text.is_empty();
+        let prefill = if asked.ends_in_prefill() { Prefill::Sent } else { Prefill::Without };
+        self.last[place(call)] = Some((call.attempt, prefill));
         // Who wants a whole answer has been given nothing yet.
-        self.told = self.script.client.stream.then(|| asked.delivered().map(str::to_owned));
+        let is_told = self.script.client.stream && !anew;
+        self.told = is_told.then(|| asked.delivered().map(str::to_owned));
         self.allowed(call, asked)
     }
 
-    /// Goes on only where both the operator and the provider have it so.
+    /// The head of a call's response came.
+    pub fn answered(&mut self, attempt: AttemptId, status: u16) {
+        let rejected = (attempt, Prefill::Sent);
+        let mut last = self.last.iter_mut().flatten().filter(|last| **last == rejected);
+        if let Some((_, prefill)) = last.next()
+            && matches!(status, 400 | 413 | 422)
+        {
+            *prefill = Prefill::Rejected;
+        }
+    }
+
+    /// Goes on only where both the operator and the provider have it so; begins anew after content
+    /// only with a target whose own last call was rejected with the answer so far as the last message.
     fn may_go_on(&self, call: &Call, asked: &Asked, outcome: &Outcome) -> Kept {
         if asked.delivered().is_none() {
-            return promise(outcome.read.text.is_empty(), || "begun anew after content".into());
+            let rejected =
+                self.last[place(call)].is_some_and(|(_, last)| last == Prefill::Rejected);
+            let may = outcome.read.text.is_empty() || rejected;
+            return promise(may, || "begun anew after content".into());
         }
         let continuation = self.script.providers[place(call)].continuation;
         let may = self.script.gateway.midstream == Midstream::Continue

@@ -53,7 +53,8 @@ impl Asked {
         }
     }
 
-    fn ends_in_prefill(&self) -> bool {
+    /// Whether the answer so far is the last message.
+    pub fn ends_in_prefill(&self) -> bool {
         self.messages.last().is_some_and(|message| message.role == "assistant")
     }
 }

@@ -190,6 +190,7 @@ impl Host<Answer> for Stage<'_> {
         self.promises.acts(attempt);
         match act {
             Act::Head { status, content_type, retry_after } => {
+                self.promises.answered(attempt, *status);
                 self.retry_after = retry_after_headers(*retry_after);
                 let (retry_after, retry_after_ms) = &self.retry_after;
                 let head = relay::Head {
