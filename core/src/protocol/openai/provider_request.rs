@@ -85,10 +85,13 @@ fn fit_generation(body: &mut Body<'_>, ask: &ProviderRequest<'_>, dialect: &Dial
     if dialect.effort == EffortField::Word && !generation.is_known() {
         return;
     }
-    body.remove("reasoning_effort");
-    for (name, value) in effort_fields(effort, generation, dialect) {
+    let fields = effort_fields(effort, generation, dialect);
+    if fields.iter().all(|(name, _)| *name != "reasoning_effort") {
+        body.remove("reasoning_effort");
+    }
+    for (name, value) in fields {
         // What the client wrote by the dialect's own name is more specific.
-        if body.get(name).is_none() {
+        if name == "reasoning_effort" || body.get(name).is_none() {
             body.set(name, &value);
         }
     }

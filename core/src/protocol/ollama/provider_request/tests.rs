@@ -104,7 +104,7 @@ fn all_that_can_be_told_is() {
                 {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}},
             ],
             "format": "json",
-            "think": "medium",
+            "think": true,
         })
     );
 }
