@@ -22,9 +22,14 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
 
 /// A gateway whose model `m` is at `provider`.
 async fn gateway(provider: &str) -> Gateway {
+    gateway_by(provider, "sans-io").await
+}
+
+/// The same by a transport.
+async fn gateway_by(provider: &str, transport: &str) -> Gateway {
     let config = format!(
         "[providers.a]\nprotocol = \"openai\"\nbase_url = \"http://{provider}/v1\"\n\
-         [models.m]\ntargets = [\"a/fake-1\"]\n[fallback]\nretries = 0\n"
+         transport = \"{transport}\"\n[models.m]\ntargets = [\"a/fake-1\"]\n[fallback]\nretries = 0\n"
     );
     Gateway::start(Runner::Native, Some(&config)).await.unwrap()
 }
@@ -146,8 +151,14 @@ async fn who_sends_no_more_gets_its_response() {
 
 #[tokio::test]
 async fn a_provider_that_answers_before_the_request_is_sent_is_understood() {
+    for transport in ["sans-io", "reqwest"] {
+        answers_before_the_request_is_sent(transport).await;
+    }
+}
+
+async fn answers_before_the_request_is_sent(transport: &str) {
     let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = gateway(&provider.local_addr().unwrap().to_string()).await;
+    let gateway = gateway_by(&provider.local_addr().unwrap().to_string(), transport).await;
     let refusing = tokio::spawn(async move {
         let (mut call, _) = provider.accept().await.unwrap();
         let mut head = vec![0; 1000];
@@ -170,7 +181,7 @@ async fn a_provider_that_answers_before_the_request_is_sent_is_understood() {
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(body.as_bytes()).await.unwrap();
     let response = read_to_end(&mut client).await.unwrap();
-    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
-    assert!(response.contains("That is too much."), "{response}");
+    assert!(response.starts_with("HTTP/1.1 413 "), "{transport}: {response}");
+    assert!(response.contains("That is too much."), "{transport}: {response}");
     refusing.await.unwrap();
 }

@@ -20,6 +20,9 @@ use tempfile::TempDir;
 /// Longer than anything here takes on a loaded machine.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
+/// More than nginx takes, and than any socket's buffer holds, in bytes.
+const LARGE: usize = 20_000_000;
+
 const ANSWERS: &str = r#"
 why = "It answers."
 [[provider.a]]
@@ -76,6 +79,23 @@ async fn the_environments_proxy_is_used_unless_it_excludes_the_host() {
         network.check("transport = \"reqwest\"", &env).await;
         assert_eq!(proxy.tunnels(), tunnels, "NO_PROXY={excluded}");
         assert_eq!(network.requests().await, ["HTTP/2.0 POST 200"]);
+    }
+}
+
+/// nginx rejects a body by its announced length, and reads no more of it.
+#[tokio::test]
+async fn a_response_that_comes_before_its_request_is_sent_is_read() {
+    for (keys, expected) in
+        [("transport = \"reqwest\"", "HTTP/2.0 POST 413"), ("", "HTTP/1.1 POST 413")]
+    {
+        let network = Network::start(ANSWERS).await;
+        let gateway = network.gateway(keys, &[]).await;
+        let large = Client { filler: Some(LARGE), ..Client::default() };
+        let asked = client::ask(gateway.addr, &large, Goodbye::Fin, Instant::now());
+        let answer = asked.await.unwrap();
+        let body = String::from_utf8(answer.body()).unwrap();
+        assert!(body.contains("answered 413"), "{expected}: {body}\n{}", gateway.log());
+        assert_eq!(network.requests().await, [expected]);
     }
 }
 
