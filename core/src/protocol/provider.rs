@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::body::Body;
 use super::{
-    ClientProtocol, ReadError, Sink, adapted, anthropic, finish, gemini, ollama, openai, responses,
+    ClientProtocol, ReadError, Sink, ToolNames, adapted, anthropic, finish, gemini, ollama, openai,
+    responses,
 };
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;
@@ -106,6 +107,14 @@ impl<'a> ProviderRequest<'a> {
             .map(|(name, value)| (Cow::Borrowed(*name), value.clone()))
     }
 
+    /// The names of a client's own body that are sent as others.
+    fn own_names(&self) -> ToolNames {
+        match self.passes_through() {
+            true => ToolNames::of(self.request, self.client, self.target),
+            false => ToolNames::default(),
+        }
+    }
+
     fn passes_through(&self) -> bool {
         self.client.is_spoken_by(self.target.provider.upstream)
     }
@@ -133,6 +142,9 @@ impl ProviderProtocol {
         }?;
         if !ask.refused.is_empty() {
             call.body = without(&call.body, ask.refused);
+        }
+        if let Some(body) = ask.own_names().put_in(&call.body) {
+            call.body = body;
         }
         call.headers.extend(ask.forwarded_headers());
         let own = ask.target.provider.headers.iter();
@@ -173,7 +185,7 @@ impl ProviderProtocol {
         let (target, passes_through) = (ask.target, ask.passes_through());
         let mut request = adapted::with_choice_of_tools_there(ask.request);
         if !passes_through {
-            request = adapted::with_names_taken(adapted::with_results_first(request), self);
+            request = adapted::with_names_taken(adapted::with_results_first(request), target);
         }
         let takes_midway = || anthropic::Generation::of(&target.model).instructed_midway;
         match self {

@@ -202,7 +202,9 @@ impl Reading {
         // An end mark without anything else is written anew.
         if forwarded && (step == Step::More || seen.finish.is_some()) {
             let with_calls = self.ends_as_calls(seen.finish);
-            let forwarded = match frame.reader.amended(frame.data, with_calls) {
+            let amended = frame.reader.amended(frame.data, with_calls);
+            let restored = self.names.restore_in(amended.as_deref().unwrap_or(frame.data));
+            let forwarded = match restored.or(amended) {
                 Some(data) => {
                     let raw = &frame.raw_with(&data);
                     let mut amended = Frame { data: &data, raw, reader: &mut *frame.reader };
@@ -271,7 +273,8 @@ impl Reading {
                 true => protocol.finished(body, with_calls),
                 false => None,
             };
-            self.last.extend_from_slice(amended.as_deref().unwrap_or(body));
+            let body = amended.as_deref().unwrap_or(body);
+            self.last.extend_from_slice(self.names.restore_in(body).as_deref().unwrap_or(body));
             self.last_events = std::mem::take(&mut self.events);
         }
         Ok(())

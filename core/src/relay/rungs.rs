@@ -119,7 +119,7 @@ impl Relay {
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
             forwarding,
-            names: ToolNames::of(&self.job.request, self.job.client, target.provider.upstream),
+            names: ToolNames::of(&self.job.request, self.job.client, &target),
             stops,
             nonce: self.job.seed.wrapping_add(id.number().into()),
             event_bytes_max: self.job.limits.event_bytes,

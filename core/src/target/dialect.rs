@@ -45,6 +45,8 @@ pub struct Dialect {
     pub(crate) cache_key: bool,
     /// Whether tools may be named `functions`, as they were at first.
     pub(crate) functions: bool,
+    /// Whether tools may have any names.
+    pub(crate) any_tool_name: bool,
     /// Fields that are refused.
     pub(crate) refused: &'static [&'static str],
     /// `Some` where every field that is not known is refused, so that no client's own body can be
@@ -128,6 +130,7 @@ const COMPATIBLE: Dialect = Dialect {
     short_ids: false,
     cache_key: false,
     functions: true,
+    any_tool_name: false,
     refused: &[],
     strict: None,
 };
@@ -242,6 +245,7 @@ pub static DIALECTS: &[Dialect] = &[
         prefix: Prefix::Option,
         top_k: true,
         functions: false,
+        any_tool_name: true,
         ..COMPATIBLE
     },
     Dialect {
@@ -249,6 +253,7 @@ pub static DIALECTS: &[Dialect] = &[
         prefix: Prefix::Option,
         top_k: true,
         functions: false,
+        any_tool_name: true,
         ..COMPATIBLE
     },
     Dialect {

@@ -3,9 +3,13 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+use serde_json::Value;
+
 use crate::chat::{ChatRequest, Event, Format, Part, ToolCall, ToolChoice};
 use crate::protocol::ClientProtocol;
-use crate::target::{ProviderProtocol, Upstream};
+use crate::protocol::body::Body;
+use crate::target::{ProviderProtocol, Target, Upstream};
 
 /// What a name may be.
 struct Alphabet {
@@ -31,6 +35,14 @@ const GEMINI: Alphabet = Alphabet { marks: b"_-.", begins_with_any: false, ..OPE
 const HASH_BYTES: usize = "_01234567".len();
 
 impl Alphabet {
+    /// That of the target's provider; `None`: any name is taken.
+    fn at(target: &Target) -> Option<Self> {
+        let Upstream::Http(protocol) = target.provider.upstream else { return None };
+        let takes_any =
+            protocol == ProviderProtocol::OpenAi && target.provider.dialect().any_tool_name;
+        Self::of(protocol).filter(|_| !takes_any)
+    }
+
     /// `None`: any name is taken.
     const fn of(protocol: ProviderProtocol) -> Option<Self> {
         match protocol {
@@ -75,11 +87,11 @@ fn hash(name: &str) -> u32 {
 }
 
 /// Tools, their calls and the choice of one by names that are taken; a schema too.
-pub(in crate::protocol) fn with_names_taken(
-    request: Cow<'_, ChatRequest>,
-    protocol: ProviderProtocol,
-) -> Cow<'_, ChatRequest> {
-    let Some(alphabet) = Alphabet::of(protocol) else { return request };
+pub(in crate::protocol) fn with_names_taken<'r>(
+    request: Cow<'r, ChatRequest>,
+    target: &Target,
+) -> Cow<'r, ChatRequest> {
+    let Some(alphabet) = Alphabet::at(target) else { return request };
     if names(&request).all(|name| alphabet.takes(name)) {
         return request;
     }
@@ -140,18 +152,20 @@ struct Renamed {
 }
 
 impl ToolNames {
-    /// Those of a request that is sent in another protocol than its client's.
-    pub(crate) fn of(request: &ChatRequest, client: ClientProtocol, upstream: Upstream) -> Self {
-        let alphabet = match upstream {
-            Upstream::Http(protocol) if !client.is_spoken_by(upstream) => Alphabet::of(protocol),
-            Upstream::Http(_) | Upstream::Local => None,
-        };
-        let Some(alphabet) = alphabet else { return Self::default() };
-        let renamed = request.tools.iter().filter_map(|tool| match alphabet.write(&tool.name) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(sent) => Some(Renamed { sent, own: tool.name.clone() }),
-        });
-        Self(renamed.collect())
+    /// Those of a request that the target is sent by other names.
+    pub(crate) fn of(request: &ChatRequest, client: ClientProtocol, target: &Target) -> Self {
+        let Some(alphabet) = Alphabet::at(target) else { return Self::default() };
+        let is_own = client.is_spoken_by(target.provider.upstream);
+        let mut renamed: Vec<Renamed> = Vec::new();
+        for name in names(request) {
+            let own = if is_own { name_in_body(request, name) } else { name };
+            if let Cow::Owned(sent) = alphabet.write(own)
+                && renamed.iter().all(|known| known.own != own)
+            {
+                renamed.push(Renamed { sent, own: own.to_owned() });
+            }
+        }
+        Self(renamed)
     }
 
     /// A call by the client's own name for the tool, where another one was sent.
@@ -165,6 +179,122 @@ impl ToolNames {
         let name = Some(Cow::Owned(renamed.own.clone()));
         Some(Event::ToolCall(ToolCall { name, ..call.clone() }))
     }
+
+    /// The same in a frame or a body of the client's own protocol, if one of the names is in it. It
+    /// ends in a hash, so that no other text is the same.
+    pub(crate) fn restore_in(&self, data: &[u8]) -> Option<Vec<u8>> {
+        let mut restored: Option<Vec<u8>> = None;
+        for Renamed { sent, own } in &self.0 {
+            let data = restored.as_deref().unwrap_or(data);
+            if memmem::find(data, sent.as_bytes()).is_some() {
+                let (sent, own) = (format!("\"{sent}\""), Value::from(own.as_str()).to_string());
+                restored = Some(replaced(data, sent.as_bytes(), own.as_bytes()));
+            }
+        }
+        restored
+    }
+
+    /// A client's own body by the names that are sent; `None` where it keeps its own.
+    pub(in crate::protocol) fn put_in(&self, body: &[u8]) -> Option<Vec<u8>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut body = Body::read(body);
+        for field in WITH_NAMES {
+            let value = body.get(field).and_then(|text| serde_json::from_str(text).ok());
+            let Some(mut value) = value else { continue };
+            if self.rename(&mut value) {
+                body.set(field, &value);
+            }
+        }
+        Some(body.text().into_bytes())
+    }
+
+    /// Whether there was a name to be replaced.
+    fn rename(&self, value: &mut Value) -> bool {
+        match value {
+            Value::Object(members) => members.iter_mut().fold(false, |renamed, (key, value)| {
+                let here = match value {
+                    Value::String(name) if NAMES.contains(&key.as_str()) => self.rename_one(name),
+                    Value::Array(names) if NAME_LISTS.contains(&key.as_str()) => {
+                        self.rename_all(names)
+                    }
+                    _ if FREE.contains(&key.as_str()) => false,
+                    value => self.rename(value),
+                };
+                renamed | here
+            }),
+            Value::Array(values) => {
+                values.iter_mut().fold(false, |renamed, value| self.rename(value) | renamed)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+
+    fn rename_all(&self, names: &mut [Value]) -> bool {
+        names.iter_mut().fold(false, |renamed, name| {
+            let Value::String(name) = name else { return renamed };
+            self.rename_one(name) | renamed
+        })
+    }
+
+    fn rename_one(&self, name: &mut String) -> bool {
+        let renamed = self.0.iter().find(|renamed| renamed.own == *name);
+        if let Some(renamed) = renamed {
+            name.clone_from(&renamed.sent);
+        }
+        renamed.is_some()
+    }
+}
+
+/// The fields of the protocols' bodies that have names of tools in them.
+const WITH_NAMES: [&str; 9] = [
+    "tools",
+    "functions",
+    "messages",
+    "input",
+    "contents",
+    "tool_choice",
+    "function_call",
+    "toolConfig",
+    "tool_config",
+];
+
+/// Where the names are in these.
+const NAMES: [&str; 2] = ["name", "tool_name"];
+const NAME_LISTS: [&str; 2] = ["allowedFunctionNames", "allowed_function_names"];
+
+/// What a tool is called with and gives, and what that may be: its names are the tool's own.
+const FREE: [&str; 11] = [
+    "action",
+    "args",
+    "arguments",
+    "input",
+    "input_schema",
+    "output",
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+    "response",
+    "schema",
+];
+
+/// What the client's own body calls a tool: a function's name may stand for one in a namespace.
+fn name_in_body<'r>(request: &'r ChatRequest, name: &'r str) -> &'r str {
+    let form = request.tool_forms.iter().find(|(function, _)| function == name);
+    form.map_or(name, |(_, form)| form.name.as_str())
+}
+
+fn replaced(data: &[u8], sent: &[u8], own: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len());
+    let mut from = 0;
+    for at in memmem::find_iter(data, sent) {
+        out.extend_from_slice(&data[from..at]);
+        out.extend_from_slice(own);
+        from = at + sent.len();
+    }
+    out.extend_from_slice(&data[from..]);
+    out
 }
 
 #[cfg(test)]
@@ -223,23 +353,80 @@ mod tests {
             tool_choice: Some(ToolChoice::Tool(LONG.into())),
             ..ChatRequest::default()
         };
-        let sent = with_names_taken(Cow::Borrowed(&request), ProviderProtocol::OpenAi);
+        let sent = with_names_taken(Cow::Borrowed(&request), &target("openai"));
         let short = sent.tools[1].name.clone();
         assert_eq!((sent.tools[0].name.as_str(), short.len()), ("f", 64));
         assert_eq!(names(&sent).collect::<Vec<_>>(), ["f", &short, &short, &short]);
-        let same = with_names_taken(Cow::Borrowed(&request), ProviderProtocol::Anthropic);
+        let same = with_names_taken(Cow::Borrowed(&request), &target("anthropic"));
         assert!(matches!(same, Cow::Borrowed(_)));
 
-        let upstream = Upstream::Http(ProviderProtocol::OpenAi);
         let fragment = |name: &str| {
             let name = (!name.is_empty()).then(|| Cow::Owned(name.to_owned()));
             Event::ToolCall(ToolCall { index: 0, id: None, name, arguments: "{".into() })
         };
-        let back = ToolNames::of(&request, ClientProtocol::Anthropic, upstream);
+        let back = ToolNames::of(&request, ClientProtocol::Anthropic, &target("openai"));
         assert_eq!(back.restore(&fragment(&short)), Some(fragment(LONG)));
         assert_eq!(back.restore(&fragment("f")), None);
         assert_eq!(back.restore(&fragment("")), None);
-        let same_protocol = ToolNames::of(&request, ClientProtocol::OpenAi, upstream);
-        assert_eq!(same_protocol.restore(&fragment(&short)), None);
+        let any = ToolNames::of(&request, ClientProtocol::Anthropic, &target("ollama"));
+        assert_eq!(any.restore(&fragment(&short)), None);
+    }
+
+    /// Each row: a client's protocol and a body of its own, in which `LONG` is a tool's name, `SAME` is
+    /// what keeps it.
+    #[test]
+    fn a_clients_own_body_has_the_names_that_are_taken() {
+        let rows = [
+            (
+                ClientProtocol::OpenAi,
+                r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function",
+                    "function":{"name":"LONG","arguments":"{\"name\":\"SAME\"}"}}]},
+                    {"role":"user","content":"SAME"}],"top_p":1.0,
+                    "tools":[{"type":"function","function":{"name":"LONG",
+                        "parameters":{"properties":{"name":{"const":"SAME"}},"name":"SAME"}}}],
+                    "tool_choice":{"type":"function","function":{"name":"LONG"}}}"#,
+            ),
+            (
+                ClientProtocol::Responses,
+                r#"{"input":[{"type":"function_call","call_id":"c","name":"LONG","arguments":"{}"},
+                    {"role":"user","content":"x"}],"tools":[{"type":"custom","name":"LONG"}]}"#,
+            ),
+            (
+                ClientProtocol::Gemini,
+                r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"LONG",
+                    "args":{"name":"SAME"}}}]},{"role":"user","parts":[{"text":"x"}]}],
+                    "tools":[{"functionDeclarations":[{"name":"LONG"}]}],
+                    "toolConfig":{"functionCallingConfig":{"mode":"ANY",
+                        "allowedFunctionNames":["LONG"]}}}"#,
+            ),
+        ];
+        for (client, body) in rows {
+            let target = target(client.name());
+            let short = Alphabet::at(&target).unwrap().write(LONG).into_owned();
+            let written = body.replace("SAME", LONG).replace("LONG", LONG);
+            let request = client.parse_request(written.as_bytes()).unwrap();
+            let names = ToolNames::of(&request, client, &target);
+            let sent: Value =
+                serde_json::from_slice(&names.put_in(written.as_bytes()).unwrap()).unwrap();
+            let expected: Value = serde_json::from_str(
+                &body.replace("SAME", LONG).replace("\"LONG", &format!("\"{short}")),
+            )
+            .unwrap();
+            assert_eq!(sent, expected, "{client:?}");
+
+            let answer = format!(r#"{{"name":"{short}","text":"\"{short}\" it is"}}"#);
+            let back = format!(r#"{{"name":"{LONG}","text":"\"{short}\" it is"}}"#);
+            let restored = names.restore_in(answer.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(restored).unwrap(), back);
+            assert_eq!(names.restore_in(b"{\"name\":\"f\"}"), None);
+        }
+    }
+
+    fn target(protocol: &str) -> std::sync::Arc<Target> {
+        let text = format!(
+            "[providers.p]\nprotocol = \"{protocol}\"\nbase_url = \"http://p\"\n[models.m]\n\
+             targets = [\"p/m\"]"
+        );
+        crate::config::Config::parse(&text, |_| None).unwrap().models["m"].targets[0].clone()
     }
 }
