@@ -48,7 +48,12 @@ pub(super) fn function(
 
 /// The call of the function that stands for a custom tool.
 pub(super) fn call(id: String, name: String, input: &str) -> Part {
-    Part::ToolCall { id, name, arguments: json!({INPUT: input}).to_string() }
+    Part::ToolCall { id, name, arguments: arguments(input) }
+}
+
+/// Its arguments.
+pub(super) fn arguments(input: &str) -> String {
+    json!({INPUT: input}).to_string()
 }
 
 /// The text that these arguments stand for. A model may name the argument otherwise, or write the text

@@ -2,6 +2,7 @@
 //!
 //! `request.rs` and `writer.rs` face the client, `provider_request.rs` and `reader.rs` face a provider.
 
+mod custom_calls;
 mod generation;
 mod provider_request;
 mod reader;

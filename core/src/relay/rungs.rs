@@ -10,7 +10,7 @@ use super::stops::Stops;
 use super::{AttemptId, Call, CallLimits, Downstream, Output, Purpose, Relay, continuation};
 use crate::chat::ChatRequest;
 use crate::failure::{Failure, Reason};
-use crate::protocol::ToolNames;
+use crate::protocol::{ClientProtocol, ToolNames};
 use crate::target::{ApiKey, Target};
 
 impl Relay {
@@ -156,8 +156,11 @@ impl Relay {
     /// of a continuation do not belong to the stream that broke, nor is all sent of what is cut here.
     fn forwarding(&self, target: &Target, changed: bool) -> Forwarding {
         let spoken = self.job.client.is_spoken_by(target.provider.upstream);
-        // Where functions became tools the calls in an answer must become functions again.
-        let renamed = self.job.request.functions && !target.provider.dialect().functions;
+        // Where functions became tools the calls in an answer must become functions again, and those
+        // of functions that stand for custom tools, custom ones.
+        let (request, dialect) = (&self.job.request, target.provider.dialect());
+        let is_custom = self.job.client == ClientProtocol::OpenAi && !request.tool_forms.is_empty();
+        let renamed = request.functions && !dialect.functions || is_custom && !dialect.custom_tools;
         let same = spoken && !changed && !renamed;
         let stream = self.job.request.stream;
         let usage = self.job.request.include_usage;

@@ -45,6 +45,8 @@ pub struct Dialect {
     pub(crate) cache_key: bool,
     /// Whether tools may be named `functions`, as they were at first.
     pub(crate) functions: bool,
+    /// Whether a tool may have a text in place of arguments.
+    pub(crate) custom_tools: bool,
     /// Whether tools may have any names.
     pub(crate) any_tool_name: bool,
     /// Fields that are refused.
@@ -130,6 +132,7 @@ const COMPATIBLE: Dialect = Dialect {
     short_ids: false,
     cache_key: false,
     functions: true,
+    custom_tools: false,
     any_tool_name: false,
     refused: &[],
     strict: None,
@@ -142,6 +145,7 @@ const OPENAI: Dialect = Dialect {
     limit: Some("max_completion_tokens"),
     developer: "developer",
     cache_key: true,
+    custom_tools: true,
     instructions: Instructions::Anywhere,
     thought: Thought::Unsupported,
     ..COMPATIBLE

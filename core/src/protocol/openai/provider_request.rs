@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::custom_calls::as_functions;
 use super::generation::Generation;
 use super::schema::held;
 use crate::chat::{
@@ -19,7 +20,11 @@ const SAMPLING: [&str; 4] = ["temperature", "top_p", "frequency_penalty", "prese
 /// The call that asks for an answer.
 pub(in crate::protocol) fn http_request(ask: &ProviderRequest<'_>) -> Result<HttpRequest, Failure> {
     let dialect = ask.target.provider.dialect();
-    let body = match (ask.original(), dialect.strict) {
+    let mut original = ask.original();
+    if let Some((body, _)) = original.as_mut().filter(|_| !dialect.custom_tools) {
+        as_functions(body, ask.request);
+    }
+    let body = match (original, dialect.strict) {
         (Some((body, pieces)), None) if dialect.functions || !ask.request.functions => {
             patched(body, pieces, ask, dialect)?
         }
@@ -372,7 +377,7 @@ fn image(url: &str, media: &Media) -> Value {
     json!({"type": "image_url", "image_url": image})
 }
 
-fn tool(tool: &Tool) -> Value {
+pub(super) fn tool(tool: &Tool) -> Value {
     let none = Value::Null;
     let (parameters, strict) = held(tool.parameters.as_ref().unwrap_or(&none), tool.strict);
     let mut function = json!({"name": tool.name});

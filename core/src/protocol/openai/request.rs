@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::chat::{
     ChatRequest, Effort, Format, Media, MediaKind, MediaSource, Message, Original, Part, Place,
-    Role, Sampling, Tool, ToolChoice,
+    Role, Sampling, Tool, ToolChoice, ToolForm, ToolKind,
 };
 use crate::failure::{Failure, Reason};
 use crate::protocol::custom_tools::{self, TextFormat};
@@ -221,6 +221,8 @@ impl Request {
 impl From<Request> for ChatRequest {
     fn from(request: Request) -> Self {
         let max_output_tokens = request.max_completion_tokens.or(request.max_tokens);
+        let custom = request.tools.iter().flatten().filter_map(|tool| tool.custom.as_ref());
+        let tool_forms = custom.map(|tool| (tool.name.clone(), custom_form(&tool.name))).collect();
         let mut tools: Vec<_> = request.tools.into_iter().flatten().filter_map(tool).collect();
         let functions: Vec<_> = request.functions.into_iter().flatten().map(function).collect();
         // A message of that time has one call.
@@ -241,7 +243,7 @@ impl From<Request> for ChatRequest {
                 seed: request.seed,
             },
             stop: request.stop.map(Into::into).unwrap_or_default(),
-            tool_forms: Vec::new(),
+            tool_forms,
             tools,
             functions: is_single,
             tool_choice: request.tool_choice.or(request.function_call).and_then(tool_choice),
@@ -349,6 +351,10 @@ fn part(part: WirePart) -> Part {
 fn tool(tool: WireTool) -> Option<Tool> {
     let custom = |it: WireCustom| custom_tools::function(it.name, it.description, it.format);
     tool.function.map(function).or(tool.custom.map(custom))
+}
+
+fn custom_form(name: &str) -> ToolForm {
+    ToolForm { kind: ToolKind::Custom, name: name.to_owned(), namespace: None }
 }
 
 fn function(function: WireFunction) -> Tool {

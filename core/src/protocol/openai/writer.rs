@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::custom_calls::{CustomCalls, is_custom};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason, Who};
 use crate::protocol::frame::{push, push_json_string, push_number};
 use crate::protocol::too_long::{self, Words};
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, custom_tools};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own
 /// answer about a request that is wrong by itself goes back as it came.
@@ -44,11 +45,12 @@ pub(crate) struct Writer {
     opening: AnswerMeta,
     /// `data: {"id": ... "choices":[{"index":0,"delta":`; empty until the first event.
     prefix: Vec<u8>,
+    custom: CustomCalls,
 }
 
 impl Writer {
     pub(in crate::protocol) fn new(opening: AnswerMeta) -> Self {
-        Self { opening, prefix: Vec::new() }
+        Self { opening, prefix: Vec::new(), custom: CustomCalls::default() }
     }
 
     /// The provider's own frames began the answer: the role is out.
@@ -65,9 +67,13 @@ impl Writer {
             Event::Reasoning(text) => self.delta(out, "reasoning_content", text),
             Event::Refusal(text) => self.delta(out, "refusal", text),
             Event::ToolCall(call) if self.opening.request.functions => self.function(out, call),
+            Event::ToolCall(call) if self.custom.hold(call, &self.opening.request) => {}
             Event::ToolCall(call) => self.call(out, call),
             Event::Finish(reason) => {
                 self.begin(out);
+                for delta in self.custom.take() {
+                    self.chunk(out, &delta, None);
+                }
                 self.chunk(out, b"{}", Some(*reason));
             }
             Event::Usage(usage) if self.opening.request.include_usage => self.usage(out, usage),
@@ -115,9 +121,14 @@ impl Writer {
             message["function_call"] = function(&calls[0]);
             return;
         }
-        let calls = calls
-            .iter()
-            .map(|call| json!({"id": call.id, "type": "function", "function": function(call)}));
+        let calls = calls.iter().map(|call| match is_custom(&self.opening.request, &call.name) {
+            true => {
+                let input = custom_tools::input(&call.arguments);
+                let custom = json!({"name": call.name, "input": input});
+                json!({"id": call.id, "type": "custom", "custom": custom})
+            }
+            false => json!({"id": call.id, "type": "function", "function": function(call)}),
+        });
         message["tool_calls"] = calls.collect();
     }
 
