@@ -81,7 +81,7 @@ fields! {
     UsageEstimated     "usage_estimated"      "Whether the token counts are our estimate rather than the provider's.";
     FirstContentMs     "first_content_ms"     "From the request to its first content, in milliseconds.";
     ProcessingTimeMs   "processing_time_ms"   "From the request to its end, in milliseconds.";
-    Attempts           "attempts"             "Every call made: target, way, outcome, duration, and what was left out because the target refuses it.";
+    Attempts           "attempts"             "Every call made: target, way, outcome, duration, and what the request asked for that was left out because the target does not take it.";
     SkippedEvents      "skipped_events"       "Events of the provider that could not be read and were skipped.";
     Target             "target"               "The target of one call, as provider/model.";
     Attempt            "attempt"              "The number of one call within its answer, from 0.";

@@ -24,6 +24,7 @@ mod error;
 mod finish;
 mod frame;
 mod gemini;
+mod left_out;
 pub(crate) mod loose;
 #[cfg(test)]
 mod meaning;
@@ -55,6 +56,7 @@ use self::call_names::CallNames;
 use self::calls::Calls;
 pub use self::client::ClientProtocol;
 pub(crate) use self::collected::{Collected, CollectedCall};
+pub(crate) use self::left_out::Asked;
 pub use self::provider::{HttpRequest, ProviderRequest};
 pub use self::reader::StreamReader;
 pub(crate) use self::reported::Reported;

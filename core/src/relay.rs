@@ -62,7 +62,7 @@ use crate::failure::Failure;
 use crate::health::Health;
 use crate::limit::ByteLimits;
 use crate::limit::learned::Learned;
-use crate::protocol::ClientProtocol;
+use crate::protocol::{Asked, ClientProtocol};
 use crate::target::Target;
 use crate::time::Instant;
 
@@ -117,6 +117,8 @@ pub struct Relay {
     /// What is to be done, in order; never [`Output::Wait`].
     actions: VecDeque<Output>,
     bounds: Bounds,
+    /// What of the request may be left out.
+    asked: Option<Asked>,
     account: Account,
     paused: bool,
     settled: bool,
@@ -138,6 +140,7 @@ impl Relay {
             delivered: Delivered::new(job.limits.answer_bytes),
             actions: VecDeque::new(),
             bounds: Bounds::new(&job.request),
+            asked: Asked::of(&job.request, job.client),
             account: Account::new(job.caller.clone(), now),
             paused: false,
             settled: false,

@@ -63,11 +63,23 @@ pub fn check(scenario: &Scenario, seen: &[Seen]) -> Result<(), String> {
 pub fn check_log(scenario: &Scenario, lines: &[String]) -> Result<(), String> {
     let lines: Vec<Value> =
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let lacks = |line: &&Value| !lines.iter().any(|logged| contains(logged, line));
+    let lacks = |line: &&Value| !lines.iter().any(|logged| has_logged(logged, line));
     match scenario.logged.iter().find(lacks) {
         Some(line) => Err(format!("no line of the log has {line}")),
         None => Ok(()),
     }
+}
+
+/// A key such as `attempts_has` has a part of the field's text.
+fn has_logged(line: &Value, expected: &Value) -> bool {
+    let mut fields = expected.as_object().into_iter().flatten();
+    fields.all(|(key, expected)| match key.strip_suffix("_has") {
+        Some(key) => {
+            let texts = line[key].as_str().zip(expected.as_str());
+            texts.is_some_and(|(text, part)| text.contains(part))
+        }
+        None => line.get(key).is_some_and(|value| contains(value, expected)),
+    })
 }
 
 fn check_one(scenario: &Scenario, exchange: Exchange<'_>, seen: &Seen) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Parameters that may be left out: an answer without them is still an answer to the request. Which of
-//! them a provider refuses is learned from its rejections, which name them in the words of
-//! `parameter/texts.tsv`, one text per line: the words, in which `{name}` stands for a parameter, and
-//! where they were seen. Case and quotation marks count nothing.
+//! them a provider refuses is known from the tables of its protocol, and learned from its rejections,
+//! which name them in the words of `parameter/texts.tsv`, one text per line: the words, in which `{name}`
+//! stands for a parameter, and where they were seen. Case and quotation marks count nothing.
 //!
 //! Never here is what decides what is answered, in which form or how long: messages, tools and their
 //! choice, formats, stop sequences, the number of answers, limits.
@@ -79,6 +79,7 @@ static PARAMETERS: &[Parameter] = &[
         paths: &[
             "reasoning_effort",
             "reasoning.effort",
+            "reasoning.max_tokens",
             "thinking",
             "output_config.effort",
             "generationConfig.thinkingConfig",
@@ -109,7 +110,11 @@ static PARAMETERS: &[Parameter] = &[
     Parameter { names: &["include"], paths: &["include"] },
     Parameter { names: &["truncation"], paths: &["truncation"] },
     Parameter { names: &["context_management"], paths: &["context_management"] },
+    Parameter { names: &["tool_choice"], paths: &["tool_choice", "toolConfig", "tool_config"] },
 ];
+
+/// What a protocol may have no field for, but must not be left out because it was refused.
+const KEPT: &[&str] = &["tool_choice"];
 
 /// Some of the parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +139,24 @@ impl Parameters {
     pub fn names(self) -> String {
         let names: Vec<_> = self.iter().map(|parameter| parameter.names[0]).collect();
         names.join(",")
+    }
+
+    /// Every one there is.
+    pub(crate) fn all() -> Self {
+        (0..PARAMETERS.len()).map(Self::one).fold(Self::default(), Self::and)
+    }
+
+    /// Those of whose paths this is true.
+    #[must_use]
+    pub(crate) fn filter(self, fits: impl Fn(&[&'static str]) -> bool) -> Self {
+        let places = (0..PARAMETERS.len()).filter(|place| fits(PARAMETERS[*place].paths));
+        Self(self.0 & places.map(Self::one).fold(Self::default(), Self::and).0)
+    }
+
+    /// Those that are not among the others.
+    #[must_use]
+    pub(crate) fn filter_out(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// Where they are in bodies.
@@ -178,7 +201,8 @@ fn find(text: &str, before: &str, after: &str) -> Option<Parameters> {
                 && !(after.is_empty() && goes_on(tail))
         })
     };
-    let named = PARAMETERS.iter().enumerate();
+    let is_kept = |parameter: &Parameter| KEPT.contains(&parameter.names[0]);
+    let named = PARAMETERS.iter().enumerate().filter(|(_, parameter)| !is_kept(parameter));
     let found = named.filter_map(|(place, parameter)| {
         let longest = parameter.names.iter().filter(fits).map(|name| name.len()).max()?;
         Some((longest, place))

@@ -31,8 +31,8 @@ fn caller() -> Caller {
 
 fn attempt(target: &Arc<Target>, limits: Option<CallLimits>, end: End) -> AttemptRecord {
     let took = Duration::from_millis(20);
-    let refused = Parameters::default();
-    AttemptRecord { target: target.clone(), limits, refused, stream: true, began: took, took, end }
+    let left_out = Parameters::default();
+    AttemptRecord { target: target.clone(), limits, left_out, stream: true, began: took, took, end }
 }
 
 fn limits(model: u32) -> CallLimits {
@@ -150,7 +150,7 @@ fn field_names_are_unique_and_meanings_are_sentences() {
 #[test]
 fn an_attempt_has_what_was_left_out() {
     let mut settlement = settlement();
-    settlement.attempts[1].refused = Parameters::named("seed,store");
+    settlement.attempts[1].left_out = Parameters::named("seed,store");
     let written = settlement.attempts[1].to_string();
     assert_eq!(written, "a/second stream finished 20 ms without seed,store");
 }

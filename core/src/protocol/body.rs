@@ -68,6 +68,15 @@ impl<'a> Body<'a> {
         self.set_text(outer, text);
     }
 
+    /// The text of a field, or of one of an object in a field.
+    pub(super) fn get_at(&self, path: &str) -> Option<String> {
+        let Some((outer, inner)) = path.split_once('.') else {
+            return self.get(path).map(str::to_owned);
+        };
+        let text = self.get(outer).filter(|text| text.starts_with('{'))?;
+        Body::read(text.as_bytes()).get_at(inner)
+    }
+
     /// The values of the fields of these names.
     pub(super) fn take(
         self,

@@ -125,7 +125,7 @@ impl Account {
         self.attempts.push(AttemptRecord {
             target: attempt.plan.target.clone(),
             limits: Some(attempt.plan.limits),
-            refused: attempt.plan.refused,
+            left_out: attempt.plan.left_out,
             stream: attempt.plan.stream,
             began: attempt.began.since(self.began),
             took: now.since(attempt.began),
@@ -144,7 +144,7 @@ impl Account {
         self.attempts.push(AttemptRecord {
             target: target.clone(),
             limits: None,
-            refused: Parameters::default(),
+            left_out: Parameters::default(),
             stream,
             began: now.since(self.began),
             took: Duration::ZERO,

@@ -100,8 +100,10 @@ pub(super) struct Plan {
     pub(super) copies: u32,
     /// It follows a refusal that stated the target's limit.
     pub(super) is_retry: bool,
-    /// What it leaves out.
+    /// What it leaves out because it was refused before.
     pub(super) refused: Parameters,
+    /// What it leaves out of what the request asks for.
+    pub(super) left_out: Parameters,
     /// Bytes of content that were delivered before it, and how many of them were text.
     pub(super) bytes_before: usize,
     pub(super) text_before: usize,

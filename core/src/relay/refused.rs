@@ -5,6 +5,7 @@ use super::attempt::Attempt;
 use super::{Downstream, Relay};
 use crate::chat::Event;
 use crate::failure::{Failure, Reason};
+use crate::limit::Limit;
 use crate::limit::parameter::Parameters;
 use crate::target::Target;
 
@@ -14,6 +15,18 @@ impl Relay {
         let (endpoint, now) = (&target.provider.base_url, self.unix_seconds());
         let learned = self.job.learned.find(endpoint, &target.model, now);
         learned.map(|row| row.refused).unwrap_or_default()
+    }
+
+    /// What a call to this target leaves out of what the request asks for, for the log.
+    pub(super) fn left_out(
+        &self,
+        target: &Target,
+        stream: bool,
+        limit: Option<Limit>,
+    ) -> Parameters {
+        let Some(asked) = &self.asked else { return Parameters::default() };
+        let max_output = limit.map(|limit| limit.max_output);
+        asked.left_out(target, stream, max_output, self.refused(target))
     }
 
     /// Learns the parameter that a failed attempt was rejected for. `true`: the target is to be called

@@ -91,6 +91,7 @@ impl Relay {
         let needed = terms.need_limit() || target.provider.upstream.needs_limit();
         let limit = terms.limit().filter(|_| needed);
         let refused = self.refused(&target);
+        let left_out = self.left_out(&target, stream, limit);
         let stops = Stops::of(&self.job.request, &target);
         let forwarding = self.forwarding(&target, continues.is_some() || !stops.is_empty());
         let id = AttemptId(self.next_id);
@@ -116,6 +117,7 @@ impl Relay {
             copies: self.copies(&target),
             is_retry: retry.is_some(),
             refused,
+            left_out,
             bytes_before: self.delivered.bytes,
             text_before: self.delivered.text.len(),
             forwarding,

@@ -20,8 +20,8 @@ pub struct AttemptRecord {
     pub target: Arc<Target>,
     /// The limit sent; `None`: the target was not called.
     pub limits: Option<CallLimits>,
-    /// What was left out because the target refused it before.
-    pub refused: Parameters,
+    /// What was left out of what the request asked for, because the target does not take it.
+    pub left_out: Parameters,
     /// As a stream or as one whole answer.
     pub stream: bool,
     /// When, after the request came.
@@ -41,9 +41,9 @@ impl fmt::Display for AttemptRecord {
             End::Failed(failure) => failure.reason.code(),
         };
         write!(f, "{} {way} {outcome} {} ms", self.target, self.took.as_millis())?;
-        match self.refused.is_empty() {
+        match self.left_out.is_empty() {
             true => Ok(()),
-            false => write!(f, " without {}", self.refused.names()),
+            false => write!(f, " without {}", self.left_out.names()),
         }
     }
 }
