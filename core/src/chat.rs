@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use crate::json;
+
 pub use original::Original;
 pub(crate) use original::{Piece, Place};
 
@@ -362,7 +364,7 @@ impl Part {
     pub fn arguments(&self) -> Option<Value> {
         let Self::ToolCall { arguments, .. } = self else { return None };
         let text = arguments.trim();
-        let value = match serde_json::from_str(text) {
+        let value = match json::read(text) {
             Ok(value @ Value::Object(_)) => value,
             Ok(Value::Null) => json!({}),
             Ok(value) => json!({"arguments": value}),

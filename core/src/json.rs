@@ -9,25 +9,36 @@
 //! UTF-8, and what is skipped is nested at most [`NESTING_MAX`] deep. Of equal names in an object
 //! the caller sees each, in order.
 //!
-//! What it is not: the way to read a request or anything else that comes once. That is
-//! `serde_json`'s, which says better what is wrong.
+//! A request is read with it too, but into types of serde's: `values`.
 
 mod halves;
 mod lenient;
 mod nesting;
 mod shape;
+mod values;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use serde_json::{Map, Value};
+
 pub(crate) use halves::Halves;
 pub(crate) use lenient::holds_content;
 pub(crate) use nesting::Nesting;
 pub(crate) use shape::Shape;
+pub(crate) use values::{Error, Wrong, read, read_bytes};
 
 /// How deep lists and objects nest that are skipped.
 pub(crate) const NESTING_MAX: u32 = 128;
+
+/// An object of these members. To be collected, they would be sorted first, by code that is compiled
+/// anew for each iterator.
+pub(crate) fn object(members: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.extend(members);
+    object
+}
 
 /// Reads one JSON text.
 #[derive(Clone, Debug)]
@@ -253,8 +264,9 @@ impl Number<'_> {
 }
 
 impl<'a> Reader<'a> {
+    /// Reads an object; `member` reads the value of each name, of which escapes are not decoded yet.
     #[inline]
-    fn members(
+    pub(crate) fn members(
         &mut self,
         mut member: impl FnMut(&mut Self, Text<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {

@@ -8,6 +8,7 @@
 
 use crate::chat::{Event, Media, MediaKind, Message, Part, Role};
 use crate::failure::{Failure, Reason};
+use crate::json::{self, Wrong};
 
 mod adapted;
 mod anthropic;
@@ -130,28 +131,21 @@ pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Resul
         let detail = format!("The body is not UTF-8 at byte {}.", error.valid_up_to());
         Failure::new(Reason::InvalidRequest, detail)
     })?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        // Where a word is expected, any other value is to the reader no JSON.
-        let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        if !inner.is_data() && !is_json() {
-            Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {inner}"))
-        } else if path != "." {
-            Failure::new(Reason::InvalidRequest, format!("{path}: {inner}")).at(path)
-        } else {
-            Failure::new(Reason::InvalidRequest, inner.to_string())
+    json::read(text).map_err(wrong)
+}
+
+fn wrong(error: json::Error) -> Failure {
+    match error.into_wrong() {
+        Wrong::Json(malformed) => {
+            Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {malformed}"))
         }
-    })?;
-    json.end().map_err(|error| {
-        Failure::new(Reason::InvalidRequest, format!("The body is not valid JSON: {error}"))
-    })?;
-    // Serde also accepts an object as the list of its values.
-    if !text.trim_start().starts_with('{') {
-        return Err(Failure::new(Reason::InvalidRequest, "The body is a list: expected an object"));
+        Wrong::Value { path, what } if path.is_empty() => {
+            Failure::new(Reason::InvalidRequest, what)
+        }
+        Wrong::Value { path, what } => {
+            Failure::new(Reason::InvalidRequest, format!("{path}: {what}")).at(path)
+        }
     }
-    Ok(value)
 }
 
 /// The one message of a client that sends no conversation.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::signature::{Jwk, VerifyingKey};
+use crate::json;
 use crate::time::Instant;
 
 /// How long keys are used without asking whether they still hold.
@@ -121,11 +123,12 @@ impl KeySet {
 /// The keys of a set that can be used; the others are for somebody else.
 fn read(body: &[u8]) -> Result<Keys, String> {
     #[derive(Deserialize)]
-    struct Set {
-        keys: Vec<serde_json::Value>,
+    struct Set<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
     }
-    let set: Set = serde_json::from_slice(body).map_err(|error| format!("no key set: {error}"))?;
-    let read = |key| VerifyingKey::from_jwk(&serde_json::from_value::<Jwk>(key).ok()?).ok();
+    let set: Set<'_> = json::read_bytes(body).map_err(|error| format!("no key set: {error}"))?;
+    let read = |key: &RawValue| VerifyingKey::from_jwk(&json::read::<Jwk>(key.get()).ok()?).ok();
     let keys: Keys = set.keys.into_iter().filter_map(read).take(KEYS_MAX).collect();
     if keys.is_empty() {
         return Err("no key in the set is for RS256 or ES256".into());

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::UserName;
 use super::signature::{Algorithm, VerifyingKey};
 use crate::failure::{Failure, Reason};
+use crate::json;
 
 /// Whom tokens must come from, be for, and name.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Token {
         let (signed, signature) = text.rsplit_once('.').ok_or_else(malformed)?;
         let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part| Base64UrlUnpadded::decode_vec(part).map_err(|_| malformed());
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
+        let header: Header = json::read_bytes(&decode(header)?).map_err(|_| malformed())?;
         if header.crit.is_some() {
             return Err(invalid("The token has critical extensions, and none is understood."));
         }
@@ -90,7 +91,7 @@ impl Token {
 
     /// Who it is about, if its claims hold at this time; the signature is the caller's to check.
     pub(super) fn subject(&self, claims: &Claims, unix_now: u64) -> Result<Subject, Failure> {
-        let payload: Value = serde_json::from_slice(&self.payload)
+        let payload: Value = json::read_bytes(&self.payload)
             .map_err(|_| invalid("The token's claims are not JSON."))?;
         claims.check_time(&payload, unix_now)?;
         claims.check_source(&payload)?;

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
+
+use crate::json::{self, Reader};
 
 /// The fields of a JSON object, each value as the text it was written in.
 pub(super) struct Body<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -27,7 +26,18 @@ const TOOLS: [(&str, &[&str]); 2] =
 impl<'a> Body<'a> {
     /// The fields of `body`, which a protocol's `parse_request` took.
     pub(super) fn read(body: &'a [u8]) -> Self {
-        serde_json::from_slice(body).expect("the body was read before")
+        Self::try_read(body).expect("the body was read before")
+    }
+
+    /// The fields of `body`; `None` if it is no object.
+    pub(super) fn try_read(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(body).ok()?;
+        let mut fields = Vec::new();
+        let read = reader.members(|value, name| {
+            fields.push((name.into_cow(), value.raw()?.into()));
+            Ok(())
+        });
+        read.and_then(|()| reader.end()).ok().map(|()| Self(fields))
     }
 
     /// A field as it was written.
@@ -85,7 +95,7 @@ impl<'a> Body<'a> {
         self.0
             .into_iter()
             .filter(|(name, _)| names.contains(&name.as_ref()))
-            .filter_map(|(name, text)| Some((name.into_owned(), serde_json::from_str(&text).ok()?)))
+            .filter_map(|(name, text)| Some((name.into_owned(), json::read(&text).ok()?)))
     }
 
     /// Sets a field, in the place of the one of that name or last.
@@ -117,7 +127,7 @@ impl<'a> Body<'a> {
     /// written, and new ones.
     pub(super) fn set_list(&mut self, name: &'static str, stretches: &[Stretch]) {
         let old = self.get(name).unwrap_or("[]");
-        let elements: Vec<&RawValue> = serde_json::from_str(old).unwrap_or_default();
+        let elements = elements(old).unwrap_or_default();
         let mut list = String::with_capacity(old.len());
         for stretch in stretches {
             match stretch {
@@ -147,14 +157,14 @@ impl<'a> Body<'a> {
         mut edit: impl FnMut(&mut Body<'_>) -> bool,
     ) -> bool {
         let list = self.get(name).unwrap_or_default();
-        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(list) else { return false };
+        let Some(elements) = elements(list) else { return false };
         let mut changed = false;
         let edited = elements.iter().map(|element| {
-            let Ok(mut object) = serde_json::from_str::<Body<'_>>(element.get()) else {
-                return element.get().to_owned();
+            let Some(mut object) = Body::try_read(element.as_bytes()) else {
+                return (*element).to_owned();
             };
             if !edit(&mut object) {
-                return element.get().to_owned();
+                return (*element).to_owned();
             }
             changed = true;
             object.text()
@@ -186,37 +196,21 @@ fn separate(list: &mut String) {
 }
 
 /// The part of `text` from one value in it to the end of another.
-fn text_between<'a>(text: &'a str, first: &RawValue, last: &RawValue) -> &'a str {
-    let offset = |value: &RawValue| value.get().as_ptr() as usize - text.as_ptr() as usize;
-    &text[offset(first)..offset(last) + last.get().len()]
+fn text_between<'a>(text: &'a str, first: &str, last: &str) -> &'a str {
+    let offset = |value: &str| value.as_ptr() as usize - text.as_ptr() as usize;
+    &text[offset(first)..offset(last) + last.len()]
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Body<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Body<'de>, M::Error> {
-                let mut fields = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    fields.push((name.0, Cow::Borrowed(value.get())));
-                }
-                Ok(Body(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
+/// The elements of a list as they are written; `None` if it is no list.
+pub(super) fn elements(list: &str) -> Option<Vec<&str>> {
+    let mut reader = Reader::new(list.as_bytes()).ok()?;
+    let mut elements = Vec::new();
+    let read = reader.list(|element| {
+        elements.push(element.raw()?);
+        Ok(())
+    });
+    read.ok().map(|()| elements)
 }
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

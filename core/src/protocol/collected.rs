@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
+use crate::json;
 
 /// The events of one answer, joined.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,7 @@ impl Collected {
 impl CollectedCall {
     /// What it is made with, where that is an object by the protocol: what is none is put into one.
     pub(crate) fn input(&self) -> Value {
-        match serde_json::from_str(&self.arguments) {
+        match json::read(&self.arguments) {
             Ok(Value::Object(input)) => Value::Object(input),
             _ if self.arguments.trim().is_empty() => json!({}),
             _ => json!({"arguments": self.arguments}),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::chat::{Part, Tool};
+use crate::json;
 
 /// The name of the one argument.
 const INPUT: &str = "input";
@@ -59,7 +60,7 @@ pub(super) fn arguments(input: &str) -> String {
 /// The text that these arguments stand for. A model may name the argument otherwise, or write the text
 /// alone.
 pub(super) fn input(arguments: &str) -> String {
-    let Ok(members) = serde_json::from_str::<Map<String, Value>>(arguments) else {
+    let Ok(members) = json::read::<Map<String, Value>>(arguments) else {
         return arguments.to_owned();
     };
     let only = || members.values().next().filter(|_| members.len() == 1);

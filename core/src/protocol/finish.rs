@@ -1,7 +1,7 @@
 //! The finish reason of a complete answer that is forwarded to a client of the same protocol. Some
 //! providers leave it out, and some call it a mere stop where calls were made; clients depend on it.
 
-use super::body::Body;
+use super::body::{Body, elements};
 use super::openai;
 use crate::chat::FinishReason;
 use crate::target::ProviderProtocol;
@@ -62,7 +62,7 @@ pub(super) fn finished(
         // An answer that is over is marked as that: there is no other end to state.
         ProviderProtocol::Responses | ProviderProtocol::Ollama => return None,
     };
-    let mut body: Body<'_> = serde_json::from_slice(body).ok()?;
+    let mut body = Body::try_read(body)?;
     let changed = match place.list {
         Some(list) => body.edit_list(list, |answer| place.finish(answer, with_calls)),
         None => place.finish(&mut body, with_calls),
@@ -88,16 +88,16 @@ impl Place {
 
 /// Whether a field of an object in `answer` is a list or an object with something in it.
 fn holds(answer: &Body<'_>, object: &str, field: &str, opening: char) -> bool {
-    let object = answer.get(object).and_then(|text| serde_json::from_str::<Body<'_>>(text).ok());
+    let object = answer.get(object).and_then(|text| Body::try_read(text.as_bytes()));
     let Some(object) = object else { return false };
     let inner = object.get(field).and_then(|text| text.strip_prefix(opening));
     inner.is_some_and(|inner| !inner.trim_start().starts_with([']', '}']))
 }
 
 fn uses_tool(message: &Body<'_>) -> bool {
-    let blocks = message.get("content").and_then(|text| serde_json::from_str(text).ok());
-    let blocks: Vec<Body<'_>> = blocks.unwrap_or_default();
-    blocks.iter().any(|block| block.get("type") == Some(r#""tool_use""#))
+    let blocks = message.get("content").and_then(elements).unwrap_or_default();
+    let mut blocks = blocks.iter().filter_map(|block| Body::try_read(block.as_bytes()));
+    blocks.any(|block| block.get("type") == Some(r#""tool_use""#))
 }
 
 #[cfg(test)]

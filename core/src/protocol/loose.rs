@@ -3,6 +3,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::json;
+
 use super::reported::Reported;
 use super::{ReadError, Sink, Step, StreamReader};
 use crate::sse::{Decoder, Event, Framing, Leftover};
@@ -41,7 +43,7 @@ fn json_value(bytes: &[u8]) -> Option<(&RawValue, &[u8])> {
 }
 
 fn listed(value: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| vec![value])
+    json::read(value.get()).unwrap_or_else(|_| vec![value])
 }
 
 fn read_events(

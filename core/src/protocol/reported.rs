@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::retry_hint;
 use crate::failure::{Failure, Reason, Retry};
+use crate::json;
 
 /// Longest error detail taken from a provider, in bytes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 2000;
@@ -91,7 +92,7 @@ impl Reported {
 
     /// Reads an error in a list, as Google's endpoint for OpenAI's protocol writes it.
     pub(crate) fn read_list(json: &[u8]) -> Option<Self> {
-        let list: Vec<Value> = serde_json::from_slice(json).ok()?;
+        let list: Vec<Value> = json::read_bytes(json).ok()?;
         list.first()?.get("error").filter(|error| !error.is_null())?;
         Some(Self::read(json))
     }
@@ -150,7 +151,7 @@ fn shortened(message: &str) -> String {
 
 /// An error body without the list around it, which clients do not look into.
 pub(crate) fn unlisted(body: Vec<u8>) -> Vec<u8> {
-    match serde_json::from_slice::<Vec<&RawValue>>(&body) {
+    match json::read_bytes::<Vec<&RawValue>>(&body) {
         Ok(list) if !list.is_empty() => list[0].get().as_bytes().to_vec(),
         Ok(_) | Err(_) => body,
     }

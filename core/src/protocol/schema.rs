@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::json::object;
+
 /// What a provider takes.
 pub(super) struct Rules {
     /// Whether this keyword is refused with this value.
@@ -155,7 +157,7 @@ fn is_object(members: &Map<String, Value>) -> bool {
 fn each(schemas: &Value, rules: &Rules) -> Value {
     match schemas {
         Value::Object(named) => {
-            named.iter().map(|(name, schema)| (name.clone(), subset(schema, rules))).collect()
+            object(named.iter().map(|(name, it)| (name.clone(), subset(it, rules)))).into()
         }
         Value::Array(schemas) => schemas.iter().map(|schema| subset(schema, rules)).collect(),
         other => other.clone(),

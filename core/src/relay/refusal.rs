@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Head;
 use super::ladder::retry_after;
 use crate::failure::{ErrorResponse, Failure, Reason};
+use crate::json;
 use crate::protocol::reported::{self, Reported};
 use crate::target::Target;
 use crate::time::Instant;
@@ -60,8 +61,8 @@ impl Refusal {
             (_, message) => format!("{target} answered {}: {message}", self.status),
         };
         // What goes back as it came must be readable where an error answer is expected.
-        let goes_back = reason == Reason::Rejected
-            && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        let goes_back =
+            reason == Reason::Rejected && json::read_bytes::<serde::de::IgnoredAny>(&body).is_ok();
         let original = goes_back.then_some(ErrorResponse { status: self.status, body });
         let waited = now.since(self.since);
         let hint = hint.filter(|_| reported::waiting_helps(reason));

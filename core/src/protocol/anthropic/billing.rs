@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::chat::Part;
+use crate::json;
 use crate::protocol::Body;
 
 const LINE: &str = "x-anthropic-billing-header:";
@@ -24,7 +25,7 @@ pub(super) fn without_line(mut parts: Vec<Part>) -> Vec<Part> {
 /// Takes the line out of a client's own body for a provider that is another.
 pub(super) fn remove_line(body: &mut Body<'_>) {
     let system = body.get("system").filter(|system| system.contains(LINE));
-    let Some(mut system) = system.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+    let Some(mut system) = system.and_then(|text| json::read::<Value>(text).ok()) else {
         return;
     };
     let is_left = |text: &mut Value| match text.as_str() {

@@ -14,6 +14,7 @@ use crate::chat::{
     ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::json;
 use crate::limit::UNKNOWN_MODEL_MAX_OUTPUT;
 use crate::protocol::{Body, HttpRequest, ProviderRequest, Stretch, unsupported};
 
@@ -142,7 +143,7 @@ fn is_unsigned(part: &Part) -> bool {
 /// Anthropic rejects.
 fn without_unsigned(messages: &str) -> Result<Value, Failure> {
     // Parsing the request did not read all of it.
-    let mut messages: Value = serde_json::from_str(messages).map_err(|error| {
+    let mut messages: Value = json::read(messages).map_err(|error| {
         Failure::new(Reason::InvalidRequest, format!("messages: {error}")).at("messages")
     })?;
     let is_unsigned = |block: &Value| {

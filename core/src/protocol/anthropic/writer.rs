@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
-use crate::json::{Malformed, Nesting, Reader, Text};
+use crate::json::{self, Malformed, Nesting, Reader, Text};
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, too_long};
 use crate::sse;
@@ -27,7 +27,7 @@ pub(in crate::protocol) fn error_body(failure: &Failure, id: Option<&str>) -> Ve
 }
 
 fn is_error(body: &[u8]) -> bool {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else { return false };
+    let Ok(value) = json::read_bytes::<Value>(body) else { return false };
     value["type"] == "error" && value["error"]["type"].is_string()
 }
 

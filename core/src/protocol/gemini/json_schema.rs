@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::json::object;
+
 /// Bounds, which it may write as texts.
 const COUNTS: [&str; 6] =
     ["minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"];
@@ -20,7 +22,7 @@ pub(super) fn json_schema(schema: Value) -> Value {
                 kind => kind.into(),
             },
             ("properties" | "$defs", Value::Object(properties)) => {
-                properties.into_iter().map(|(name, it)| (name, json_schema(it))).collect()
+                object(properties.into_iter().map(|(name, it)| (name, json_schema(it)))).into()
             }
             ("anyOf" | "any_of", Value::Array(list)) => list.into_iter().map(json_schema).collect(),
             ("items" | "additionalProperties", value) => json_schema(value),

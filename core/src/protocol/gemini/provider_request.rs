@@ -9,6 +9,7 @@ use crate::chat::{
     ChatRequest, Format, Media, MediaSource, Message, Part, Piece, Role, Tool, ToolChoice,
 };
 use crate::failure::Failure;
+use crate::json::{self, object};
 use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
 
 /// What takes the place of the signature of a call's reasoning where it is not known, because
@@ -124,8 +125,7 @@ fn edit(body: &mut Body<'_>, pieces: &[Piece<'_>], generation: Generation) -> Re
 /// The parts of the client's own instruction.
 fn system_parts(body: &Body<'_>) -> Vec<Value> {
     let text = body.get("systemInstruction").or_else(|| body.get("system_instruction"));
-    let mut value: Value =
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut value: Value = text.and_then(|text| json::read(text).ok()).unwrap_or_default();
     match value.get_mut("parts").map(Value::take) {
         Some(Value::Array(parts)) => parts,
         Some(one) => vec![one],
@@ -183,7 +183,7 @@ fn generation_config(
         ("responseJsonSchema", schema),
         ("thinkingConfig", request.effort.and_then(|effort| thinking(effort, model))),
     ];
-    fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
+    object(fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?))))
 }
 
 /// Gemini's seed is an `int32`; equal ones stay equal.

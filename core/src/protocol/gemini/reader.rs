@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
-use crate::json::{Malformed, Reader, Text};
+use crate::json::{self, Malformed, Reader, Text};
 use crate::protocol::calls::WholeCall;
 use crate::protocol::texts::trim;
 use crate::protocol::{Calls, ReadError, Reported, Sink, Step};
@@ -42,7 +42,7 @@ pub(in crate::protocol) fn read_complete(
     sink: &mut Sink<'_>,
 ) -> Result<(), ReadError> {
     let mut reader = StreamReader::default();
-    let Ok(chunks) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
+    let Ok(chunks) = json::read_bytes::<Vec<&RawValue>>(body) else {
         return reader.read(body, sink).map(drop);
     };
     for chunk in chunks {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::Failure;
+use crate::json;
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, too_long};
 use crate::sse::Decoder;
@@ -23,7 +24,7 @@ pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
 }
 
 fn is_error(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|value| value["error"]["status"].is_string())
+    json::read_bytes::<Value>(body).is_ok_and(|value| value["error"]["status"].is_string())
 }
 
 fn error_value(failure: &Failure) -> Value {

@@ -8,6 +8,7 @@ use crate::chat::{
     ToolChoice,
 };
 use crate::failure::Failure;
+use crate::json::object;
 use crate::protocol::{Body, CallNames, HttpRequest, ProviderRequest, Stretch, unsupported};
 
 /// The call that asks for an answer.
@@ -82,7 +83,7 @@ fn options(request: &ChatRequest, max_output: Option<u32>) -> Map<String, Value>
         ("seed", sampling.seed.map(Value::from)),
         ("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into())),
     ];
-    options.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
+    object(options.into_iter().filter_map(|(name, value)| Some((name.into(), value?))))
 }
 
 /// There is no choice of tools: what must not be called, or not now, is not offered.

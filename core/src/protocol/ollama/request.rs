@@ -10,6 +10,7 @@ use crate::chat::{
     Role, Sampling, Tool,
 };
 use crate::failure::{Failure, Reason};
+use crate::json;
 use crate::protocol::either::TextOr;
 use crate::protocol::open_calls::OpenCalls;
 use crate::protocol::{openai, parse_json};
@@ -135,7 +136,7 @@ pub(in crate::protocol) fn is_chat(body: &[u8]) -> bool {
     struct Message {
         parts: Option<IgnoredAny>,
     }
-    let Ok(body) = serde_json::from_slice::<Body>(body) else { return false };
+    let Ok(body) = json::read_bytes::<Body>(body) else { return false };
     body.id.is_none() && body.messages.iter().flatten().all(|message| message.parts.is_none())
 }
 
@@ -146,7 +147,7 @@ pub(in crate::protocol) fn is_unload(body: &[u8]) -> bool {
     struct Body {
         keep_alive: Option<Value>,
     }
-    let body = serde_json::from_slice::<Body>(body).ok();
+    let body = json::read_bytes::<Body>(body).ok();
     match body.and_then(|body| body.keep_alive) {
         Some(Value::Number(seconds)) => seconds.as_f64() == Some(0.0),
         Some(Value::String(time)) => {
@@ -308,7 +309,7 @@ fn result(message: WireMessage<'_>, calls: &mut OpenCalls) -> Message {
 
 fn arguments(written: Option<&RawValue>) -> String {
     let written = written.map_or("", RawValue::get);
-    serde_json::from_str(written).unwrap_or_else(|_| written.to_owned())
+    json::read(written).unwrap_or_else(|_| written.to_owned())
 }
 
 /// How the base64 of a format's first bytes begins.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason};
 use crate::failure::Failure;
+use crate::json;
 use crate::protocol::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, Times};
 use crate::time::rfc3339;
@@ -27,7 +28,7 @@ pub(in crate::protocol) fn error_body(failure: &Failure) -> Vec<u8> {
 }
 
 fn is_error(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|value| value["error"].is_string())
+    json::read_bytes::<Value>(body).is_ok_and(|value| value["error"].is_string())
 }
 
 /// Which of the two answers is written.
@@ -70,7 +71,7 @@ impl Writer {
         // Few lines have the word: only those are read.
         if memmem::find(lines, b"true").is_some() {
             let is_done =
-                |line| serde_json::from_slice::<Value>(line).is_ok_and(|line| line["done"] == true);
+                |line| json::read_bytes::<Value>(line).is_ok_and(|line| line["done"] == true);
             self.ended |= lines.split(|byte| *byte == b'\n').any(is_done);
         }
     }

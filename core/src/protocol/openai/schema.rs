@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Keywords that are refused.
 const REFUSED: &[&str] = &[
@@ -79,7 +79,11 @@ fn requires_all(schema: &Value) -> bool {
 fn each(schemas: &Value) -> Option<Value> {
     match schemas {
         Value::Object(named) => {
-            named.iter().map(|(name, schema)| Some((name.clone(), closed(schema)?))).collect()
+            let mut each = Map::new();
+            for (name, schema) in named {
+                each.insert(name.clone(), closed(schema)?);
+            }
+            Some(each.into())
         }
         Value::Array(schemas) => schemas.iter().map(closed).collect(),
         other => Some(other.clone()),

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::ChatRequest;
 use crate::history::{History, Item};
+use crate::json;
 use crate::protocol::Body;
 
 const PREVIOUS: &str = "previous_response_id";
@@ -24,7 +25,7 @@ pub(in crate::protocol) fn resolve(
     if !has(PREVIOUS) && !has(REFERENCE) {
         return None;
     }
-    let mut body: Body<'_> = serde_json::from_slice(body).ok()?;
+    let mut body = Body::try_read(body)?;
     let previous = body.get(PREVIOUS).and_then(text);
     let before = previous.and_then(|id| history.conversation(user, &id, now));
     let mut is_changed = before.is_some();
@@ -55,7 +56,7 @@ fn input(
     if written.starts_with('"') {
         return Some(format!("{{\"role\":\"user\",\"content\":{written}}}"));
     }
-    let elements: Vec<&RawValue> = serde_json::from_str(written).ok()?;
+    let elements: Vec<&RawValue> = json::read(written).ok()?;
     let mut items = Vec::with_capacity(elements.len());
     for element in elements {
         match referred(element.get()).and_then(|id| find(&id)) {
@@ -74,12 +75,12 @@ fn referred(item: &str) -> Option<String> {
     if !item.contains(REFERENCE) {
         return None;
     }
-    let item: Value = serde_json::from_str(item).ok()?;
+    let item: Value = json::read(item).ok()?;
     (item["type"] == REFERENCE).then(|| item["id"].as_str().map(str::to_owned))?
 }
 
 fn text(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
+    json::read(json).ok()
 }
 
 /// The conversation of a request whose answer may be referred to: the client did not say otherwise,
@@ -97,7 +98,7 @@ pub(super) fn conversation(request: &ChatRequest) -> Option<String> {
 
 /// An item as it is sent again: without its names and what was only reported.
 pub(super) fn item(id: &str, json: &str) -> Item {
-    let mut item: Value = serde_json::from_str(json).unwrap_or_default();
+    let mut item: Value = json::read(json).unwrap_or_default();
     // Unencrypted reasoning no provider of this protocol reads.
     let is_read = item["type"] != "reasoning";
     if let Some(members) = item.as_object_mut() {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::request::{WirePart, part};
 use crate::chat::{Part, Role, Tool, ToolForm, ToolKind};
+use crate::json;
 use crate::protocol::custom_tools::{self, TextFormat};
 
 /// The namespace of what has none.
@@ -97,7 +98,7 @@ impl Functions {
         if !brings("\"additional_tools\"") && !brings("\"tool_search_output\"") {
             return;
         }
-        let Ok(item) = serde_json::from_str::<Item>(item) else { return };
+        let Ok(item) = json::read::<Item>(item) else { return };
         if matches!(item.r#type.as_str(), "additional_tools" | "tool_search_output") {
             item.tools.into_iter().flatten().for_each(|tool| self.add(tool, None));
         }
@@ -149,7 +150,7 @@ struct Item {
 /// `call_id`. Calls that the provider carries out itself have none: what came of them is in the
 /// assistant's messages, as is what other items of the provider's own mean.
 pub(super) fn item_parts(item: &str) -> Option<(Role, Vec<Part>)> {
-    let item: Item = serde_json::from_str(item).ok()?;
+    let item: Item = json::read(item).ok()?;
     let arguments = item.arguments.or(item.action).or(item.operation).or(item.input);
     let Item { r#type: kind, role, call_id, output, tools, revised_prompt, .. } = item;
     if let Some(id) = call_id {
@@ -201,7 +202,7 @@ fn as_text(value: Value) -> String {
 
 /// A call as the client has it; `arguments` is what the model wrote.
 pub(super) fn call(form: &ToolForm, call_id: &str, arguments: &str) -> Value {
-    let read = || serde_json::from_str::<Value>(arguments).ok().filter(Value::is_object);
+    let read = || json::read::<Value>(arguments).ok().filter(Value::is_object);
     let mut item = match form.kind {
         ToolKind::Function => json!({"type": "function_call", "arguments": arguments}),
         ToolKind::Custom => {

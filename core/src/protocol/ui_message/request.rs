@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, Media, MediaKind, Message, Part, Role, Sampling, Tool, ToolChoice};
 use crate::failure::{Failure, Reason};
+use crate::json;
 use crate::protocol::either::{Form, ListOr, TextOr};
 use crate::protocol::{openai, parse_json};
 
@@ -242,7 +243,7 @@ impl WirePart {
 
 /// A JSON value as a model reads it: a string is its text.
 fn text(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+    json::read(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
 /// The media type may be only its first half.

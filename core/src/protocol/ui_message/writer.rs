@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Event, FinishReason, Role, Usage};
 use crate::failure::Failure;
+use crate::json;
 use crate::protocol::frame::{push, push_json_string, push_number};
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 
@@ -176,7 +177,7 @@ fn tool_input(out: &mut Vec<u8>, call: &CollectedCall, is_new: bool, more: &str)
 /// A call whose arguments are whole. A tool without arguments may be called with no text at all.
 fn called(call: &CollectedCall) -> Value {
     let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-    match serde_json::from_str::<Value>(text) {
+    match json::read::<Value>(text) {
         Ok(input) => json!({
             "type": "tool-input-available",
             "toolCallId": call.id,

@@ -318,16 +318,10 @@ fn what_cannot_be_told_is_not_dropped() {
 /// Each row: what stands beside a thought that nobody signed, and was not read with the rest.
 #[test]
 fn what_was_not_read_before_may_be_wrong() {
-    let rows = [
-        (r#"{"role":"user","content":"x","unread":1e999}"#, Some("messages")),
-        (r#"["user","x"]"#, None),
-    ];
-    for (message, param) in rows {
-        let body = format!(
-            r#"{{"max_tokens":9,"messages":[{message},{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":""}},{{"type":"text","text":"so"}}]}}]}}"#
-        );
-        let request = parse_request(body.as_bytes()).unwrap();
-        let sent = sent_to("claude-sonnet-4-5", &request, ClientProtocol::Anthropic);
-        assert_eq!(sent.err().and_then(|failure| failure.param).as_deref(), param, "{message}");
-    }
+    let body = br#"{"max_tokens":9,"messages":[{"role":"user","content":"x","unread":1e999},
+        {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},
+        {"type":"text","text":"so"}]}]}"#;
+    let request = parse_request(body).unwrap();
+    let sent = sent_to("claude-sonnet-4-5", &request, ClientProtocol::Anthropic);
+    assert_eq!(sent.err().and_then(|failure| failure.param).as_deref(), Some("messages"));
 }
