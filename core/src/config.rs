@@ -24,7 +24,7 @@ use crate::limit::ByteLimits;
 use crate::relay::{Fallback, Timeouts};
 use crate::store::{Store, StoreEntry};
 use crate::target::{Model, ModelEntry, Pattern, Provider, ProviderEntry, Target};
-use crate::toml::{Document, Error, one_of};
+use crate::toml::{self as document, Document, Error, one_of};
 
 /// The model name under which native serves its embedded model.
 pub const EMBEDDED_MODEL: &str = "tiny";
@@ -59,7 +59,7 @@ pub struct Config {
 impl Config {
     /// Reads a configuration. `secret` finds a secret by its name.
     pub fn parse(text: &str, secret: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let file: File = toml::from_str(text)?;
+        let file: File = document::read(text)?;
         file.resolve(&Document::new(text, &secret))
     }
 
@@ -137,17 +137,15 @@ struct Server {
 
 impl File {
     fn resolve(self, document: &Document<'_>) -> Result<Config, Error> {
-        let providers = self
-            .providers
-            .into_iter()
-            .map(|(name, entry)| {
-                let provider = entry.as_ref().resolve(&name, entry.span().start, document)?;
-                Ok((name, Arc::new(provider)))
-            })
-            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let mut providers = BTreeMap::new();
+        for (name, entry) in self.providers {
+            let provider = entry.as_ref().resolve(&name, entry.span().start, document)?;
+            providers.insert(name, Arc::new(provider));
+        }
         let (models, patterns) = models(&self.models, document, &providers)?;
         let plan = |(name, plan): (String, Plan)| (name.clone(), Arc::new(Plan { name, ..plan }));
-        let plans = self.plans.into_iter().map(plan).collect();
+        let mut plans = BTreeMap::new();
+        plans.extend(self.plans.into_iter().map(plan));
         let auth = self.auth.map(|entry| {
             let start = entry.span().start;
             entry.into_inner().resolve(document, start, &plans, self.store.is_some())

@@ -1,12 +1,16 @@
 //! What reading a section of the configuration takes, below the modules that own one: errors that
 //! name the line, the key and what was expected, and the values that several sections share.
 
+mod values;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
+
+pub(crate) use values::read;
 
 /// Why a configuration cannot be used: one text that names the line, the key and what was
 /// expected.
@@ -59,7 +63,7 @@ impl<'a> Document<'a> {
 
     /// An error at a byte `offset` of the text.
     pub(crate) fn at(&self, offset: usize, key: &str, what: &str, expected: &str) -> Error {
-        let line = self.text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
+        let line = line(self.text, offset);
         Error(format!("line {line}: {key}: {what}; expected {expected}"))
     }
 
@@ -77,6 +81,11 @@ impl<'a> Document<'a> {
             }
         }
     }
+}
+
+/// The line of a byte `offset`, counted from one.
+fn line(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1
 }
 
 /// The names of which one is expected.
