@@ -79,13 +79,14 @@ fn a_break_is_continued_within_the_same_message() {
 }
 
 #[test]
-fn an_error_within_the_stream_is_the_last_event() {
+fn an_error_within_the_stream_ends_the_response() {
     let config = with_fallback("midstream = \"stop\"").replacen("\"openai\"", "\"responses\"", 1);
     let said = said_with(&config, &[HeadOf(0, 200, SSE), Bytes(0, ON_FIRE)]);
     let cut = ON_FIRE.find("event: error").unwrap();
     assert_eq!(said[..cut], ON_FIRE[..cut]);
     let error = "event: error\ndata: {\"type\":\"error\",\"sequence_number\":5,";
     assert!(said[cut..].starts_with(error), "{said}");
-    assert_eq!(said[cut..].matches("event: ").count(), 1, "{said}");
+    let ends = said[cut..].matches("event: response.failed").count();
+    assert_eq!((ends, said[cut..].matches("event: ").count()), (1, 2), "{said}");
     assert!(said.contains("The engine is on fire."), "{said}");
 }

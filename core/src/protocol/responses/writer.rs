@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::forwarded::Forwarded;
 use self::item::{Item, Kind, Part};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, ToolForm, Usage};
-use crate::failure::{Failure, Reason};
+use crate::failure::Failure;
 use crate::history::Exchange;
 use crate::protocol::body::Body;
 use crate::protocol::frame::{push_json_string, push_number};
@@ -73,12 +73,11 @@ impl Writer {
         match closing.end {
             _ if self.ended => {}
             End::Finished(reason) => self.finish(out, *reason),
-            End::Failed(failure) if failure.reason == Reason::ContextLength => {
+            End::Failed(failure) => {
                 self.begin(out);
                 let error = self.error(out, failure);
                 self.send_failed(out, error);
             }
-            End::Failed(failure) => drop(self.error(out, failure)),
             End::Cancelled => {}
         }
     }
@@ -93,7 +92,7 @@ impl Writer {
         event["error"].take()
     }
 
-    /// The response's own end after that, which Codex reads.
+    /// The response's own end after that, the only one from which Codex takes the reason.
     fn send_failed(&mut self, out: &mut Vec<u8>, mut error: Value) {
         let error = json!({"code": error["code"].take(), "message": error["message"].take()});
         let response = json!({"response": {

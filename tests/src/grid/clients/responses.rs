@@ -62,7 +62,9 @@ pub(super) fn read_stream(body: &[u8]) -> Result<Meaning, String> {
                 last = Some(read_response(&event["response"])?);
             }
             "response.failed" => meaning.fail(&event["response"]["error"]["message"]),
-            "error" => meaning.fail(&event["message"]),
+            // For SDKs; the response ends with its own event, which is what Codex reads.
+            "error" if event["message"] == event["error"]["message"] => {}
+            "error" => return Err(format!("two messages: {data}")),
             _ => {}
         }
     }
