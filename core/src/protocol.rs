@@ -49,6 +49,7 @@ mod too_long;
 mod ui_message;
 #[cfg(test)]
 mod vectors;
+mod web_search;
 mod writer;
 
 pub(crate) use self::adapted::ToolNames;

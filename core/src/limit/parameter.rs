@@ -110,11 +110,12 @@ static PARAMETERS: &[Parameter] = &[
     Parameter { names: &["include"], paths: &["include"] },
     Parameter { names: &["truncation"], paths: &["truncation"] },
     Parameter { names: &["context_management"], paths: &["context_management"] },
+    Parameter { names: &["web_search"], paths: &["web_search_options", "plugins"] },
     Parameter { names: &["tool_choice"], paths: &["tool_choice", "toolConfig", "tool_config"] },
 ];
 
 /// What a protocol may have no field for, but must not be left out because it was refused.
-const KEPT: &[&str] = &["tool_choice"];
+const KEPT: &[&str] = &["tool_choice", "web_search"];
 
 /// Some of the parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

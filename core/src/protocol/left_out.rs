@@ -3,6 +3,7 @@
 //! found by comparing with what is sent, so that no table can be forgotten here.
 
 use super::body::Body;
+use super::web_search::WebSearch;
 use super::{ClientProtocol, ProviderRequest};
 use crate::chat::{ChatRequest, Effort, Message, Original, Place, Role, Tool, ToolChoice};
 use crate::limit::parameter::Parameters;
@@ -24,7 +25,7 @@ const CONVERSATION: [&str; 8] = [
 const IMPLIED: &str = "reasoning,stream_options";
 /// Parameters that every protocol's requests are read for; others are the client's protocol's own.
 const READ: &str = "temperature,top_p,top_k,penalty,seed,parallel_tool_calls,reasoning_effort,\
-                    prompt_cache_key,tool_choice";
+                    prompt_cache_key,tool_choice,web_search";
 
 /// What a request asks for.
 pub(crate) struct Asked {
@@ -38,7 +39,9 @@ impl Asked {
     /// `None` where the request asks for nothing that may be left out.
     pub(crate) fn of(request: &ChatRequest, client: ClientProtocol) -> Option<Self> {
         let own = request.original.as_ref().map(|original| Body::read(&original.body));
+        let searches = own.as_ref().and_then(WebSearch::in_body).is_some();
         let in_body = own.as_ref().map(in_body).unwrap_or_default();
+        let in_body = if searches { in_body.and(web_search()) } else { in_body };
         let parameters = in_request(request).and(in_body);
         if parameters.is_empty() {
             return None;
@@ -67,8 +70,16 @@ impl Asked {
         };
         let Ok(call) = protocol.http_request(&ask) else { return Parameters::default() };
         let body = Body::read(&call.body);
-        self.parameters.filter(|paths| paths.iter().all(|path| body.get_at(path).is_none()))
+        let searches = WebSearch::in_body(&body).is_some();
+        let as_tool = if searches { web_search() } else { Parameters::default() };
+        let parameters = self.parameters.filter_out(as_tool);
+        parameters.filter(|paths| paths.iter().all(|path| body.get_at(path).is_none()))
     }
+}
+
+/// Which is a tool, in most protocols.
+fn web_search() -> Parameters {
+    Parameters::named("web_search")
 }
 
 /// What the request asks for in the canonical vocabulary. What any target does by itself is not asked
@@ -170,6 +181,9 @@ mod tests {
                 "parallel_tool_calls,tool_choice",
             ),
             (OpenAi, r#""parallel_tool_calls":false"#, "openai/x", ""),
+            (Responses, r#""tools":[{"type":"web_search"}]"#, "openai/gpt-4o", "web_search"),
+            (Responses, r#""tools":[{"type":"web_search"}]"#, "anthropic/claude-opus-4-8", ""),
+            (Responses, r#""tools":[{"type":"web_search"}]"#, "responses/gpt-5", ""),
         ];
         for (client, fields, target, expected) in rows {
             let list = if client == Responses { "input" } else { "messages" };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::body::Body;
+use super::web_search::WebSearch;
 use super::{
     ClientProtocol, ReadError, Sink, ToolNames, adapted, anthropic, finish, gemini, ollama, openai,
     responses,
@@ -140,6 +141,9 @@ impl ProviderProtocol {
             Self::Gemini => gemini::http_request(ask),
             Self::Ollama => ollama::http_request(ask),
         }?;
+        if let Some(body) = self.with_search(&call.body, ask) {
+            call.body = body;
+        }
         if !ask.refused.is_empty() {
             call.body = without(&call.body, ask.refused);
         }
@@ -178,6 +182,14 @@ impl ProviderProtocol {
         };
         let body: Value = serde_json::from_slice(body).ok()?;
         u32::try_from(body[field].as_u64()?).ok()
+    }
+
+    /// The body with the search of the web that a client of another protocol asks for.
+    fn with_search(self, body: &[u8], ask: &ProviderRequest<'_>) -> Option<Vec<u8>> {
+        if ask.passes_through() {
+            return None;
+        }
+        WebSearch::of(ask.request)?.put_in(body, self, ask.target)
     }
 
     /// The request as the target takes it.
