@@ -1,7 +1,8 @@
 //! The wire protocols, a folder or a file each. A protocol can face the client ([`ClientProtocol`]:
 //! `request` parses, `writer` writes the answer), a provider
 //! ([`ProviderProtocol`](crate::target::ProviderProtocol): `provider_request` writes, `reader` reads
-//! the answer), or both.
+//! the answer), or both. What several protocols share is below the role it serves: in `client`,
+//! `provider`, `reader` or `writer`.
 //!
 //! What a provider sends is read into [`Event`]s. Two errors are distinguished: broken bytes among
 //! good ones are [`ReadError::Malformed`], an error the provider reports is [`ReadError::Provider`].
@@ -10,61 +11,41 @@ use crate::chat::{Event, Media, MediaKind, Message, Part, Role};
 use crate::failure::{Failure, Reason};
 use crate::json::{self, Wrong};
 
-mod adapted;
 mod anthropic;
 mod body;
 mod call_names;
-mod calls;
 mod client;
-mod collected;
 mod completions;
 mod content;
 mod custom_tools;
-mod either;
-mod error;
-mod finish;
-mod frame;
 mod gemini;
-mod left_out;
-pub(crate) mod loose;
-#[cfg(test)]
-mod meaning;
 mod notebook;
-#[cfg(test)]
-mod odd_fields;
 mod ollama;
-mod open_calls;
 mod openai;
 mod provider;
 mod reader;
-pub(crate) mod reported;
 mod responses;
-mod retry_hint;
-mod schema;
 mod session;
-mod settings;
-mod texts;
 mod token;
-mod too_long;
 mod ui_message;
 #[cfg(test)]
 mod vectors;
-mod web_search;
 mod writer;
 
-pub(crate) use self::adapted::ToolNames;
 use self::body::{Body, Stretch};
 use self::call_names::CallNames;
-use self::calls::Calls;
 pub use self::client::ClientProtocol;
-pub(crate) use self::collected::{Collected, CollectedCall};
-pub(crate) use self::left_out::Asked;
+pub(crate) use self::client::settings::bound_copies;
+pub(crate) use self::provider::adapted::ToolNames;
+pub(crate) use self::provider::left_out::Asked;
 pub use self::provider::{HttpRequest, ProviderRequest};
 pub use self::reader::StreamReader;
-pub(crate) use self::reported::Reported;
-pub use self::reported::error_message;
-pub(crate) use self::settings::bound_copies;
-use self::texts::{TextKind, Texts};
+use self::reader::calls::Calls;
+pub(crate) use self::reader::reported::Reported;
+pub use self::reader::reported::error_message;
+use self::reader::texts::{TextKind, Texts};
+pub(crate) use self::reader::{loose, reported};
+pub(crate) use self::writer::collected::{Collected, CollectedCall};
 pub(crate) use self::writer::{AnswerEnd, Times, Writer, error_body};
 pub use self::writer::{AnswerMeta, End};
 

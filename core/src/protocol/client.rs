@@ -1,5 +1,9 @@
 //! The protocols that clients speak.
 
+pub(super) mod either;
+pub(super) mod open_calls;
+pub(super) mod settings;
+
 use std::borrow::Cow;
 
 use super::{

@@ -7,8 +7,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::frame::{push, push_json_string};
-use super::{AnswerEnd, AnswerMeta, Collected, End, openai, parse_json, too_long};
+use super::writer::frame::{push, push_json_string};
+use super::writer::too_long;
+use super::{AnswerEnd, AnswerMeta, Collected, End, openai, parse_json};
 use crate::chat::{ChatRequest, Event, FinishReason, Message, Role};
 use crate::failure::{Failure, Reason};
 
@@ -175,7 +176,7 @@ fn finish_reason(reason: FinishReason, declined: bool) -> &'static str {
 mod tests {
     use super::*;
     use crate::protocol::ClientProtocol;
-    use crate::protocol::meaning::{self, collected, written};
+    use crate::protocol::vectors::meaning::{self, collected, written};
 
     fn parse(body: &Value) -> Result<ChatRequest, Failure> {
         parse_request(body.to_string().as_bytes())

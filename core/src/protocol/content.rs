@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AnswerEnd, AnswerMeta, Collected, End, frame, parse_json, user_message};
+use super::writer::frame;
+use super::{AnswerEnd, AnswerMeta, Collected, End, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::{Failure, Reason};
 
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
     use crate::chat::{Message, Role};
     use crate::protocol::ClientProtocol;
-    use crate::protocol::meaning::{self, written};
+    use crate::protocol::vectors::meaning::{self, written};
 
     fn asked(conversation: Option<&str>) -> ChatRequest {
         ChatRequest { conversation: conversation.map(Into::into), ..ChatRequest::default() }

@@ -5,7 +5,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{AnswerEnd, AnswerMeta, Collected, End, error, frame, parse_json, user_message};
+use super::writer::error;
+use super::writer::frame;
+use super::{AnswerEnd, AnswerMeta, Collected, End, parse_json, user_message};
 use crate::chat::{ChatRequest, Event, Message, Role};
 use crate::failure::Failure;
 
@@ -106,7 +108,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::protocol::ClientProtocol;
-    use crate::protocol::meaning::{self, collected, written};
+    use crate::protocol::vectors::meaning::{self, collected, written};
 
     fn asked(with: &str) -> Result<ChatRequest, Failure> {
         parse_request(format!(r#"{{"session_id":"s1","message":"Hi"{with}}}"#).as_bytes())

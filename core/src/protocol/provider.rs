@@ -1,14 +1,19 @@
 //! The protocols that providers speak: requests are written, answers read.
 
+pub(super) mod adapted;
+pub(super) mod finish;
+pub(super) mod left_out;
+pub(super) mod schema;
+pub(super) mod web_search;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
 
+use self::web_search::WebSearch;
 use super::body::Body;
-use super::web_search::WebSearch;
 use super::{
-    ClientProtocol, ReadError, Sink, ToolNames, adapted, anthropic, finish, gemini, ollama, openai,
-    responses,
+    ClientProtocol, ReadError, Sink, ToolNames, anthropic, gemini, ollama, openai, responses,
 };
 use crate::chat::{ChatRequest, Piece};
 use crate::failure::Failure;

@@ -1,5 +1,11 @@
 //! The answer of a provider, read in its protocol as a stream.
 
+pub(super) mod calls;
+pub(crate) mod loose;
+pub(crate) mod reported;
+pub(super) mod retry_hint;
+pub(super) mod texts;
+
 use super::{ReadError, Sink, Step, anthropic, gemini, ollama, openai, responses};
 use crate::target::ProviderProtocol;
 

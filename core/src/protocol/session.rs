@@ -5,7 +5,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AnswerEnd, AnswerMeta, Collected, End, error, frame, parse_json, user_message};
+use super::writer::error;
+use super::writer::frame;
+use super::{AnswerEnd, AnswerMeta, Collected, End, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
 
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
     use crate::chat::{Message, Role};
     use crate::protocol::ClientProtocol;
-    use crate::protocol::meaning::{self, collected, written};
+    use crate::protocol::vectors::meaning::{self, collected, written};
 
     fn asked() -> ChatRequest {
         parse_request(br#"{"session_id":"s1","message":"Hi","context_limit":10}"#).unwrap()

@@ -5,7 +5,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AnswerEnd, AnswerMeta, Collected, End, frame, parse_json, user_message};
+use super::writer::frame;
+use super::{AnswerEnd, AnswerMeta, Collected, End, parse_json, user_message};
 use crate::chat::{ChatRequest, Event};
 use crate::failure::Failure;
 

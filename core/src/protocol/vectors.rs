@@ -1,6 +1,9 @@
 //! What is read from `tests/vectors`: five answers, recorded in each provider's protocol, mean the
 //! same in all of them.
 
+pub(super) mod meaning;
+mod odd_fields;
+
 use super::*;
 use crate::chat::FinishReason;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};

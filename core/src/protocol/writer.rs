@@ -1,11 +1,16 @@
 //! The answer to a client, written in its protocol: as a stream, or whole.
 
+pub(super) mod collected;
+pub(super) mod error;
+pub(super) mod frame;
+pub(super) mod too_long;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    ClientProtocol, Collected, anthropic, completions, content, error, gemini, notebook, ollama,
-    openai, responses, session, token, too_long, ui_message,
+    ClientProtocol, Collected, anthropic, completions, content, gemini, notebook, ollama, openai,
+    responses, session, token, ui_message,
 };
 use crate::chat::{ChatRequest, Event, FinishReason};
 use crate::failure::Failure;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::json::{Malformed, Reader, Text, holds_content};
-use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
+use crate::protocol::reader::calls::{TOOL_CALLS_MAX, too_many_calls};
 use crate::protocol::{ReadError, Reported, Sink, Step, TextKind, Texts};
 
 /// Reads the stream of one answer.

@@ -12,7 +12,7 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
-use crate::protocol::either::TextOr;
+use crate::protocol::client::either::TextOr;
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]

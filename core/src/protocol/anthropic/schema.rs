@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::protocol::schema::{self, Rules};
+use crate::protocol::provider::schema::{self, Rules};
 
 /// Constraints that are refused.
 const REFUSED: &[&str] = &[

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::Failure;
 use crate::json::{self, Malformed, Nesting, Reader, Text};
-use crate::protocol::frame::push_json_string;
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, too_long};
+use crate::protocol::writer::frame::push_json_string;
+use crate::protocol::writer::too_long;
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 use crate::sse;
 
 /// The body of an error answer: `{"type": "error", "error": {"type", "message"}, "request_id"}`. A

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{self, Malformed, Reader, Text};
-use crate::protocol::calls::WholeCall;
-use crate::protocol::texts::trim;
+use crate::protocol::reader::calls::WholeCall;
+use crate::protocol::reader::texts::trim;
 use crate::protocol::{Calls, ReadError, Reported, Sink, Step};
 
 /// Reads the stream of one answer.

@@ -11,8 +11,8 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
-use crate::protocol::either::{Form, OneOrMany, TextOr};
-use crate::protocol::open_calls::OpenCalls;
+use crate::protocol::client::either::{Form, OneOrMany, TextOr};
+use crate::protocol::client::open_calls::OpenCalls;
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]

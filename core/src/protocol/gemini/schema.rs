@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::protocol::schema::{self, Rules};
+use crate::protocol::provider::schema::{self, Rules};
 
 /// Keywords that are taken.
 const TAKEN: &[&str] = &[

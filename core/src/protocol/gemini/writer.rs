@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, Usage};
 use crate::failure::Failure;
 use crate::json;
-use crate::protocol::frame::push_json_string;
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, too_long};
+use crate::protocol::writer::frame::push_json_string;
+use crate::protocol::writer::too_long;
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End};
 use crate::sse::Decoder;
 
 /// The body of an error answer, a `google.rpc.Status`: `{"error": {"code", "message", "status"}}`, with

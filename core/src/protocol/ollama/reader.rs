@@ -2,8 +2,8 @@
 
 use crate::chat::{Event, FinishReason, Usage};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::calls::WholeCall;
-use crate::protocol::texts::trim;
+use crate::protocol::reader::calls::WholeCall;
+use crate::protocol::reader::texts::trim;
 use crate::protocol::{Calls, ReadError, Reported, Sink, Step};
 
 /// Reads the stream of one answer.

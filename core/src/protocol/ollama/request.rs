@@ -11,8 +11,8 @@ use crate::chat::{
 };
 use crate::failure::{Failure, Reason};
 use crate::json;
-use crate::protocol::either::TextOr;
-use crate::protocol::open_calls::OpenCalls;
+use crate::protocol::client::either::TextOr;
+use crate::protocol::client::open_calls::OpenCalls;
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason};
 use crate::failure::Failure;
 use crate::json;
-use crate::protocol::frame::push_json_string;
+use crate::protocol::writer::frame::push_json_string;
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, Times};
 use crate::time::rfc3339;
 

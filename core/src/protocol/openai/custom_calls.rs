@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::provider_request::tool;
 use crate::chat::{ChatRequest, ToolCall, ToolKind};
-use crate::protocol::frame::{push_json_string, push_number};
+use crate::protocol::writer::frame::{push_json_string, push_number};
 use crate::protocol::{Body, custom_tools};
 
 /// Puts functions in the place of custom tools, of their calls and of the choice of one.

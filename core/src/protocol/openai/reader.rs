@@ -8,7 +8,7 @@ use std::mem;
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
 use crate::json::{Malformed, Reader, Text};
-use crate::protocol::calls::NO_INDEX;
+use crate::protocol::reader::calls::NO_INDEX;
 use crate::protocol::{Calls, ReadError, Reported, Sink, Step, TextKind, Texts};
 
 /// Reads the stream of one answer.

@@ -10,8 +10,8 @@ use crate::chat::{
     Role, Sampling, Tool, ToolChoice, ToolForm, ToolKind,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::client::either::{Form, TextOr};
 use crate::protocol::custom_tools::{self, TextFormat};
-use crate::protocol::either::{Form, TextOr};
 use crate::protocol::parse_json;
 
 #[derive(Deserialize)]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::custom_calls::{CustomCalls, is_custom};
 use crate::chat::{Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason, Who};
-use crate::protocol::frame::{push, push_json_string, push_number};
-use crate::protocol::too_long::{self, Words};
+use crate::protocol::writer::frame::{push, push_json_string, push_number};
+use crate::protocol::writer::too_long::{self, Words};
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End, custom_tools};
 
 /// The body of an error answer: `{"error": {"message", "type", "param", "code"}}`. A provider's own

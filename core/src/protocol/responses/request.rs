@@ -14,8 +14,8 @@ use crate::chat::{
     Sampling, ToolChoice,
 };
 use crate::failure::{Failure, Reason};
+use crate::protocol::client::either::{Form, TextOr};
 use crate::protocol::custom_tools;
-use crate::protocol::either::{Form, TextOr};
 use crate::protocol::{openai, parse_json};
 
 #[derive(Deserialize)]

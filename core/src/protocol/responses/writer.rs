@@ -12,9 +12,10 @@ use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, ToolForm, Usage};
 use crate::failure::Failure;
 use crate::history::Exchange;
 use crate::protocol::body::Body;
-use crate::protocol::frame::{push_json_string, push_number};
 use crate::protocol::responses::references;
-use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai, too_long};
+use crate::protocol::writer::frame::{push_json_string, push_number};
+use crate::protocol::writer::too_long;
+use crate::protocol::{AnswerEnd, AnswerMeta, Collected, End, TextKind, openai};
 
 /// Writes the events of one answer.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::chat::{ChatRequest, Media, MediaKind, Message, Part, Role, Sampling, Tool, ToolChoice};
 use crate::failure::{Failure, Reason};
 use crate::json;
-use crate::protocol::either::{Form, ListOr, TextOr};
+use crate::protocol::client::either::{Form, ListOr, TextOr};
 use crate::protocol::{openai, parse_json};
 
 /// What the transport sends, and what an application adds to it under the SDK's own names.

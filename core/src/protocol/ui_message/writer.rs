@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chat::{Event, FinishReason, Role, Usage};
 use crate::failure::Failure;
 use crate::json;
-use crate::protocol::frame::{push, push_json_string, push_number};
+use crate::protocol::writer::frame::{push, push_json_string, push_number};
 use crate::protocol::{AnswerEnd, AnswerMeta, Collected, CollectedCall, End};
 
 /// What a client knows the protocol by.
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::chat::{ChatRequest, Message, Part, ToolCall};
     use crate::protocol::ClientProtocol;
-    use crate::protocol::meaning::{self, written};
+    use crate::protocol::vectors::meaning::{self, written};
 
     fn asked() -> ChatRequest {
         ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }

@@ -4,7 +4,7 @@ use super::*;
 use crate::chat::ChatRequest;
 use crate::failure::{ErrorResponse, Reason};
 use crate::protocol::ClientProtocol;
-use crate::protocol::meaning::{self, collected, written};
+use crate::protocol::vectors::meaning::{self, collected, written};
 
 /// The chunks of a stream, each without the names that all have.
 fn chunks(events: &[Event<'_>]) -> Vec<Value> {

@@ -2,7 +2,7 @@ use super::*;
 use crate::chat::ChatRequest;
 use crate::failure::{ErrorResponse, Reason};
 use crate::protocol::ClientProtocol;
-use crate::protocol::meaning::{self, collected, written};
+use crate::protocol::vectors::meaning::{self, collected, written};
 
 const CHAT: ClientProtocol = ClientProtocol::Ollama;
 const GENERATE: ClientProtocol = ClientProtocol::OllamaGenerate;

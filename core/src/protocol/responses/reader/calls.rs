@@ -2,7 +2,7 @@
 //! items too.
 
 use crate::protocol::ReadError;
-use crate::protocol::calls::{TOOL_CALLS_MAX, too_many_calls};
+use crate::protocol::reader::calls::{TOOL_CALLS_MAX, too_many_calls};
 
 /// The calls that were begun, in order.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::failure::Reason;
 use crate::protocol::Collected;
-use crate::protocol::calls::TOOL_CALLS_MAX;
+use crate::protocol::reader::calls::TOOL_CALLS_MAX;
 
 fn read_with(reader: &mut StreamReader, data: &str) -> (Vec<String>, Result<Step, ReadError>) {
     let mut events = Vec::new();

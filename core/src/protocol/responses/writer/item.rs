@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::chat::{ToolForm, ToolKind};
 use crate::protocol::TextKind;
 use crate::protocol::custom_tools;
-use crate::protocol::frame::{push_json_string, push_number};
 use crate::protocol::responses::tools;
+use crate::protocol::writer::frame::{push_json_string, push_number};
 
 #[derive(Debug)]
 pub(super) struct Item {

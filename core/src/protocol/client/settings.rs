@@ -1,8 +1,8 @@
 //! The settings of a client's own body that make an answer longer or more numerous, by whichever
 //! name a server reads them and however deep they are: none of them may escape a limit.
 
-use super::body::Body;
 use crate::chat::ChatRequest;
+use crate::protocol::body::Body;
 
 /// The length of an answer, beside the names in the protocols: `n_predict` of llama-server,
 /// `num_predict` of Ollama, `max_new_tokens` of TGI, SGLang and LMDeploy, `max_length` of
@@ -90,7 +90,7 @@ const NAME_BYTES_MAX: usize = 32;
 impl Body<'_> {
     /// Takes out every length that is not within this one, so that whichever field a server reads
     /// is.
-    pub(super) fn bound_lengths(&mut self, tokens_max: u32) {
+    pub(in crate::protocol) fn bound_lengths(&mut self, tokens_max: u32) {
         self.retain(&mut |name, value| match name {
             name if LENGTHS.contains(&name) => is_within(value, tokens_max),
             // An answer follows the reasoning.

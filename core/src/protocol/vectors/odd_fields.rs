@@ -7,8 +7,8 @@ mod requests;
 
 use serde_json::{Value, json};
 
-use super::vectors::{NAMES, ROWS};
-use super::*;
+use crate::protocol::vectors::{NAMES, ROWS};
+use crate::protocol::*;
 use crate::sse::{Decoder, EVENT_BYTES_MAX_DEFAULT, Leftover};
 use crate::target::ProviderProtocol;
 

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use crate::json::object;
 
 /// What a provider takes.
-pub(super) struct Rules {
+pub(in crate::protocol) struct Rules {
     /// Whether this keyword is refused with this value.
-    pub(super) refuses: fn(&str, &Value) -> bool,
+    pub(in crate::protocol) refuses: fn(&str, &Value) -> bool,
     /// Whether every object must be closed.
-    pub(super) closes_objects: bool,
+    pub(in crate::protocol) closes_objects: bool,
 }
 
 /// Keywords that say nothing about an answer.
@@ -29,7 +29,7 @@ const OF_TYPES: &[(&str, &[&str])] = &[
 ];
 
 /// The schema in the part that is taken.
-pub(super) fn subset(schema: &Value, rules: &Rules) -> Value {
+pub(in crate::protocol) fn subset(schema: &Value, rules: &Rules) -> Value {
     let Value::Object(members) = schema else { return schema.clone() };
     if let Some(Value::Array(types)) = members.get("type")
         && !members.contains_key("anyOf")

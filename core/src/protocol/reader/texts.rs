@@ -11,9 +11,9 @@ const BUFFER_BYTES_KEPT_MAX: usize = 16 * 1024;
 
 /// What reading texts keeps from one event to the next.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(in crate::protocol) struct Texts {
     /// Where texts are decoded that cannot be borrowed from the bytes they came in.
-    pub(super) buffer: String,
+    pub(in crate::protocol) buffer: String,
     /// What the last event looked like that consisted of a text.
     shape: Shape,
     /// Which part of the answer such a text is.
@@ -22,7 +22,7 @@ pub(super) struct Texts {
 
 /// Which part of an answer a text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum TextKind {
+pub(in crate::protocol) enum TextKind {
     #[default]
     Answer,
     Reasoning,
@@ -32,7 +32,7 @@ pub(super) enum TextKind {
 impl Texts {
     /// Reads an event that differs from the last one learned in its text alone; `false`: it does
     /// not.
-    pub(super) fn recognise(&mut self, data: &[u8], sink: &mut Sink<'_>) -> bool {
+    pub(in crate::protocol) fn recognise(&mut self, data: &[u8], sink: &mut Sink<'_>) -> bool {
         trim(&mut self.buffer);
         let Some(text) = self.shape.recognise(data) else { return false };
         sink(self.kind.event(text.decode(&mut self.buffer)));
@@ -40,7 +40,7 @@ impl Texts {
     }
 
     /// Learns an event that consists of `text`, some `padding` and a `number` in the stream.
-    pub(super) fn learn(
+    pub(in crate::protocol) fn learn(
         &mut self,
         data: &[u8],
         (kind, text): (TextKind, Text<'_>),
@@ -53,14 +53,14 @@ impl Texts {
 }
 
 /// Gives back what one long text made a buffer take.
-pub(super) fn trim(buffer: &mut String) {
+pub(in crate::protocol) fn trim(buffer: &mut String) {
     if buffer.capacity() > BUFFER_BYTES_KEPT_MAX {
         *buffer = String::new();
     }
 }
 
 impl TextKind {
-    pub(super) fn event(self, text: &str) -> Event<'_> {
+    pub(in crate::protocol) fn event(self, text: &str) -> Event<'_> {
         match self {
             Self::Answer => Event::Text(text.into()),
             Self::Reasoning => Event::Reasoning(text.into()),

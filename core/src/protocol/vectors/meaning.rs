@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, End, Times, Writer};
 use crate::chat::{ChatRequest, Event, FinishReason, ToolCall, Usage};
 use crate::failure::{Failure, Reason};
+use crate::protocol::{AnswerEnd, AnswerMeta, ClientProtocol, Collected, End, Times, Writer};
 
-pub(super) fn text() -> Vec<Event<'static>> {
+pub(in crate::protocol) fn text() -> Vec<Event<'static>> {
     let said = ["Hello, ", "wörld ", "😀!"].map(|text| Event::Text(text.into()));
     answer(said, FinishReason::Stop, Usage { cached_tokens: 4, ..COST })
 }
 
-pub(super) fn tools() -> Vec<Event<'static>> {
+pub(in crate::protocol) fn tools() -> Vec<Event<'static>> {
     let said = [
         Event::Text("Let me look.".into()),
         call(0, Some(("call_1", "get_weather")), r#"{"city":"#),
@@ -24,22 +24,22 @@ pub(super) fn tools() -> Vec<Event<'static>> {
     answer(said, FinishReason::ToolCalls, COST)
 }
 
-pub(super) fn reasoning() -> Vec<Event<'static>> {
+pub(in crate::protocol) fn reasoning() -> Vec<Event<'static>> {
     let said = [Event::Reasoning("Let me think.".into()), Event::Text("42".into())];
     answer(said, FinishReason::Stop, Usage { reasoning_tokens: 3, ..COST })
 }
 
-pub(super) fn length() -> Vec<Event<'static>> {
+pub(in crate::protocol) fn length() -> Vec<Event<'static>> {
     answer([Event::Text("Once upon".into())], FinishReason::Length, COST)
 }
 
 /// Ends without a finish: with the error "The engine is on fire.".
-pub(super) fn error() -> Vec<Event<'static>> {
+pub(in crate::protocol) fn error() -> Vec<Event<'static>> {
     vec![start(), Event::Text("Hel".into())]
 }
 
 /// The stream of these events, from its opening to its end.
-pub(super) fn written(
+pub(in crate::protocol) fn written(
     protocol: ClientProtocol,
     request: ChatRequest,
     events: &[Event<'_>],
@@ -63,7 +63,7 @@ pub(super) fn written(
 }
 
 /// The complete answer of these events.
-pub(super) fn collected(
+pub(in crate::protocol) fn collected(
     protocol: ClientProtocol,
     request: ChatRequest,
     events: &[Event<'_>],

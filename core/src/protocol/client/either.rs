@@ -9,22 +9,22 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A text, or a list or an object: `T` knows which.
-pub(super) enum TextOr<T> {
+pub(in crate::protocol) enum TextOr<T> {
     Text(String),
     Other(T),
 }
 
 /// A list of one kind, or an object of another.
-pub(super) enum ListOr<T, U> {
+pub(in crate::protocol) enum ListOr<T, U> {
     List(Vec<T>),
     Object(U),
 }
 
 /// One object, or a list of them.
-pub(super) type OneOrMany<T> = ListOr<T, T>;
+pub(in crate::protocol) type OneOrMany<T> = ListOr<T, T>;
 
 /// What may be there in place of a text.
-pub(super) trait Form {
+pub(in crate::protocol) trait Form {
     /// For errors.
     const NAME: &'static str;
 }
@@ -34,7 +34,7 @@ impl<T> Form for Vec<T> {
 }
 
 impl<T> OneOrMany<T> {
-    pub(super) fn into_vec(self) -> Vec<T> {
+    pub(in crate::protocol) fn into_vec(self) -> Vec<T> {
         match self {
             Self::List(list) => list,
             Self::Object(one) => vec![one],

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Reason, Retry};
 use crate::json;
 
 /// Longest error detail taken from a provider, in bytes.
-pub(super) const MESSAGE_BYTES_MAX: usize = 2000;
+pub(in crate::protocol) const MESSAGE_BYTES_MAX: usize = 2000;
 
 /// The statuses that errors are named after: in lower case, without separators and without the ending
 /// `error` or `exception`, because providers disagree on those. Sources: the references of OpenAI and

@@ -8,15 +8,17 @@ use std::borrow::Cow;
 
 use crate::chat::{ChatRequest, Message, Part, Role, ToolChoice};
 
-pub(super) use instructions::{with_instructions_as_users, with_one_instruction};
+pub(in crate::protocol) use instructions::{with_instructions_as_users, with_one_instruction};
 pub(crate) use tool_names::ToolNames;
-pub(super) use tool_names::with_names_taken;
+pub(in crate::protocol) use tool_names::with_names_taken;
 
 /// A choice among tools only where there are tools, and only of one that is there: those of a
 /// provider's own were left out. OpenAI and vLLM refuse `tool_choice` and `parallel_tool_calls`
 /// without `tools`. To choose as the model sees fit is what every provider does without a choice, and
 /// some refuse it by name ("auto" tool choice requires --enable-auto-tool-choice, of vLLM).
-pub(super) fn with_choice_of_tools_there(request: &ChatRequest) -> Cow<'_, ChatRequest> {
+pub(in crate::protocol) fn with_choice_of_tools_there(
+    request: &ChatRequest,
+) -> Cow<'_, ChatRequest> {
     let has_tools = !request.tools.is_empty();
     let choice = request.tool_choice.as_ref().filter(|choice| match choice {
         ToolChoice::Tool(name) => request.tools.iter().any(|tool| tool.name == *name),
@@ -33,7 +35,9 @@ pub(super) fn with_choice_of_tools_there(request: &ChatRequest) -> Cow<'_, ChatR
 
 /// The results of tools directly after the calls, before the other messages of that turn: Anthropic's
 /// Messages allow a user's text between them.
-pub(super) fn with_results_first(request: Cow<'_, ChatRequest>) -> Cow<'_, ChatRequest> {
+pub(in crate::protocol) fn with_results_first(
+    request: Cow<'_, ChatRequest>,
+) -> Cow<'_, ChatRequest> {
     let is_in_order = |turn: &[Message]| turn.is_sorted_by_key(is_no_result);
     if turns_after_calls(&request.messages)
         .all(|(from, to)| is_in_order(&request.messages[from..to]))

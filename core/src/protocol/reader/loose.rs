@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::json;
 
 use super::reported::Reported;
-use super::{ReadError, Sink, Step, StreamReader};
+use crate::protocol::{ReadError, Sink, Step, StreamReader};
 use crate::sse::{Decoder, Event, Framing, Leftover};
 use crate::target::ProviderProtocol;
 

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Body, Stretch, anthropic};
 use crate::chat::ChatRequest;
+use crate::protocol::{Body, Stretch, anthropic};
 use crate::target::{ProviderProtocol, Target};
 
 /// What its tools are called: a type, or the only field of a tool.
@@ -13,7 +13,7 @@ const KINDS: [&str; 3] = ["web_search", "google_search", "googleSearch"];
 
 /// How a client asks for it.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct WebSearch {
+pub(in crate::protocol) struct WebSearch {
     allowed: Vec<String>,
     blocked: Vec<String>,
     uses_max: Option<u64>,
@@ -23,12 +23,12 @@ pub(super) struct WebSearch {
 
 impl WebSearch {
     /// That of a client's request.
-    pub(super) fn of(request: &ChatRequest) -> Option<Self> {
+    pub(in crate::protocol) fn of(request: &ChatRequest) -> Option<Self> {
         Self::in_body(&Body::read(&request.original.as_ref()?.body))
     }
 
     /// That of a body of any protocol.
-    pub(super) fn in_body(body: &Body<'_>) -> Option<Self> {
+    pub(in crate::protocol) fn in_body(body: &Body<'_>) -> Option<Self> {
         if let Some(options) = body.get("web_search_options") {
             return of_options(&serde_json::from_str(options).ok()?);
         }
@@ -42,7 +42,7 @@ impl WebSearch {
 
     /// The body of a call with this search in it; `None` where the target has none, or none that is
     /// bound as the client wants it.
-    pub(super) fn put_in(
+    pub(in crate::protocol) fn put_in(
         &self,
         body: &[u8],
         protocol: ProviderProtocol,

@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::sse;
 
 /// Appends an event with this data.
-pub(super) fn push(out: &mut Vec<u8>, data: &Value) {
+pub(in crate::protocol) fn push(out: &mut Vec<u8>, data: &Value) {
     sse::encode(out, None, None, data.to_string().as_bytes());
 }
 
 /// Appends an event whose data is `head` and the text, such as `{"token":"..."}`: what comes with
 /// every token, and so is built without a `Value`.
-pub(super) fn push_text(out: &mut Vec<u8>, head: &str, text: &str) {
+pub(in crate::protocol) fn push_text(out: &mut Vec<u8>, head: &str, text: &str) {
     out.extend_from_slice(b"data: ");
     out.extend_from_slice(head.as_bytes());
     push_json_string(out, text);
@@ -22,10 +22,10 @@ pub(super) fn push_text(out: &mut Vec<u8>, head: &str, text: &str) {
 }
 
 /// Appends `text` as a JSON string.
-pub(super) fn push_json_string(out: &mut Vec<u8>, text: &str) {
+pub(in crate::protocol) fn push_json_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a Vec takes every write");
 }
 
-pub(super) fn push_number(out: &mut Vec<u8>, number: impl Display) {
+pub(in crate::protocol) fn push_number(out: &mut Vec<u8>, number: impl Display) {
     write!(out, "{number}").expect("a Vec takes every write");
 }

@@ -2,11 +2,11 @@
 //! field, a table states that the provider or the model refuses it, or it was refused before. It is
 //! found by comparing with what is sent, so that no table can be forgotten here.
 
-use super::body::Body;
 use super::web_search::WebSearch;
-use super::{ClientProtocol, ProviderRequest};
 use crate::chat::{ChatRequest, Effort, Message, Original, Place, Role, Tool, ToolChoice};
 use crate::limit::parameter::Parameters;
+use crate::protocol::body::Body;
+use crate::protocol::{ClientProtocol, ProviderRequest};
 use crate::target::{Target, Upstream};
 
 /// Where the conversation is in a body.

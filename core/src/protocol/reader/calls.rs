@@ -4,37 +4,37 @@
 //! identifier and name are emitted once: an empty identifier where the provider has none for it, which
 //! the relay replaces.
 
-use super::ReadError;
 use crate::chat::{Event, FinishReason, ToolCall};
 use crate::failure::{Failure, Reason};
 use crate::json::{Nesting, Text};
+use crate::protocol::ReadError;
 
 /// How many tool calls one answer makes at most, in every protocol. Far beyond what models do, it
 /// bounds what a stream of nothing but calls can make us keep.
-pub(super) const TOOL_CALLS_MAX: usize = 4096;
+pub(in crate::protocol) const TOOL_CALLS_MAX: usize = 4096;
 
 /// The failure of an answer that makes more.
-pub(super) fn too_many_calls() -> ReadError {
+pub(in crate::protocol) fn too_many_calls() -> ReadError {
     let detail = format!("The answer makes more than {TOOL_CALLS_MAX} tool calls.");
     ReadError::Provider(Failure::new(Reason::AnswerTooLong, detail))
 }
 
 /// The index of a fragment that came without one.
-pub(super) const NO_INDEX: u32 = u32::MAX;
+pub(in crate::protocol) const NO_INDEX: u32 = u32::MAX;
 
 /// The calls so far.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(in crate::protocol) struct Calls {
     begun: Vec<Begun>,
 }
 
 /// A call that comes in one piece, as a provider wrote it.
 #[derive(Default)]
-pub(super) struct WholeCall<'a> {
-    pub(super) id: Option<Text<'a>>,
-    pub(super) name: Option<Text<'a>>,
+pub(in crate::protocol) struct WholeCall<'a> {
+    pub(in crate::protocol) id: Option<Text<'a>>,
+    pub(in crate::protocol) name: Option<Text<'a>>,
     /// An object's JSON.
-    pub(super) arguments: Option<Text<'a>>,
+    pub(in crate::protocol) arguments: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,12 +51,12 @@ struct Begun {
 
 impl Calls {
     /// Whether there was one.
-    pub(super) fn any(&self) -> bool {
+    pub(in crate::protocol) fn any(&self) -> bool {
         !self.begun.is_empty()
     }
 
     /// One more call, in its place.
-    pub(super) fn add<'a>(&mut self, call: WholeCall<'a>) -> Event<'a> {
+    pub(in crate::protocol) fn add<'a>(&mut self, call: WholeCall<'a>) -> Event<'a> {
         let index = self.begin(Begun::default()) as u32;
         let arguments = call.arguments.filter(|arguments| !arguments.is_empty());
         Event::ToolCall(ToolCall {
@@ -68,7 +68,7 @@ impl Calls {
     }
 
     /// The event with its call in its place. An answer with calls does not end as `stop`.
-    pub(super) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
+    pub(in crate::protocol) fn place<'e>(&mut self, event: Event<'e>) -> Event<'e> {
         match event {
             Event::ToolCall(call) => Event::ToolCall(self.place_call(call)),
             Event::Finish(FinishReason::Stop) if self.any() => {

@@ -5,7 +5,7 @@ use crate::chat::Part;
 
 /// In the order in which they were made.
 #[derive(Default)]
-pub(super) struct OpenCalls(Vec<Call>);
+pub(in crate::protocol) struct OpenCalls(Vec<Call>);
 
 struct Call {
     tool: String,
@@ -14,7 +14,7 @@ struct Call {
 
 impl OpenCalls {
     /// Notes the calls among these parts.
-    pub(super) fn note(&mut self, parts: &[Part]) {
+    pub(in crate::protocol) fn note(&mut self, parts: &[Part]) {
         for part in parts {
             if let Part::ToolCall { id, name, .. } = part {
                 self.0.push(Call { tool: name.clone(), id: id.clone() });
@@ -24,7 +24,7 @@ impl OpenCalls {
 
     /// The identifier of the call that a result belongs to: the one it names, else the first of its
     /// tool, else the first.
-    pub(super) fn close(&mut self, id: Option<String>, tool: Option<&str>) -> String {
+    pub(in crate::protocol) fn close(&mut self, id: Option<String>, tool: Option<&str>) -> String {
         if let Some(id) = id.filter(|id| !id.is_empty()) {
             self.0.retain(|call| call.id != id);
             return id;

@@ -15,7 +15,7 @@ const BEFORE_THE_TIME: [&str; 3] = [
 ];
 
 /// The wait that an error object asks for; the field counts before its message.
-pub(super) fn read(error: &Value, message: &str) -> Option<Duration> {
+pub(in crate::protocol) fn read(error: &Value, message: &str) -> Option<Duration> {
     in_details(error).or_else(|| in_sentence(message))
 }
 

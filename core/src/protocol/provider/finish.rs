@@ -1,9 +1,9 @@
 //! The finish reason of a complete answer that is forwarded to a client of the same protocol. Some
 //! providers leave it out, and some call it a mere stop where calls were made; clients depend on it.
 
-use super::body::{Body, elements};
-use super::openai;
 use crate::chat::FinishReason;
+use crate::protocol::body::{Body, elements};
+use crate::protocol::openai;
 use crate::target::ProviderProtocol;
 
 /// Where a protocol has its finish reasons, and their names.
@@ -50,7 +50,7 @@ const GEMINI: Place = Place {
 
 /// The answer with the finish reasons that it lacks, and `with_calls` with that of calls; `None` if it
 /// has them.
-pub(super) fn finished(
+pub(in crate::protocol) fn finished(
     protocol: ProviderProtocol,
     body: &[u8],
     with_calls: bool,

@@ -11,20 +11,20 @@
 
 use std::borrow::Cow;
 
-use super::error_message;
 use crate::failure::{Failure, Overflow, Reason};
+use crate::protocol::error_message;
 
 /// How a protocol's provider puts it.
-pub(super) struct Words {
+pub(in crate::protocol) struct Words {
     /// What clients look for.
     phrase: &'static str,
     /// The sentence, with both numbers.
     sentence: fn(Overflow) -> String,
     /// The request field that it blames, where the protocol names one.
-    pub(super) param: &'static str,
+    pub(in crate::protocol) param: &'static str,
 }
 
-pub(super) const ANTHROPIC: Words = Words {
+pub(in crate::protocol) const ANTHROPIC: Words = Words {
     phrase: "prompt is too long",
     sentence: |Overflow { input, window }| {
         format!("prompt is too long: {input} tokens > {window} maximum")
@@ -32,13 +32,13 @@ pub(super) const ANTHROPIC: Words = Words {
     param: "messages",
 };
 
-pub(super) const OPENAI: Words =
+pub(in crate::protocol) const OPENAI: Words =
     Words { phrase: "this model's maximum context length is", sentence: openai, param: "messages" };
 
 /// Its clients recognise the message of Chat Completions.
-pub(super) const COMPLETIONS: Words = Words { param: "prompt", ..OPENAI };
+pub(in crate::protocol) const COMPLETIONS: Words = Words { param: "prompt", ..OPENAI };
 
-pub(super) const GEMINI: Words = Words {
+pub(in crate::protocol) const GEMINI: Words = Words {
     phrase: "exceeds the maximum number of tokens allowed",
     sentence: |Overflow { input, window }| {
         format!(
@@ -48,7 +48,7 @@ pub(super) const GEMINI: Words = Words {
     param: "contents",
 };
 
-pub(super) const RESPONSES: Words = Words {
+pub(in crate::protocol) const RESPONSES: Words = Words {
     phrase: "exceeds the context window of this model",
     sentence: |overflow| {
         let numbers = openai(overflow);
@@ -68,7 +68,7 @@ fn openai(Overflow { input, window }: Overflow) -> String {
 ///
 /// A provider of the same protocol is quoted: alone where its text has the phrase, else behind the
 /// sentence.
-pub(super) fn message<'a>(failure: &'a Failure, words: &Words) -> Cow<'a, str> {
+pub(in crate::protocol) fn message<'a>(failure: &'a Failure, words: &Words) -> Cow<'a, str> {
     if failure.reason != Reason::ContextLength {
         return failure.message().into();
     }
