@@ -59,6 +59,8 @@ struct Case {
     name: String,
     /// A command for `sh`.
     run: String,
+    /// Of the client's upstreams, those that it is tried with; by default all.
+    upstreams: Option<Vec<String>>,
     #[serde(default)]
     provider: Script,
     /// Whether the command fails.
@@ -146,6 +148,9 @@ impl Client {
             // An error's wording does not depend on the provider: one is enough.
             let upstreams = if case.provider.error.is_some() { 1 } else { self.upstreams.len() };
             for (upstream, variant) in self.settings(upstreams) {
+                if case.upstreams.as_ref().is_some_and(|only| !only.contains(&upstream)) {
+                    continue;
+                }
                 let (client, case) = (self.clone(), case.clone());
                 trials.push(Trial { client, upstream, variant, case });
             }

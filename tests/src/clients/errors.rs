@@ -97,6 +97,7 @@ impl Errors {
             run: self.run.clone(),
             provider: Script { error: Some(kind), ..Script::default() },
             fails: self.fails,
+            upstreams: None,
             overflows: kind == Kind::TooLong,
             waits: self.waits && kind == Kind::RateLimited,
             seconds_max: self.seconds_max,
