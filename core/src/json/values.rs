@@ -169,7 +169,7 @@ enum Number {
     Float(f64),
 }
 
-/// Takes nothing, so that reading it tells what was found.
+/// Accepts no value: the error names the one that was found.
 struct Other(&'static str);
 
 enum Never {}

@@ -1,7 +1,7 @@
 //! Responses of providers that are still compressed when a shell hands them over, though nobody asked for
 //! that: a Worker's `fetch` undoes gzip and brotli alone.
 //!
-//! They are read whole: what a frame of zstd has said so far is known at its end.
+//! They are buffered: a zstd frame yields its output when it is complete.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::coding::Codings;
 use crate::failure::{Failure, Reason};
 use crate::relay::AttemptId;
 
-/// By so many bytes it shows whether a body is in its coding.
+/// The bytes it takes to recognise a body's coding.
 const MARK_BYTES: usize = 8;
 
 /// The responses that are held, by their calls: almost always none.
@@ -25,7 +25,7 @@ struct Held {
 
 impl Encoded {
     /// A response begins whose body is in this coding. One that is not supported is left to whoever
-    /// reads the body, and says what it cannot read.
+    /// reads the body, and fails there with a named error.
     pub(super) fn begin(&mut self, attempt: AttemptId, coding: Option<&str>) {
         if let Ok(codings) = Codings::read(coding)
             && !codings.is_empty()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Case, Script};
 
-/// What the provider says where nothing else is in its place.
+/// The provider's message, unless something more specific replaces it.
 pub(super) const MESSAGE: &str = "The engine is on fire.";
 
 /// When it may be asked again, in seconds: later than a client would by itself.
